@@ -1,0 +1,60 @@
+"""Degree statistics of a kNN graph: does it hang together, or do a few hubs take all edges?"""
+
+import numpy as np
+import numpy.typing as npt
+
+from featurestore.spec import Frozen
+
+_HUB_TIMES_MEAN = 5
+
+
+class DegreeStats(Frozen):
+    """In-degrees of a directed kNN graph (out-degrees are k, or n - 1 in a smaller graph)."""
+
+    num_nodes: int
+    num_edges: int
+    in_degree_median: float
+    in_degree_p90: float
+    in_degree_p99: float
+    in_degree_max: int
+    num_unreached: int
+    """Nodes that are nobody's neighbour."""
+    num_isolated: int
+    """Nodes without any edge, in or out."""
+    num_hubs: int
+    """Nodes with more than five times the mean in-degree."""
+    hub_edge_share: float
+    """Share of all edges that end in a hub."""
+    mutual_share: float
+    """Share of edges whose reverse is an edge too."""
+    mean_score: float
+
+
+def degree_stats(neighbors: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> DegreeStats:
+    """Statistics of neighbour lists.
+
+    Args:
+        neighbors: (n, k) int64, -1 for none.
+        scores: (n, k) float32.
+    """
+    num_nodes = len(neighbors)
+    real = neighbors >= 0
+    sources, targets = np.nonzero(real)[0], neighbors[real]
+    in_degree = np.bincount(targets, minlength=num_nodes)
+    quantiles = np.quantile(in_degree, [0.5, 0.9, 0.99]) if num_nodes else np.zeros(3)
+    hubs = in_degree > _HUB_TIMES_MEAN * max(len(targets), 1) / max(num_nodes, 1)
+    forward, backward = sources * num_nodes + targets, targets * num_nodes + sources
+    return DegreeStats(
+        num_nodes=num_nodes,
+        num_edges=len(targets),
+        in_degree_median=float(quantiles[0]),
+        in_degree_p90=float(quantiles[1]),
+        in_degree_p99=float(quantiles[2]),
+        in_degree_max=int(in_degree.max(initial=0)),
+        num_unreached=int((in_degree == 0).sum()),
+        num_isolated=int(((in_degree == 0) & ~real.any(axis=1)).sum()),
+        num_hubs=int(hubs.sum()),
+        hub_edge_share=float(in_degree[hubs].sum() / max(len(targets), 1)),
+        mutual_share=float(np.isin(forward, backward).mean()) if len(targets) else 0.0,
+        mean_score=float(scores[real].mean(dtype=np.float64)) if len(targets) else 0.0,
+    )

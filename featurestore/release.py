@@ -1,0 +1,182 @@
+"""Releases: one immutable manifest over many table versions, and the aliases that name one.
+
+``releases/000001.json`` is a manifest, ``aliases/production/000001.json`` one move of an alias. Both are
+created only if absent; the highest number counts.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from featurestore.errors import MissingVersionError, StoreError, UsageError
+from featurestore.gates import GateResult
+from featurestore.ids import canonical_json
+from featurestore.objects import same_object
+from featurestore.spec import AnySpec, Frozen
+from featurestore.splits import SplitRecord
+from featurestore.store import Store
+from featurestore.version import product_version
+
+_MANIFEST = re.compile(r"^releases/(?P<number>\d{6})\.json$")
+_MOVE = re.compile(r"^aliases/(?P<alias>[^/]+)/(?P<number>\d{6})\.json$")
+_ALIAS = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+
+
+class TablePin(Frozen):
+    """One table version of a release."""
+
+    spec: AnySpec
+    table: str
+    version: int
+    num_rows: int
+    num_failed: int = 0
+    checksum: str
+    """128-bit blake3 of the rows, see `featurestore.table_facts.rows_checksum`."""
+    snapshot: str | None = None
+    """Path prefix of the vectors' snapshot, see `featurestore.snapshot`."""
+    event_sets: tuple[str, ...] = ()
+    """All event sets that the rows name."""
+    duplicate_text_share: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """``item_cot.fused``."""
+        return f"{self.spec.feature}.{self.spec.view}"
+
+
+class Manifest(Frozen):
+    """All that a release is."""
+
+    format_version: Literal[1] = 1
+    number: int = Field(ge=1)
+    parent: int | None = None
+    """The release before it; None for the first."""
+    created_at: str
+    """UTC, ISO 8601."""
+    split: SplitRecord | None = None
+    pins: tuple[TablePin, ...]
+    gates: tuple[GateResult, ...] = ()
+    product_version: str
+
+
+class _Move(Frozen):
+    release: int
+    created_at: str
+
+
+class ReleaseCatalog:
+    """Releases and aliases of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def numbers(self) -> list[int]:
+        """Numbers of all releases, ascending."""
+        paths = self._store.objects.list("releases/")
+        return [int(match["number"]) for path in paths if (match := _MANIFEST.match(path))]
+
+    def newest(self) -> Manifest | None:
+        """The release of the highest number, or None."""
+        numbers = self.numbers()
+        return self.manifest(numbers[-1]) if numbers else None
+
+    def manifest(self, number: int) -> Manifest:
+        """One release.
+
+        Raises:
+            MissingVersionError: If there is none of that number.
+            StoreError: If its manifest is damaged or of a newer product.
+        """
+        if number not in self.numbers():
+            raise self._unknown(str(number))
+        path = _manifest_path(number)
+        try:
+            return Manifest.model_validate_json(self._store.objects.read(path))
+        except ValidationError as error:
+            raise StoreError(
+                f"the manifest {path!r} is not one that product version {product_version()} reads: {error}",
+                hint="If a newer version wrote it, upgrade; else restore the file from a copy.",
+            ) from error
+
+    def aliases(self) -> dict[str, int]:
+        """Alias → release number, sorted by alias."""
+        newest: dict[str, str] = {}
+        for path in self._store.objects.list("aliases/"):
+            if match := _MOVE.match(path):
+                newest[match["alias"]] = path
+        return {
+            alias: _Move.model_validate_json(self._store.objects.read(path)).release
+            for alias, path in sorted(newest.items())
+        }
+
+    def resolve(self, name: str) -> Manifest:
+        """The release of an alias (``production``) or a number (``17``).
+
+        Raises:
+            MissingVersionError: Listing the aliases and releases there are.
+        """
+        if name.isdecimal():
+            return self.manifest(int(name))
+        number = self.aliases().get(name)
+        if number is None:
+            raise self._unknown(name)
+        return self.manifest(number)
+
+    def add(self, manifest: Manifest) -> bool:
+        """Create a release; False if another one took its number."""
+        return same_object(self._store.objects, _manifest_path(manifest.number), _dump(manifest))
+
+    def point(self, alias: str, number: int) -> bool:
+        """Make an alias name a release; going back to an earlier one is another move.
+
+        Returns:
+            False if it names that release already.
+
+        Raises:
+            UsageError: If the alias is no name, or looks like a release number.
+            MissingVersionError: If there is no such release.
+        """
+        check_alias(alias)
+        self.manifest(number)
+        move = _dump(_Move(release=number, created_at=now()))
+        while self.aliases().get(alias) != number:
+            path = f"aliases/{alias}/{len(self._store.objects.list(f'aliases/{alias}/')) + 1:06d}.json"
+            if same_object(self._store.objects, path, move):
+                return True
+        return False
+
+    def _unknown(self, name: str) -> MissingVersionError:
+        aliases = ", ".join(f"{alias} (release {number})" for alias, number in self.aliases().items())
+        numbers = ", ".join(str(number) for number in self.numbers()[-20:])
+        return MissingVersionError(
+            f"the store has no release or alias {name!r}. "
+            f"Aliases: {aliases or 'none'}. Releases: {numbers or 'none'}.",
+            hint="Make one with `featurestore publish`." if not numbers else "",
+        )
+
+
+def check_alias(alias: str) -> None:
+    """Refuse an alias that is no name.
+
+    Raises:
+        UsageError: If it does not start with a letter, or has other characters than letters, digits, _ and -.
+    """
+    if not _ALIAS.match(alias):
+        raise UsageError(
+            f"an alias starts with a letter and has letters, digits, _ and - only, got {alias!r}."
+        )
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _manifest_path(number: int) -> str:
+    return f"releases/{number:06d}.json"
+
+
+def _dump(value: Frozen) -> bytes:
+    return canonical_json(value.model_dump(mode="json")).encode()

@@ -1,0 +1,209 @@
+"""Frozen specs: everything that can change a feature's rows, and nothing else.
+
+A feature version is its spec. The digest is taken from the spec and the job is built from the spec only, so
+nothing reaches an engine or an encoder without reaching the digest.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from featurestore.ids import digest
+
+Entity: TypeAlias = Literal["item", "user"]
+Kind: TypeAlias = Literal["source", "text", "vector", "graph", "recommendations"]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""Names become parts of table names and file names."""
+
+
+class Frozen(BaseModel):
+    """A value: immutable, no unknown fields, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Sampling(Frozen):
+    """How the engine draws tokens."""
+
+    temperature: float = Field(default=0.0, ge=0.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    repetition_penalty: float = Field(default=1.0, gt=0.0)
+    max_tokens: int = Field(default=512, ge=1)
+    """Output tokens at most, reasoning included."""
+    seed: int = 0
+
+
+class ModelSpec(Frozen):
+    """The language model that writes a text."""
+
+    alias: str
+    """Entry of models.toml, such as ``deepseek-r1-14b``."""
+    repo: str
+    """Hub repository, or the digest of a local folder's config and weights index (``folder:<digest>``)."""
+    revision: str | None = None
+    dtype: str = "auto"
+    quantization: str | None = None
+    adapter: str | None = None
+    """Digest of a LoRA adapter, if one is used."""
+    chat_template_digest: str
+    reasoning_open: str | None = None
+    reasoning_close: str | None = None
+
+
+class EncoderSpec(Frozen):
+    """The text encoder that makes a vector. Two vectors may be compared only if these are equal."""
+
+    name: str
+    """Encoder alias, such as ``minilm`` or ``hashing``."""
+    model: str
+    revision: str | None = None
+    pooling: str
+    normalized: bool
+    embedding_dim: int = Field(ge=1)
+    dtype: str = "float32"
+    max_tokens: int = Field(ge=1)
+    instruction: str = ""
+    """Text put before every input."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the embedding space."""
+        return digest(self.model_dump(mode="json"))
+
+
+class _FeatureSpec(Frozen):
+    feature: Name
+    view: Name
+    entity: Entity | None
+
+    @property
+    def digest(self) -> str:
+        """Identity of the feature version: 32 hexadecimal characters."""
+        return digest(self.model_dump(mode="json"))
+
+
+class SourceSpec(_FeatureSpec):
+    """Rows as ingested: ``feature`` is items, users, interactions, quarantine, or an id map."""
+
+    kind: Literal["source"] = "source"
+    entity: Entity | None = None
+
+
+class TextSpec(_FeatureSpec):
+    """One stage of a prompt, run by one model."""
+
+    kind: Literal["text"] = "text"
+    origin: Literal["prompt"] = "prompt"
+    prompt_digest: str
+    """Digest of the chain's system prompt and this stage's template."""
+    reads: tuple[str, ...]
+    """Entity fields the template reads."""
+    upstream: tuple[str, ...] = ()
+    """What this stage reads of earlier work: ``forward`` (a stage) or ``item_cot.fused`` (a feature view)."""
+    output_schema: dict[str, Any]
+    """JSON schema of the answer."""
+    text_fields: tuple[str, ...]
+    """Fields of the answer that make up the stored text, in order."""
+    model: ModelSpec
+    sampling: Sampling
+    parser_version: int = 1
+    cleaner_version: int = 1
+    history_size: int | None = None
+    """Events sampled of a user's history, if the prompt reads one."""
+
+
+class PlainTextSpec(_FeatureSpec):
+    """Text put together from an entity's own fields, no model involved."""
+
+    kind: Literal["text"] = "text"
+    origin: Literal["plain"] = "plain"
+    fields: tuple[str, ...]
+    template_digest: str
+    cleaner_version: int = 1
+
+
+class ImportedTextSpec(_FeatureSpec):
+    """Texts that were made elsewhere."""
+
+    kind: Literal["text"] = "text"
+    origin: Literal["import"] = "import"
+    producer: str
+    """Who or what wrote them, in the words of whoever imports them."""
+    content_digest: str
+    """Digest of the imported ids and texts."""
+
+
+class VectorSpec(_FeatureSpec):
+    """Vectors of one text view by one encoder, or of other vectors by pooling."""
+
+    kind: Literal["vector"] = "vector"
+    origin: Literal["encoder"] = "encoder"
+    text_digest: str
+    """Digest of the text spec that was encoded."""
+    encoder: EncoderSpec
+
+
+class ImportedVectorSpec(_FeatureSpec):
+    """Vectors that were made elsewhere."""
+
+    kind: Literal["vector"] = "vector"
+    origin: Literal["import"] = "import"
+    producer: str
+    content_digest: str
+    encoder: EncoderSpec
+    """As declared by the importer; unknown parts are named ``unknown``."""
+
+
+class GraphSpec(_FeatureSpec):
+    """A kNN graph over one vector version."""
+
+    kind: Literal["graph"] = "graph"
+    origin: Literal["knn"] = "knn"
+    vector_digest: str
+    """Digest of the vector spec the graph was built from."""
+    pooling: Literal["own", "mean_of_train_items"]
+    """``own``: the entity's own vector. ``mean_of_train_items``: users as the mean of item vectors."""
+    num_neighbors: int = Field(ge=1)
+    metric: Literal["cosine"] = "cosine"
+    event_set: str | None = None
+    """All event sets that the nodes read, sorted, joined with commas; None if they read no events."""
+
+
+class RecommendationsSpec(_FeatureSpec):
+    """Top-k lists of a trained model over one release."""
+
+    kind: Literal["recommendations"] = "recommendations"
+    origin: Literal["model"] = "model"
+    model: str
+    config_digest: str
+    release: str
+    top_k: int = Field(ge=1)
+
+
+AnyTextSpec: TypeAlias = Annotated[TextSpec | PlainTextSpec | ImportedTextSpec, Field(discriminator="origin")]
+AnyVectorSpec: TypeAlias = Annotated[VectorSpec | ImportedVectorSpec, Field(discriminator="origin")]
+AnySpec: TypeAlias = Annotated[
+    SourceSpec | AnyTextSpec | AnyVectorSpec | GraphSpec | RecommendationsSpec, Field(discriminator="kind")
+]
+
+_ANY_SPEC: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
+
+
+def parse_spec(data: object) -> AnySpec:
+    """The spec that ``model_dump(mode="json")`` wrote.
+
+    Raises:
+        pydantic.ValidationError: If the data is no spec of this product's version.
+    """
+    return _ANY_SPEC.validate_python(data)
+
+
+def table_name(spec: AnySpec) -> str:
+    """The table that holds a feature version: ``text.item_cot.fused.<16 characters of the digest>``.
+
+    Source tables keep one name over their life (their versions are the store's): ``source.items``.
+    """
+    if isinstance(spec, SourceSpec):
+        return f"source.{spec.feature}"
+    return f"{spec.kind}.{spec.feature}.{spec.view}.{spec.digest[:16]}"

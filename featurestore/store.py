@@ -1,0 +1,110 @@
+"""The store boundary: versioned tables and create-once objects.
+
+Adapters: `featurestore.stores.memory` (the fake) and `featurestore.stores.lancedb_store`. Both pass
+``tests/contracts/test_store_contract.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class TableVersion:
+    """One immutable version of a table."""
+
+    table: str
+    version: int
+    num_rows: int
+
+
+class ObjectStore(Protocol):
+    """Small immutable files beside the tables: manifests, aliases, feature records, snapshots.
+
+    Paths are relative, ``/``-separated, without ``..``.
+    """
+
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Create the object if absent, atomically. False if it exists already (whatever it holds)."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """The object's bytes.
+
+        Raises:
+            MissingVersionError: If there is no such object.
+        """
+        ...
+
+    def list(self, prefix: str) -> list[str]:
+        """All paths that start with ``prefix``, sorted."""
+        ...
+
+
+class Store(Protocol):
+    """Versioned tables. A half-written version is never visible; a version never changes."""
+
+    @property
+    def uri(self) -> str:
+        """Where the store is: a folder, ``s3://…`` or ``memory://…``."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The objects beside the tables."""
+        ...
+
+    def tables(self) -> list[str]:
+        """Names of all tables, sorted."""
+        ...
+
+    def latest(self, table: str) -> TableVersion | None:
+        """The newest version, or None if the table does not exist."""
+        ...
+
+    def replace(self, table: str, rows: pa.Table) -> TableVersion:
+        """Make ``rows`` the whole content of the table, as a new version, creating the table if need be."""
+        ...
+
+    def upsert(self, table: str, rows: pa.Table, *, key: str) -> TableVersion:
+        """Insert rows, or replace those of equal ``key`` (a non-null string column), as one new version.
+
+        Args:
+            table: Created if it does not exist, with ``key`` as its primary key.
+            rows: A bounded batch: at most some ten thousand rows. Its schema must equal the table's.
+            key: The same column for the life of the table.
+
+        Raises:
+            StoreError: If ``rows`` holds a key twice, or another schema than the table.
+        """
+        ...
+
+    def delete(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
+        """Remove the rows whose ``key`` is in ``ids``, as a new version. Absent ids are ignored."""
+        ...
+
+    def read(
+        self,
+        table: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        key: str = "id",
+    ) -> pa.Table:
+        """Rows of one version.
+
+        Args:
+            table: Table name.
+            version: Newest if None.
+            columns: All if None.
+            ids: If given, exactly these rows, in this order (repeats allowed); needs ``key``.
+            key: The column that ``ids`` refers to.
+
+        Raises:
+            MissingVersionError: If the table or version does not exist.
+            MissingIdsError: If some of ``ids`` are not there; all of them are named.
+        """
+        ...

@@ -1,0 +1,268 @@
+"""The LanceDB store: tables in a folder or on S3, one Lance version per commit.
+
+Layout: ``<uri>/tables`` is a LanceDB database that any LanceDB or Lance reader opens; objects lie beside it.
+Every table has its key as LanceDB's primary key and merges without a scalar index: with an index on the key,
+concurrent merges of the same new keys duplicate rows (lancedb#3377).
+"""
+
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+
+from featurestore.errors import FeatureStoreError, MissingVersionError, StoreError, UsageError
+from featurestore.objects import LocalObjects, S3Objects, disk_error, s3_endpoint
+from featurestore.store import ObjectStore, TableVersion
+from featurestore.stores.rows import check_storable, check_upsert, select_rows
+
+if TYPE_CHECKING:
+    from lancedb import DBConnection
+    from lancedb.table import Table as LanceTable
+
+_PRIMARY_KEY = b"lance-schema:unenforced-primary-key"
+_FILTERED_IDS = 5_000
+"""Up to so many ids are found by a filter; beyond that the whole column is faster."""
+_COMMIT_ATTEMPTS = 8
+_Result = TypeVar("_Result")
+
+
+class LanceStore:
+    """A store in a local folder or under ``s3://bucket/prefix``. See `featurestore.store.Store`.
+
+    On a local disk a file lock guards the making and replacing of tables. On S3 nothing guards it: two jobs
+    must not make the same table at once (jobs hold the feature's lock).
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._folder: Path | None = None
+        self.objects: ObjectStore
+        if uri.startswith("s3://"):
+            bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+            if not bucket:
+                raise UsageError(f"s3:// needs a bucket, got {uri!r}.", hint="Write s3://bucket/prefix.")
+            self.uri = f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
+            self.objects = S3Objects(bucket, prefix.strip("/"))
+        else:
+            self._folder = Path(uri).expanduser().absolute()
+            self.uri = str(self._folder)
+            self.objects = LocalObjects(self._folder)
+        self._connection: DBConnection | None = None
+
+    def tables(self) -> list[str]:
+        """See `Store.tables`. A table whose first commit never ended is none."""
+        if self._nothing_there():
+            return []
+        names: list[str] = []
+        token: str | None = None
+        with self._store_errors("the list of tables"):
+            while True:
+                page = self._database.list_tables(page_token=token)
+                names += page.tables
+                token = page.page_token
+                if not token:
+                    break
+        return sorted(name for name in names if self._open(name) is not None)
+
+    def latest(self, table: str) -> TableVersion | None:
+        """See `Store.latest`."""
+        handle = self._open(table)
+        return None if handle is None else self._version_of(table, handle)
+
+    def replace(self, table: str, rows: pa.Table) -> TableVersion:
+        """See `Store.replace`. Rows are read back in the order given."""
+        check_storable(table, rows)
+        with self._creation_lock():
+            handle = self._open(table)
+            key = None if handle is None else _key_of(handle.schema)
+            keyed = _with_key(rows, key if key in rows.column_names else None)
+            mode = "create" if handle is None else "overwrite"
+            made = self._commit(table, lambda: self._database.create_table(table, keyed, mode=mode))
+        return self._version_of(table, made)
+
+    def upsert(self, table: str, rows: pa.Table, *, key: str) -> TableVersion:
+        """See `Store.upsert`."""
+        check_storable(table, rows)
+        handle = self._open(table)
+        check_upsert(table, rows, key=key, schema=None if handle is None else _plain(handle.schema))
+        if handle is None:
+            with self._creation_lock():
+                handle = self._open(table)
+                if handle is None:
+                    keyed = _with_key(rows, key)
+                    made = self._commit(table, lambda: self._database.create_table(table, keyed))
+                    return self._version_of(table, made)
+            check_upsert(table, rows, key=key, schema=_plain(handle.schema))
+        self._check_key(table, handle, key)
+        if rows.num_rows:
+            self._commit(table, lambda: _merge(handle, rows, key))
+        return self._version_of(table, handle)
+
+    def delete(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
+        """See `Store.delete`."""
+        handle = self._at(table, None)
+        self._check_column(table, handle, key)
+        if ids:
+            self._commit(table, lambda: handle.delete(_is_in(key, ids)))
+        return self._version_of(table, handle)
+
+    def read(
+        self,
+        table: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        key: str = "id",
+    ) -> pa.Table:
+        """See `Store.read`. Up to 5,000 ids are filtered in the store; more read the columns once."""
+        handle = self._at(table, version)
+        schema = _plain(handle.schema)
+        wanted = list(schema.names if columns is None else columns)
+        read = wanted if ids is None else list(dict.fromkeys([*wanted, key]))
+        for name in read:
+            self._check_column(table, handle, name)
+        with self._store_errors(table):
+            query = handle.search().select(read)
+            if ids is not None and len(ids) <= _FILTERED_IDS:
+                query = query.where(_is_in(key, ids) if ids else "false")
+            found: pa.Table = query.to_arrow()
+        found = pa.Table.from_arrays(
+            found.select(read).columns, schema=pa.schema([schema.field(n) for n in read])
+        )
+        return select_rows(found, table, ids=ids, key=key).select(wanted)
+
+    @property
+    def _database(self) -> "DBConnection":
+        if self._connection is None:
+            import lancedb
+
+            with self._store_errors("the table folder"):
+                self._connection = lancedb.connect(
+                    f"{self.uri}/tables", storage_options=self._storage_options()
+                )
+        return self._connection
+
+    def _storage_options(self) -> dict[str, str] | None:
+        endpoint = s3_endpoint()
+        if self._folder is not None or endpoint is None:
+            return None
+        return {"aws_endpoint": endpoint, "allow_http": str(endpoint.startswith("http://")).lower()}
+
+    def _nothing_there(self) -> bool:
+        return self._folder is not None and not (self._folder / "tables").is_dir()
+
+    def _open(self, table: str) -> "LanceTable | None":
+        """A handle that stays on the newest version, or None if the table does not exist."""
+        if self._nothing_there():
+            return None
+        try:
+            with self._store_errors(table):
+                return self._database.open_table(table)
+        except MissingVersionError:
+            return None
+
+    def _at(self, table: str, version: int | None) -> "LanceTable":
+        handle = self._open(table)
+        if handle is None:
+            raise MissingVersionError(f"the store holds no table {table!r}.")
+        if version is None or version == handle.version:
+            return handle
+        with self._store_errors(table):
+            handle.checkout(version)
+        return handle
+
+    def _version_of(self, table: str, handle: "LanceTable") -> TableVersion:
+        with self._store_errors(table):
+            return TableVersion(table, int(handle.version), int(handle.count_rows()))
+
+    def _check_key(self, table: str, handle: "LanceTable", key: str) -> None:
+        known = _key_of(handle.schema)
+        if known is not None and known != key:
+            raise StoreError(f"table {table!r} has the key {known!r}; rows came with the key {key!r}.")
+
+    def _check_column(self, table: str, handle: "LanceTable", name: str) -> None:
+        if name not in handle.schema.names:
+            raise StoreError(
+                f"table {table!r} has no column {name!r}; it has {', '.join(handle.schema.names)}."
+            )
+
+    def _commit(self, table: str, operation: Callable[[], _Result]) -> _Result:
+        """Run a write, again if another writer's commit came first."""
+        for attempt in range(_COMMIT_ATTEMPTS):
+            try:
+                with self._store_errors(table):
+                    return operation()
+            except StoreError as error:
+                if "commit conflict" not in str(error.__cause__) or attempt == _COMMIT_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.05 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _creation_lock(self) -> Generator[None]:
+        if self._folder is None:
+            yield
+            return
+        import fcntl
+
+        lock = self._folder / "locks" / "table-creation"
+        with self._store_errors("table-creation lock"):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _store_errors(self, subject: str) -> Generator[None]:
+        try:
+            yield
+        except FeatureStoreError:
+            raise
+        except (RuntimeError, OSError, ValueError) as error:
+            raise self._as_store_error(error, subject) from error
+
+    def _as_store_error(self, error: Exception, subject: str) -> FeatureStoreError:
+        text = str(error)
+        if "was not found" in text or "no longer exists" in text:
+            return MissingVersionError(
+                f"the store holds no such version of {subject!r}: {text.splitlines()[0]}"
+            )
+        if "No space left" in text or isinstance(error, OSError):
+            return disk_error(error, f"{subject!r} of {self.uri}")
+        return StoreError(
+            f"table {subject!r} of {self.uri} cannot be read or written. "
+            f"LanceDB says: {text.splitlines()[0][:300]}",
+            hint=f"Files may be missing or damaged. Restore tables/{subject}.lance from a copy, or move it "
+            "away and run the job that makes it again; other tables are not affected.",
+        )
+
+
+def _merge(handle: "LanceTable", rows: pa.Table, key: str) -> None:
+    merge = handle.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+    merge.use_index(False).execute(rows.replace_schema_metadata(None))
+
+
+def _is_in(key: str, ids: Sequence[str]) -> str:
+    quoted = ",".join("'" + each.replace("'", "''") + "'" for each in ids)
+    return f"`{key}` IN ({quoted})"
+
+
+def _key_of(schema: pa.Schema) -> str | None:
+    return next((field.name for field in schema if field.metadata and _PRIMARY_KEY in field.metadata), None)
+
+
+def _with_key(rows: pa.Table, key: str | None) -> pa.Table:
+    """Rows whose schema names ``key`` as LanceDB's primary key: set in the commit that creates the table."""
+    fields = [f.with_metadata({_PRIMARY_KEY: b"true"}) if f.name == key else f for f in _plain(rows.schema)]
+    return pa.Table.from_arrays(rows.columns, schema=pa.schema(fields))
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.remove_metadata() for field in schema])
