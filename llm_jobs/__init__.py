@@ -1,0 +1,1 @@
+"""Text in, text and vectors out: prompts, engines, chains and encoders."""

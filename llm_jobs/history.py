@@ -1,0 +1,149 @@
+"""What a user prompt may know of a user: a sample of training events, and nothing held out.
+
+The sample is stable: each event has a hash of its user and itself, and the smallest hashes are kept. A new
+event replaces at most one sampled event; the order in which events are stored does not matter.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from polars import col
+
+from featurestore import columns as c
+from featurestore.errors import LeakError, UnknownNameError, UsageError
+from featurestore.features import FeatureRegistry
+from featurestore.ids import digest, digest_texts
+from featurestore.source_tables import INTERACTIONS, ITEMS
+from featurestore.splits import SplitRecord
+from featurestore.store import Store
+from llm_jobs.clean import clean_text
+from llm_jobs.prompt import History
+from llm_jobs.render import FEATURE
+
+EVENT_FIELD_CHARS = 200
+"""Characters of each field of an event, at most: twenty events of four fields stay under 4,000 tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserHistory:
+    """The events of one user that a prompt shows.
+
+    Attributes:
+        events: Newest first. Each holds the history's item fields and ``feature``, cleaned; None if absent.
+        events_digest: Digest of what the prompt can see of them, and of their items: a text is stale when it
+            changes, whatever the cut of the split.
+        event_set: The split part the events come from: ``<split>:train``.
+    """
+
+    events: tuple[dict[str, Any], ...]
+    events_digest: str
+    event_set: str
+
+
+def user_histories(
+    store: Store, history: History, user_ids: Sequence[str], split: SplitRecord
+) -> dict[str, UserHistory]:
+    """A history for each user, from the training part of a split.
+
+    Users without training events get an empty one. Item texts come from the head of ``history.item_feature``;
+    without one, or for items it lacks, ``feature`` is None.
+
+    Args:
+        store: The store.
+        history: How many events, and what of each.
+        user_ids: Whose.
+        split: Whose training part is read, at the version of the interactions that it was made from.
+
+    Raises:
+        UsageError: If the items lack a field that the history names.
+        LeakError: If an item text was itself written from events outside the training part.
+    """
+    event_set = split.event_set(c.TRAIN)
+    events = _sampled_events(store, history, user_ids, split)
+    items = _item_rows(store, history, events[c.ITEM_ID].unique().to_list(), event_set)
+    marks = {item: digest([item, row]) for item, row in items.items()}
+    chosen: dict[str, list[str]] = {user: [] for user in user_ids}
+    for user, item in events.select(c.USER_ID, c.ITEM_ID).iter_rows():
+        chosen[user].append(item)
+    return {
+        user: UserHistory(
+            events=tuple(items[item] for item in item_ids),
+            events_digest=digest_texts(marks[item] for item in item_ids),
+            event_set=event_set,
+        )
+        for user, item_ids in chosen.items()
+    }
+
+
+def _sampled_events(
+    store: Store, history: History, user_ids: Sequence[str], split: SplitRecord
+) -> pl.DataFrame:
+    """Columns user_id, item_id; at most ``history.size`` rows a user, newest first."""
+    columns = [c.USER_ID, c.ITEM_ID, c.TIMESTAMP, c.POSITION, c.PART]
+    rows = store.read(INTERACTIONS, version=split.interactions_version, columns=columns)
+    events = pl.DataFrame(rows).filter(col(c.PART) == c.TRAIN, col(c.USER_ID).is_in(list(user_ids)))
+    # Equal events of a user (a song heard twice at one time) are told apart by their number.
+    repeat = pl.int_range(pl.len()).over(c.USER_ID, c.ITEM_ID, c.TIMESTAMP).alias("repeat")
+    events = events.sort(c.USER_ID, c.POSITION).with_columns(repeat)
+    sizes = pl.len().over(c.USER_ID)
+    short, long = events.filter(sizes <= history.size), events.filter(sizes > history.size)
+    keys = long.select(c.USER_ID, c.ITEM_ID, c.TIMESTAMP, "repeat").iter_rows()
+    hashes = pl.Series("hash", [digest_texts(map(str, key)) for key in keys], dtype=pl.String)
+    rank = col("hash").rank("ordinal").over(c.USER_ID)
+    kept = long.with_columns(hashes).filter(rank <= history.size).drop("hash")
+    return pl.concat([short, kept]).sort([c.USER_ID, c.POSITION], descending=[False, True])
+
+
+def _item_rows(
+    store: Store, history: History, item_ids: Collection[str], event_set: str
+) -> dict[str, dict[str, Any]]:
+    """What is shown of each item: its cleaned fields and its text feature."""
+    table = store.read(ITEMS)
+    missing = [name for name in history.fields if name not in table.column_names]
+    if missing:
+        raise UsageError(
+            f"the history reads {', '.join(map(repr, missing))} of each item, which the items lack. "
+            f"They have: {', '.join(table.column_names)}.",
+            hint="Change [history] fields in the prompt.",
+        )
+    features = _feature_texts(store, history, event_set)
+    wanted = set(item_ids)
+    names = (c.ITEM_ID, *history.fields)
+    rows = zip(*(table[name].to_pylist() for name in names), strict=True)
+    return {
+        row[0]: {
+            **{name: _cleaned(value) for name, value in zip(history.fields, row[1:], strict=True)},
+            FEATURE: _cleaned(features.get(row[0])),
+        }
+        for row in rows
+        if row[0] in wanted
+    }
+
+
+def _feature_texts(store: Store, history: History, event_set: str) -> dict[str, str]:
+    if history.item_feature is None:
+        return {}
+    feature, _, view = history.item_feature.partition(".")
+    try:
+        head = FeatureRegistry(store).head("text", feature, view)
+    except UnknownNameError:
+        return {}
+    rows = store.read(head.table, columns=[c.ID, c.STATUS, c.TEXT, c.EVENT_SET]).to_pylist()
+    ok = [row for row in rows if row[c.STATUS] == c.STATUS_OK]
+    foreign = sorted({row[c.EVENT_SET] for row in ok} - {None, event_set})
+    if foreign:
+        raise LeakError(
+            f"texts of {history.item_feature} were written from events of {', '.join(foreign)}, but the user "
+            f"prompt may read {event_set} only.",
+            hint="Make the item texts again from the current training part.",
+        )
+    return {row[c.ID]: row[c.TEXT] for row in ok}
+
+
+def _cleaned(value: object) -> object:
+    if value is None or isinstance(value, int | float):
+        return value
+    text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return clean_text(text, EVENT_FIELD_CHARS).text or None

@@ -1,0 +1,115 @@
+"""The entities a prompt runs over, and what it reads of each: fields, and of users a history."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from featurestore import columns as c
+from featurestore.errors import InputError, UsageError
+from featurestore.source_tables import INTERACTIONS, ITEMS, USERS
+from featurestore.spec import Entity
+from featurestore.splits import current_split
+from featurestore.store import Store
+from llm_jobs.history import UserHistory, user_histories
+from llm_jobs.prompt import EVENTS, Prompt
+from llm_jobs.render import check_variables
+
+DEGREE: Final = "degree"
+"""Training events of an entity: a column for ``where`` only."""
+
+_SOURCES: Mapping[Entity, tuple[str, str]] = {"item": (ITEMS, c.ITEM_ID), "user": (USERS, c.USER_ID)}
+
+
+@dataclass(frozen=True, slots=True)
+class EntityInputs:
+    """Inputs of n entities, in ascending id order.
+
+    Attributes:
+        ids: n external ids.
+        rows: n rows; the id column, and one column per field the prompt reads.
+        histories: By user id; empty for prompts without a history.
+    """
+
+    ids: tuple[str, ...]
+    rows: pl.DataFrame
+    histories: Mapping[str, UserHistory]
+
+    def fields(self, position: int) -> dict[str, Any]:
+        """Fields of one entity as stored, with its events if the prompt reads a history."""
+        fields = self.rows.row(position, named=True)
+        history = self.history(position)
+        return {**fields, EVENTS: history.events} if history else fields
+
+    def history(self, position: int) -> UserHistory | None:
+        """The history of one entity, if the prompt reads one."""
+        return self.histories.get(self.ids[position])
+
+    def events_digest(self, position: int) -> str | None:
+        """Digest of the events read, if the prompt reads a history."""
+        history = self.history(position)
+        return history.events_digest if history else None
+
+
+def load_inputs(store: Store, prompt: Prompt, *, where: str | None = None) -> EntityInputs:
+    """Inputs of every entity, or of those that a condition selects.
+
+    Args:
+        store: With ingested source tables.
+        prompt: What to read.
+        where: A polars SQL expression over the entity's columns and ``degree`` (its training events).
+
+    Raises:
+        InputError: If nothing was ingested.
+        UsageError: If the prompt reads fields the rows lack, or ``where`` cannot be evaluated.
+    """
+    table, key = _SOURCES[prompt.entity]
+    if store.latest(table) is None:
+        raise InputError(f"the store has no {table}: nothing was ingested.", hint="Run: featurestore ingest")
+    rows = pl.DataFrame(store.read(table))
+    check_variables(prompt, rows.columns)
+    if where is not None:
+        rows = _select(store, rows, key, where)
+    rows = rows.sort(key)
+    ids = tuple(rows[key].to_list())
+    return EntityInputs(
+        ids,
+        rows.select(key, *(name for name in prompt.variables if name != key)),
+        _histories(store, prompt, ids),
+    )
+
+
+def all_ids(store: Store, entity: Entity) -> frozenset[str]:
+    """Ids of every entity in the store."""
+    table, key = _SOURCES[entity]
+    return frozenset(store.read(table, columns=[key])[key].to_pylist())
+
+
+def _histories(store: Store, prompt: Prompt, ids: tuple[str, ...]) -> Mapping[str, UserHistory]:
+    if prompt.history is None:
+        return {}
+    split = current_split(store)
+    if split is None:
+        raise InputError(
+            f"prompt {prompt.name!r} reads training events, but the store has no split.",
+            hint="Run: featurestore ingest",
+        )
+    return user_histories(store, prompt.history, ids, split)
+
+
+def _select(store: Store, rows: pl.DataFrame, key: str, where: str) -> pl.DataFrame:
+    events = pl.DataFrame(schema={key: pl.String, c.PART: pl.String})
+    if store.latest(INTERACTIONS) is not None:
+        events = pl.DataFrame(store.read(INTERACTIONS, columns=[key, c.PART]))
+    counted = (
+        events.filter(pl.col(c.PART) == c.TRAIN).group_by(key).agg(pl.len().cast(pl.Int64).alias(DEGREE))
+    )
+    joined = rows.join(counted, on=key, how="left").with_columns(pl.col(DEGREE).fill_null(0))
+    try:
+        return joined.filter(pl.sql_expr(where))
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(
+            f"the condition {where!r} cannot be evaluated: {error}.",
+            hint=f"It is a SQL expression over: {', '.join(joined.columns)}.",
+        ) from error

@@ -1,0 +1,113 @@
+"""Model folders: are they complete, what is their chat template, which weights do they hold."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from featurestore.errors import SetupError
+from featurestore.ids import DIGEST_LENGTH
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+"""Any one of these is a vocabulary that transformers can read."""
+_SMALL_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+_SAMPLES = 64
+_SAMPLE_BYTES = 64 * 1024
+
+
+def check_model_folder(folder: Path, *, what: str, chat: bool, weights: bool = True) -> None:
+    """Refuse a folder that a model cannot be loaded from, naming everything that is absent.
+
+    Args:
+        folder: The folder.
+        what: What it should hold, for the message: ``model 'deepseek-r1-14b'``.
+        chat: Whether a chat template is needed.
+        weights: Whether weights are needed.
+
+    Raises:
+        SetupError: If the folder, its config, tokenizer, chat template or weights are absent.
+    """
+    if not folder.is_dir():
+        raise SetupError(f"the folder of {what} does not exist: {folder}", hint="Give a folder with weights.")
+    absent: list[str] = []
+    if not (folder / "config.json").is_file():
+        absent.append("config.json")
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        absent.append(f"a tokenizer ({' or '.join(TOKENIZER_FILES)})")
+    elif chat and not chat_template(folder):
+        absent.append("a chat template (chat_template.jinja, or chat_template in tokenizer_config.json)")
+    if weights and not weight_files(folder):
+        absent.append("weights (*.safetensors)")
+    if absent:
+        raise SetupError(
+            f"the folder of {what} is not complete: {folder} lacks {'; '.join(absent)}.",
+            hint="Copy these files from the model's repository into the folder, beside the others.",
+        )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder, sorted; empty if some that its index names are absent."""
+    files = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        named = set(_read_json(index).get("weight_map", {}).values())
+        if not named <= {path.name for path in files}:
+            return []
+    return files
+
+
+def weights_gib(folder: Path) -> float:
+    """Size of the weights on disk, GiB."""
+    return sum(path.stat().st_size for path in weight_files(folder)) / 1024**3
+
+
+def chat_template(folder: Path) -> str:
+    """The default chat template's text; empty if the folder has none."""
+    jinja = folder / "chat_template.jinja"
+    if jinja.is_file():
+        return jinja.read_text("utf-8")
+    config = folder / "tokenizer_config.json"
+    if not config.is_file():
+        return ""
+    template = _read_json(config).get("chat_template") or ""
+    if isinstance(template, list):  # several named templates
+        template = next((t["template"] for t in template if t.get("name") == "default"), "")
+    return str(template)
+
+
+def context_length(folder: Path) -> int | None:
+    """``max_position_embeddings`` of the model, if its config says it."""
+    found = _read_json(folder / "config.json").get("max_position_embeddings")
+    return int(found) if found is not None else None
+
+
+def folder_digest(folder: Path) -> str:
+    """Identity of a folder's model: config and tokenizer whole, weights by size and 64 samples a file.
+
+    Fine-tuning moves nearly every weight, so samples tell two models apart at a fraction of the reading.
+    """
+    hasher = blake3()
+    for path in [folder / name for name in _SMALL_FILES if (folder / name).is_file()]:
+        hasher.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in weight_files(folder):
+        size = path.stat().st_size
+        hasher.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            for i in range(_SAMPLES):
+                file.seek(max(0, size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
+                hasher.update(file.read(_SAMPLE_BYTES))
+    return hasher.hexdigest()[:DIGEST_LENGTH]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path} cannot be read as JSON: {error}.", hint="Copy the file again.") from None

@@ -1,0 +1,254 @@
+"""From a model's raw output to a valid answer, or a typed reason why there is none.
+
+Thoughts never reach an answer: what stands before the closing reasoning tag is split off, an output that
+never closes it is a failure, and so is an answer that still holds such a tag.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
+
+from jsonschema import Draft202012Validator
+
+from featurestore.ids import canonical_json
+from llm_jobs.answer_schema import in_schema_order
+from llm_jobs.clean import THINK_TAGS, strip_template_tokens
+from llm_jobs.prompt import Stage
+from llm_jobs.template import ABSENT
+
+PARSER_VERSION = 1
+"""Raised when an equal output would give another answer."""
+
+FailureReason: TypeAlias = Literal[
+    "no_json", "schema", "empty_text", "cut_off", "think_leak", "quote_not_found"
+]
+
+_MAX_CANDIDATES = 32
+_UNWANTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_STRAIGHT_QUOTES = str.maketrans(
+    dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"') | dict.fromkeys("\u2018\u2019\u201a", "'")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedAnswer:
+    """A valid answer.
+
+    Attributes:
+        answer: The JSON object, keys in schema order.
+        text: The text to store: the stage's text fields.
+        canonical: Canonical JSON of ``answer``, which digests are taken of.
+        reasoning: What the model thought before it answered, if it is a reasoning model.
+    """
+
+    answer: dict[str, Any]
+    text: str
+    canonical: str
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParseFailure:
+    """Why an output is no answer.
+
+    Attributes:
+        reason: The typed reason that goes into the row.
+        detail: One sentence for people.
+    """
+
+    reason: FailureReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOutput:
+    """An output in two parts."""
+
+    reasoning: str | None
+    answer: str
+
+
+def split_reasoning(text: str, open_tag: str, close_tag: str) -> SplitOutput | ParseFailure:
+    """Split a reasoning model's output at its first closing tag.
+
+    The opening tag may be in the output, or in the prompt (the chat templates of R1 distills open it there).
+    A closing tag that never comes means that the thoughts were cut off: nothing can be trusted.
+
+    Args:
+        text: Raw output.
+        open_tag: Such as ``<think>``.
+        close_tag: Such as ``</think>``.
+    """
+    before, found, after = text.partition(close_tag)
+    if not found:
+        return ParseFailure("cut_off", f"the output never closes its reasoning with {close_tag}")
+    thoughts = before.strip().removeprefix(open_tag).strip()
+    return SplitOutput(thoughts or None, after.strip())
+
+
+def parse_answer(
+    text: str,
+    stage: Stage,
+    reasoning_tags: tuple[str, str] | None = None,
+    *,
+    source_text: str | None = None,
+) -> ParsedAnswer | ParseFailure:
+    """The answer that an output holds.
+
+    Args:
+        text: Raw output of the engine.
+        stage: The stage that was asked.
+        reasoning_tags: Opening and closing tag, if the model was to reason first.
+        source_text: The data block the model saw; if given, the stage's quotes must occur in it.
+    """
+    reasoning: str | None = None
+    if reasoning_tags is not None:
+        split = split_reasoning(text, *reasoning_tags)
+        if isinstance(split, ParseFailure):
+            return split
+        reasoning, text = split.reasoning, split.answer
+    found = _first_valid(text, stage)
+    if isinstance(found, ParseFailure):
+        return found
+    failure = _content_failure(found, stage, source_text)
+    if failure is not None:
+        return failure
+    return ParsedAnswer(found, answer_text(found, stage), canonical_json(found), reasoning)
+
+
+def answer_text(answer: Mapping[str, Any], stage: Stage) -> str:
+    """The text to store of an answer: one line per text field, lists joined, objects as ``a: b``."""
+    return "\n".join(_as_text(answer[name]) for name in stage.text_fields).strip()
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case Mapping():
+            return ": ".join(_as_text(part) for part in value.values())
+        case list():
+            joint = "\n" if any(isinstance(part, Mapping) for part in value) else ", "
+            return joint.join(_as_text(part) for part in value)
+        case _:
+            return str(value)
+
+
+def _first_valid(text: str, stage: Stage) -> dict[str, Any] | ParseFailure:
+    """The first object in the text that the schema accepts, else the failure of the first object."""
+    failure: ParseFailure | None = None
+    for candidate in _objects(text):
+        if isinstance(candidate, ParseFailure):
+            failure = failure or candidate
+            continue
+        answer = _tidy(candidate)
+        problem = _schema_problem(answer, stage)
+        if problem is None:
+            return _ordered(answer, stage)
+        failure = failure or ParseFailure("schema", problem)
+    return failure or ParseFailure("no_json", f"no JSON object in {text[:80]!r}")
+
+
+def _objects(text: str) -> Iterator[dict[str, Any] | ParseFailure]:
+    """JSON objects in a text, wherever they stand: bare, in a fence, between sentences."""
+    decoder = json.JSONDecoder(strict=False)
+    start = text.find("{")
+    for _ in range(_MAX_CANDIDATES):
+        if start < 0:
+            return
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except (json.JSONDecodeError, RecursionError) as error:
+            if _is_cut_off(error, text):
+                yield ParseFailure("cut_off", "the JSON object begins but never ends")
+            end = start + 1
+        else:
+            yield value
+        start = text.find("{", end)
+
+
+def _is_cut_off(error: Exception, text: str) -> bool:
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+
+
+def _tidy(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The value with NFC strings, without control characters, lone surrogates and chat-template tokens."""
+    match value:
+        case str():
+            return unicodedata.normalize("NFC", strip_template_tokens(_UNWANTED.sub("", value))).strip()
+        case dict():
+            return {_tidy(name): _tidy(part) for name, part in value.items()}
+        case list():
+            return [_tidy(part) for part in value]
+        case _:
+            return value
+
+
+def _schema_problem(answer: dict[str, Any], stage: Stage) -> str | None:
+    """The first thing the stage's schema has against an answer; None if it is valid."""
+    error = next(iter(_validator(json.dumps(stage.output_schema)).iter_errors(answer)), None)
+    if error is None:
+        return None
+    where = ".".join(str(part) for part in error.absolute_path) or "the answer"
+    return f"{where}: {error.message[:200]}"
+
+
+@lru_cache(maxsize=64)
+def _validator(schema_json: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(schema_json))
+
+
+def _ordered(answer: dict[str, Any], stage: Stage) -> dict[str, Any]:
+    return in_schema_order(answer, stage.output_schema)
+
+
+def _content_failure(answer: dict[str, Any], stage: Stage, source_text: str | None) -> ParseFailure | None:
+    strings = list(_strings(answer))
+    if any(THINK_TAGS.search(part) for part in strings):
+        return ParseFailure("think_leak", "the answer holds a reasoning tag")
+    if not any(character.isalnum() for character in answer_text(answer, stage)):
+        return ParseFailure("empty_text", f"{', '.join(stage.text_fields)} hold no words")
+    if source_text is None:
+        return None
+    source = _comparable(source_text)
+    for path in stage.quotes:
+        for quote in _at_path(answer, path.split(".")):
+            wanted = _comparable(quote).strip(" \"'.…")
+            if wanted in ("", ABSENT.casefold()) or wanted not in source:
+                return ParseFailure("quote_not_found", f"{path} {quote[:120]!r} is not in the input")
+    return None
+
+
+def _strings(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for part in value.values():
+                yield from _strings(part)
+        case list():
+            for part in value:
+                yield from _strings(part)
+        case _:
+            return
+
+
+def _at_path(value: Any, path: Sequence[str]) -> Iterator[str]:  # noqa: ANN401 - any JSON value
+    """Strings at a dotted path; lists on the way are entered."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _at_path(part, path)
+    elif path:
+        yield from _at_path(value[path[0]], path[1:])
+    else:
+        yield str(value)
+
+
+def _comparable(text: str) -> str:
+    """Text as quotes are compared: NFKC, one case, straight quotation marks, single spaces."""
+    folded = unicodedata.normalize("NFKC", text).translate(_STRAIGHT_QUOTES).casefold()
+    return " ".join(folded.split())

@@ -1,0 +1,71 @@
+"""From a prompt and a model to its stages' specs, and from an entity's inputs to a row's fingerprint."""
+
+from collections.abc import Mapping, Sequence
+
+from featurestore.ids import digest, digest_bytes, digest_texts, fingerprint
+from featurestore.spec import ModelSpec, TextSpec
+from llm_jobs.clean import CLEANER_VERSION
+from llm_jobs.entries import ModelEntry
+from llm_jobs.parse import PARSER_VERSION
+from llm_jobs.prompt import Prompt
+
+_NO_ANSWER = "failed"
+"""Stands for the answer of a stage that failed: an answer's digest never looks like this."""
+
+
+def stage_specs(prompt: Prompt, entry: ModelEntry, model: ModelSpec) -> tuple[TextSpec, ...]:
+    """The feature version of each stage, in the prompt's order: feature = prompt, view = stage.
+
+    Args:
+        prompt: With its limits applied.
+        entry: How the model is sampled.
+        model: Which model it is.
+    """
+    history = prompt.history
+    beside = (history.item_feature,) if history and history.item_feature else ()
+    return tuple(
+        TextSpec(
+            feature=prompt.name,
+            view=stage.name,
+            entity=prompt.entity,
+            prompt_digest=prompt.stage_digest(stage),
+            reads=prompt.reads(stage),
+            upstream=(*stage.upstream, *beside),
+            output_schema=stage.output_schema,
+            text_fields=stage.text_fields,
+            model=model,
+            sampling=entry.stage_sampling(stage.max_tokens),
+            parser_version=PARSER_VERSION,
+            cleaner_version=CLEANER_VERSION,
+            history_size=history.size if history else None,
+        )
+        for stage in prompt.stages
+    )
+
+
+def input_digest(fields: Mapping[str, object], reads: Sequence[str], events_digest: str | None) -> str:
+    """Digest of what a stage reads of an entity itself: exactly its fields, and its events if it has some."""
+    own = fingerprint({name: fields.get(name) for name in reads})
+    return digest([own, events_digest]) if events_digest is not None else own
+
+
+def answer_digest(canonical: str) -> str:
+    """Digest of an answer, by which later stages know whether it changed."""
+    return digest_bytes(canonical.encode())
+
+
+def row_fingerprint(inputs: str, upstream: Sequence[str | None]) -> str:
+    """The fingerprint of a row: its input digest, then a digest of the answers it builds on.
+
+    Args:
+        inputs: See `input_digest`.
+        upstream: Digest of each upstream answer, in the stage's order; None for a failed one.
+    """
+    if not upstream:
+        return inputs
+    return f"{inputs}.{digest_texts(answer or _NO_ANSWER for answer in upstream)}"
+
+
+def same_inputs(row: str, inputs: str) -> bool:
+    """Whether a stored fingerprint was taken from these inputs, whatever the upstream answers were."""
+    return row.partition(".")[0] == inputs

@@ -1,0 +1,106 @@
+"""A small catalogue, an engine that keeps count, and one call that generates: for tests of generation."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore.features import FeatureRegistry
+from featurestore.jobs.committer import CommitPace
+from featurestore.schema import ITEMS
+from featurestore.spec import table_name
+from featurestore.store import Store
+from llm_jobs.chain import ChainLimits
+from llm_jobs.engine import Completion, Request
+from llm_jobs.engines import OpenModel
+from llm_jobs.engines.echo import EchoEngine, EchoOptions
+from llm_jobs.generate import GenerateOptions, generate
+from llm_jobs.generate_report import GenerateReport
+from llm_jobs.models import find_model, model_spec
+from llm_jobs.prompt import Prompt, load_prompt
+from llm_jobs.specs import stage_specs
+
+PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
+STAGES = ("forward", "backward", "fused")
+LENIENT = ChainLimits(skip_budget=1.0)
+
+
+class CountingEngine(EchoEngine):
+    """Keeps every request, and stops with Ctrl-C after a number of completions if it is told to."""
+
+    def __init__(self, options: EchoOptions | None = None, *, stop_after: int | None = None) -> None:
+        super().__init__(options)
+        self.requests: list[Request] = []
+        self._left = stop_after
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self.requests += requests
+        super().submit(requests)
+
+    def poll(self, timeout: float) -> list[Completion]:
+        done = super().poll(timeout)
+        if self._left is not None:
+            if self._left <= 0:
+                raise KeyboardInterrupt
+            done, rest = done[: self._left], done[self._left :]
+            for completion in rest:
+                self._enqueue(0.0, completion)
+            self._left -= len(done)
+        return done
+
+
+@cache
+def item_cot(fused_wording: str | None = None) -> Prompt:
+    """The packaged prompt, with another fused question if one is given."""
+    prompt = load_prompt(PROMPTS / "item_cot.toml")
+    if fused_wording is None:
+        return prompt
+    fused = prompt.stages[2].model_copy(update={"template": fused_wording})
+    return prompt.model_copy(update={"stages": (*prompt.stages[:2], fused)})
+
+
+def put_items(store: Store, items: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make these the items of the store: id → fields."""
+    rows = [{"item_id": item_id, **fields} for item_id, fields in items.items()]
+    store.replace("source.items", pa.Table.from_pylist(rows, schema=ITEMS))
+
+
+def catalogue(size: int) -> dict[str, dict[str, Any]]:
+    """Items ``i000``, ``i001``, … with titles of their own."""
+    return {f"i{n:03d}": {"title": f"Kettle number {n}", "brand": "Acme", "price": 5.0} for n in range(size)}
+
+
+def run(
+    store: Store,
+    folder: Path,
+    engine: EchoEngine | None = None,
+    prompt: Prompt | None = None,
+    *,
+    limit: int | None = None,
+    where: str | None = None,
+    only_failed: bool = False,
+    limits: ChainLimits = LENIENT,
+    pace: CommitPace | None = None,
+) -> GenerateReport:
+    """Generate with the echo model."""
+    entry = find_model("echo", {})
+    model = OpenModel(entry, model_spec(entry), engine or EchoEngine())
+    options = GenerateOptions(limit, where, only_failed, limits, pace or CommitPace())
+    return generate(store, prompt or item_cot(), model, options=options, work_folder=folder)
+
+
+def table_of(view: str, prompt: Prompt) -> str:
+    """The table of one stage of a prompt, run by the echo model."""
+    entry = find_model("echo", {})
+    specs = stage_specs(prompt, entry, model_spec(entry))
+    return next(table_name(spec) for spec in specs if spec.view == view)
+
+
+def rows_of(store: Store, view: str, feature: str = "item_cot") -> dict[str, dict[str, Any]]:
+    """Rows of the head of a view by id; every id must be there once."""
+    rows = store.read(FeatureRegistry(store).head("text", feature, view).table).to_pylist()
+    by_id = {row["id"]: row for row in rows}
+    assert len(by_id) == len(rows), "a row is doubled"
+    return by_id

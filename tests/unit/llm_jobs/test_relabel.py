@@ -1,0 +1,69 @@
+"""Texts of users: training events only, and the name of the split they belong to now."""
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from generation_world import PROMPTS, STAGES, CountingEngine, catalogue, put_items, rows_of, run
+
+from featurestore.gates import GatePolicy
+from featurestore.publish import publish
+from featurestore.schema import INTERACTIONS, USERS
+from featurestore.splits import SplitPolicy, assign_parts, record_split
+from featurestore.stores.memory import MemoryStore
+from llm_jobs.prompt import load_prompt
+
+EVENTS = [("u1", f"i00{n}", n) for n in range(5)] + [("u2", f"i00{n}", n) for n in range(4)]
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    store = MemoryStore()
+    put_items(store, catalogue(10))
+    return store
+
+
+def _put_users(store: MemoryStore, events: list[tuple[str, str, int]]) -> str:
+    users = [{"user_id": user} for user in sorted({user for user, _, _ in events} | {"u9"})]
+    store.replace("source.users", pa.Table.from_pylist(users, schema=USERS))
+    frame = pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row")
+    policy = SplitPolicy()
+    parted = assign_parts(frame, policy)
+    table = pa.Table.from_pylist(parted.to_dicts(), schema=INTERACTIONS)
+    version = store.replace("source.interactions", table).version
+    return record_split(store, parted, policy, interactions_version=version).event_set()
+
+
+def test_user_texts_read_training_events_and_name_them(store: MemoryStore, tmp_path: Path) -> None:
+    event_set = _put_users(store, EVENTS)
+    user_cot = load_prompt(PROMPTS / "user_cot.toml")
+    engine = CountingEngine()
+    report = run(store, tmp_path, engine, user_cot)
+    assert report.requests == 6
+    rows = rows_of(store, "fused", "user_cot")
+    assert rows["u1"]["event_set"] == event_set
+    assert rows["u1"]["events_digest"]
+    assert rows_of(store, "forward", "user_cot")["u9"]["reason"] == "no_input"
+    asked = "\n".join(message.content for request in engine.requests for message in request.messages)
+    assert "Kettle number 2" in asked
+    assert "Kettle number 4" not in asked
+
+
+def test_unchanged_events_take_the_name_of_a_new_split_without_a_request(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    user_cot = load_prompt(PROMPTS / "user_cot.toml")
+    event_set = _put_users(store, EVENTS)
+    run(store, tmp_path, None, user_cot)
+    rows = rows_of(store, "fused", "user_cot")
+    new_set = _put_users(store, [*EVENTS, ("u2", "i009", 9)])
+    assert new_set != event_set
+    second = run(store, tmp_path, CountingEngine(), user_cot)
+    assert (second.requests, second.relabelled) == (3, 6)
+    for view in STAGES:
+        assert {row["event_set"] for row in rows_of(store, view, "user_cot").values()} == {new_set}
+    assert rows_of(store, "fused", "user_cot")["u1"] == rows["u1"] | {"event_set": new_set}
+    assert run(store, tmp_path, CountingEngine(), user_cot).relabelled == 0
+    lenient = GatePolicy(max_failure_rate=1.0, max_duplicate_text_share=1.0)
+    assert publish(store, gates=lenient).manifest.number == 1
