@@ -1,0 +1,1 @@
+"""Torch recommenders that read a release of the store and never call a language model."""

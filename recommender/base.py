@@ -1,0 +1,111 @@
+"""The recommender boundary, on one page.
+
+Letters: n users asked for, d embedding dimensions, U users and I items of the release's id maps. Users and
+items are rows of those maps. Models live in `recommender.models`, one file each, with a ``Config`` (frozen
+settings) and a ``Model`` (this Protocol); all of them pass the contract suite in `recommender.testing`.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeAlias
+
+from featurestore.ids import RowArray
+from featurestore.progress import Progress
+from featurestore.spec import Frozen
+from recommender.data import FloatArray, TrainingData
+from recommender.features import ItemFeatures
+
+ArrayGroups: TypeAlias = dict[str, dict[str, FloatArray]]
+"""File name without suffix → array name → float32 array: ``{"weights": {"item_vectors": …}}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One validation during training.
+
+    Attributes:
+        epoch: Epochs trained so far, from 1.
+        loss: Mean training loss of the last epoch.
+        metric: Value of the monitored validation metric; None without validation events.
+        seconds: Since training began.
+    """
+
+    epoch: int
+    loss: float
+    metric: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """How training went.
+
+    Attributes:
+        epochs: Epochs trained.
+        best_epoch: The epoch whose weights were kept.
+        best_metric: Its value of the monitored validation metric; None without validation events.
+        monitor: The metric that chose the epoch, such as ``ndcg@10``.
+        seconds: Wall-clock time in all.
+        step_milliseconds: Median time of one optimiser step; 0 if there are none.
+        interrupted: Training was stopped by Ctrl-C; the best epoch until then is kept.
+        history: Every validation.
+    """
+
+    epochs: int = 0
+    best_epoch: int = 0
+    best_metric: float | None = None
+    monitor: str = "ndcg@10"
+    seconds: float = 0.0
+    step_milliseconds: float = 0.0
+    interrupted: bool = False
+    history: tuple[EpochRecord, ...] = ()
+
+
+class Recommender(Protocol):
+    """A model: ``Model(config)``, then `fit` or `load_arrays`, then `score`."""
+
+    name: ClassVar[str]
+    """The file name in ``recommender/models``."""
+
+    @property
+    def config(self) -> Frozen:
+        """The settings it was built with."""
+        ...
+
+    def fit(
+        self, data: TrainingData, *, features: ItemFeatures | None, seed: int, progress: Progress
+    ) -> FitReport:
+        """Learn from training data, from scratch: a second call forgets the first.
+
+        Args:
+            data: Training and validation pairs. There is no test part in it.
+            features: (I, d) item vectors, or None.
+            seed: The one source of randomness.
+            progress: Told about epochs.
+
+        Raises:
+            UsageError: If the model cannot use ``features``.
+        """
+        ...
+
+    def score(self, users: RowArray) -> FloatArray:
+        """How much each user would like each item.
+
+        Args:
+            users: (n,) int64 user rows. A user without training events is scored as an average user.
+
+        Returns:
+            (n, I) float32, higher is better, in new memory that the caller may change. A user's scores do not
+            depend on who else is asked for (to the last bits of a matrix product).
+
+        Raises:
+            StoreError: If the model was neither fitted nor loaded.
+        """
+        ...
+
+    def arrays(self) -> ArrayGroups:
+        """Everything `score` needs, as arrays: what a saved model consists of."""
+        ...
+
+    def load_arrays(self, groups: ArrayGroups) -> None:
+        """Take over what `arrays` gave: scores are equal to the bit."""
+        ...

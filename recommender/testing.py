@@ -1,0 +1,186 @@
+"""The contract that every recommender passes: shipped, so that a new model's test is one line.
+
+    @pytest.mark.parametrize("check", CHECKS)
+    @pytest.mark.parametrize("name", model_names())
+    def test_contract(name, check):
+        check(find_model(name))
+
+The data is a *checkerboard*: even users had even items, odd users odd items, each user all of them but one.
+The right first recommendation is the one item left out, known by construction. (A model that looks at no
+user cannot know it; those are named in ``IMPERSONAL``.)
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from featurestore.errors import StoreError
+from featurestore.progress import no_progress
+from recommender.base import Recommender
+from recommender.data import FloatArray, IntArray, TrainingData, training_data
+from recommender.features import ItemFeatures
+from recommender.registry import ModelEntry, parse_settings
+
+Check: TypeAlias = Callable[[ModelEntry], None]
+
+IMPERSONAL: Final = frozenset({"popularity"})
+"""Models whose scores are the same for every user."""
+
+NUM_USERS: Final = 40
+NUM_ITEMS: Final = 20
+COLD_USER: Final = NUM_USERS
+"""A user row without any event."""
+COLD_ITEM: Final = NUM_ITEMS
+"""An item row without any event."""
+
+_QUICK: Final = {
+    "epochs": "60",
+    "batch_size": "64",
+    "learning_rate": "0.02",
+    "eval_every": "20",
+    "embedding_dim": "16",
+    "reg": "0",
+}
+
+
+def checkerboard() -> tuple[TrainingData, IntArray]:
+    """A checkerboard with one held-out square per user, a user and an item without events.
+
+    Returns:
+        The data, whose validation part is the held-out squares, and (40,) int64: each user's right answer.
+    """
+    users, items = np.meshgrid(np.arange(NUM_USERS), np.arange(NUM_ITEMS), indexing="ij")
+    own = users % 2 == items % 2
+    answers = (np.arange(NUM_USERS) * 2 + np.arange(NUM_USERS) % 2) % NUM_ITEMS
+    answers += np.arange(NUM_USERS) % 2 - answers % 2
+    left_out = items == answers[:, None]
+    train = users[own & ~left_out], items[own & ~left_out]
+    data = training_data(
+        num_users=NUM_USERS + 1,
+        num_items=NUM_ITEMS + 1,
+        train=train,
+        valid=(np.arange(NUM_USERS), answers),
+    )
+    return data, answers
+
+
+def quick_model(entry: ModelEntry) -> Recommender:
+    """The model with settings that learn a checkerboard in a second."""
+    settings = {name: text for name, text in _QUICK.items() if name in entry.config_type.model_fields}
+    return entry.model_type(parse_settings(entry.config_type, settings))
+
+
+def fitted(entry: ModelEntry, *, seed: int = 7) -> tuple[Recommender, TrainingData, IntArray]:
+    """A model fitted on the checkerboard, with the data and the right answers."""
+    data, answers = checkerboard()
+    model = quick_model(entry)
+    model.fit(data, features=None, seed=seed, progress=no_progress)
+    return model, data, answers
+
+
+def check_right_answer(entry: ModelEntry) -> None:
+    """The best unseen item is the one the pattern asks for, for at least nine users of ten."""
+    if entry.name in IMPERSONAL:
+        return
+    model, data, answers = fitted(entry)
+    right = _first_choices(model, data)[:NUM_USERS] == answers
+    assert right.mean() >= 0.9, f"{entry.name}: only {right.sum()} of {NUM_USERS} first choices are right"
+
+
+def check_impersonal_is_said(entry: ModelEntry) -> None:
+    """A model named in ``IMPERSONAL`` scores all users alike, and no other model does."""
+    model, _, _ = fitted(entry)
+    scores = model.score(np.arange(NUM_USERS))
+    alike = bool(np.allclose(scores, scores[:1]))
+    assert alike == (entry.name in IMPERSONAL), f"{entry.name}: scores are the same for all users: {alike}"
+
+
+def check_batch_equals_single(entry: ModelEntry) -> None:
+    """Scoring users together or one by one gives the same, in the order asked for, repeats allowed."""
+    model, _, _ = fitted(entry)
+    users = np.array([3, 0, COLD_USER, 3, 17])
+    batch = model.score(users)
+    assert batch.shape == (5, NUM_ITEMS + 1)
+    assert batch.dtype == np.float32
+    for line, user in enumerate(users):
+        np.testing.assert_allclose(batch[line], model.score(np.array([user]))[0], rtol=1e-5, atol=1e-6)
+    assert model.score(np.array([], np.int64)).shape == (0, NUM_ITEMS + 1)
+
+
+def check_scores_are_the_callers(entry: ModelEntry) -> None:
+    """What the caller does to scores does not reach the model."""
+    model, _, _ = fitted(entry)
+    users = np.arange(3)
+    expected = model.score(users).copy()
+    model.score(users)[:] = -np.inf
+    np.testing.assert_array_equal(model.score(users), expected)
+
+
+def check_arrays_round_trip(entry: ModelEntry) -> None:
+    """A model made of another's arrays gives equal scores, to the bit."""
+    model, _, _ = fitted(entry)
+    other = quick_model(entry)
+    other.load_arrays(model.arrays())
+    users = np.arange(NUM_USERS + 1)
+    np.testing.assert_array_equal(other.score(users), model.score(users))
+    for group, arrays in model.arrays().items():
+        for name, array in arrays.items():
+            assert array.dtype == np.float32, f"{group}/{name} is {array.dtype}, not float32"
+
+
+def check_refit_forgets(entry: ModelEntry) -> None:
+    """Fitting again with the same seed gives the same scores, whatever was fitted before."""
+    model, data, _ = fitted(entry, seed=7)
+    first = model.score(np.arange(NUM_USERS))
+    model.fit(data, features=None, seed=8, progress=no_progress)
+    model.fit(data, features=None, seed=7, progress=no_progress)
+    np.testing.assert_allclose(model.score(np.arange(NUM_USERS)), first, rtol=1e-3, atol=1e-4)
+
+
+def check_cold_rows_have_scores(entry: ModelEntry) -> None:
+    """A user and an item without events get finite scores; the cold item is no cold user's first choice."""
+    model, _, _ = fitted(entry)
+    scores = model.score(np.array([COLD_USER, 0]))
+    assert np.isfinite(scores).all()
+    assert scores[0].argmax() != COLD_ITEM
+
+
+def check_empty_model_says_so(entry: ModelEntry) -> None:
+    """Scoring before fitting is refused with what to do."""
+    message = ""
+    try:
+        quick_model(entry).score(np.arange(2))
+    except StoreError as error:
+        message = str(error)
+    assert "fit" in message, f"{entry.name} scores without having been fitted, or says no remedy: {message!r}"
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_right_answer,
+    check_impersonal_is_said,
+    check_batch_equals_single,
+    check_scores_are_the_callers,
+    check_arrays_round_trip,
+    check_refit_forgets,
+    check_cold_rows_have_scores,
+    check_empty_model_says_so,
+)
+
+
+def parity_features(*, embedding_dim: int = 3, seed: int = 3) -> ItemFeatures:
+    """Item vectors that tell even items from odd ones; the cold item has one, item 0 has none."""
+    noise = np.random.default_rng(seed).standard_normal((NUM_ITEMS + 1, embedding_dim))
+    matrix: FloatArray = (0.1 * noise).astype(np.float32)
+    matrix[:, 0] += np.where(np.arange(NUM_ITEMS + 1) % 2 == 0, 1.0, -1.0)
+    has_vector = np.arange(NUM_ITEMS + 1) != 0
+    matrix[~has_vector] = 0.0
+    return ItemFeatures(matrix, has_vector, ("0" * 32,))
+
+
+def _first_choices(model: Recommender, data: TrainingData) -> IntArray:
+    users = np.arange(data.num_users)
+    scores = model.score(users)
+    lines, items = data.seen.pairs_of(users)
+    scores[lines, items] = -np.inf
+    return scores.argmax(axis=1)

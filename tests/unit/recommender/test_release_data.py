@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from featurestore.errors import EmbeddingSpaceError, UnknownNameError
+from recommender.data import load_seen, load_test_data, load_training_data
+from recommender.features import ItemFeatures, apply_control, fit_projection, item_features
+
+
+def test_parts_of_a_release_do_not_overlap(toy):
+    release = toy.release()
+    data, test = load_training_data(release), load_test_data(release)
+    assert (data.num_users, data.num_items) == (31, 16)
+    train = set(zip(data.train_users, data.train_items, strict=True))
+    valid = set(zip(data.valid.users, data.valid.items, strict=True))
+    held = set(zip(test.users, test.items, strict=True))
+    assert len(train) == 30 * 3 + 1  # the repeated event counts once
+    assert (len(valid), len(held)) == (30, 30)
+    assert not train & valid
+    assert not (train | valid) & held
+    users = np.arange(31)
+    assert set(zip(*load_seen(release).pairs_of(users), strict=True)) == train | valid
+    assert set(zip(*data.valid.seen.pairs_of(users), strict=True)) == train
+
+
+def test_features_line_up_with_item_rows_and_fall_back(toy):
+    release = toy.release()
+    rows = release.id_map("item")
+    plain = item_features(release, "item_cot")
+    assert plain.has_vector.sum() == 12
+    filled = item_features(release, "item_cot", fallback="item_text")
+    assert filled.has_vector.sum() == 15
+    assert len(filled.spec_digests) == 2
+    first, late, never = rows.row_of(["i3", "i13", "i15"])
+    cot, text = release.embeddings("item_cot"), release.embeddings("item_text")
+    np.testing.assert_array_equal(filled.matrix[first], cot.rows(["i3"])[0])
+    np.testing.assert_array_equal(filled.matrix[late], text.rows(["i13"])[0])
+    assert not filled.has_vector[never]
+    assert not filled.matrix[never].any()
+
+
+def test_two_encoders_are_not_mixed(toy):
+    with pytest.raises(EmbeddingSpaceError, match="lie in different spaces: name 'toy' and 'other'"):
+        item_features(toy.release(), "item_cot", fallback="elsewhere")
+
+
+def test_an_unknown_feature_lists_the_known_ones(toy):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown vector feature 'item_cto'\. Did you mean 'item_cot'"
+    ):
+        item_features(toy.release(), "item_cto")
+
+
+def some_features(rng) -> ItemFeatures:
+    has_vector = np.arange(40) % 5 != 0
+    return ItemFeatures(rng.normal(1, 2, (40, 6)).astype(np.float32) * has_vector[:, None], has_vector)
+
+
+def test_shuffled_gives_every_item_another_items_vector(rng):
+    features = some_features(rng)
+    shuffled = apply_control(features, "shuffled", seed=1)
+    kept = features.has_vector
+    assert not (shuffled.matrix[kept] == features.matrix[kept]).all(axis=1).any()
+    assert sorted(map(tuple, shuffled.matrix[kept])) == sorted(map(tuple, features.matrix[kept]))
+    assert not shuffled.matrix[~kept].any()
+    assert shuffled.control == "shuffled"
+
+
+def test_random_keeps_lengths_only(rng):
+    features = some_features(rng)
+    drawn = apply_control(features, "random", seed=1)
+    np.testing.assert_allclose(
+        np.linalg.norm(drawn.matrix, axis=1), np.linalg.norm(features.matrix, axis=1), rtol=1e-5
+    )
+    assert not np.allclose(drawn.matrix, features.matrix)
+    np.testing.assert_array_equal(drawn.matrix, apply_control(features, "random", seed=1).matrix)
+    assert not np.allclose(drawn.matrix, apply_control(features, "random", seed=2).matrix)
+
+
+def test_projection_is_the_pca_of_items_with_a_vector(rng):
+    features = some_features(rng)
+    projection = fit_projection(features, 3)
+    projected = projection.apply(features)
+    vectors = features.matrix[features.has_vector].astype(np.float64)
+    centered = vectors - vectors.mean(axis=0)
+    _, singular, right = np.linalg.svd(centered, full_matrices=False)
+    expected = centered @ right[:3].T
+    expected /= np.sqrt((singular[:3] ** 2).mean() / len(vectors))
+    np.testing.assert_allclose(np.abs(projected[features.has_vector]), np.abs(expected), atol=1e-4)
+    assert (projected[features.has_vector] ** 2).mean() == pytest.approx(1.0, rel=1e-4)
+    assert not projected[~features.has_vector].any()
+    assert projected.shape == (40, 3)
+    assert fit_projection(features, 99).components.shape == (6, 6)

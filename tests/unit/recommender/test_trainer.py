@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+
+from featurestore.progress import no_progress
+from recommender.data import training_data
+from recommender.models.lightgcn import Config, LightGCNNetwork
+from recommender.sampling import PairBatch
+from recommender.testing import checkerboard
+from recommender.trainer import TrainerConfig, train, train_step, validate
+
+
+class Quadratic(torch.nn.Module):
+    """loss = Σ (w - users)²: its gradient is known by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+
+    def loss(self, batch: PairBatch) -> torch.Tensor:
+        return (self.weight - torch.from_numpy(batch.users).float()).square().sum()
+
+
+def adam_by_hand(weight: np.ndarray, targets: list[np.ndarray], learning_rate: float) -> np.ndarray:
+    """Kingma and Ba, algorithm 1, with gradient 2 (w - target) of each step alone."""
+    mean, square = np.zeros_like(weight), np.zeros_like(weight)
+    for step, target in enumerate(targets, start=1):
+        grad = 2 * (weight - target)
+        mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad**2
+        unbiased = mean / (1 - 0.9**step), square / (1 - 0.999**step)
+        weight = weight - learning_rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+    return weight
+
+
+def test_two_steps_equal_a_reference_written_by_hand():
+    model = Quadratic()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.3, fused=True)
+    targets = [np.array([3, 1]), np.array([-4, 2])]
+    for target in targets:
+        train_step(model, optimizer, PairBatch(target, target, target))
+    expected = adam_by_hand(np.array([1.0, -2.0]), targets, 0.3)
+    np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
+
+
+def test_loss_equals_the_formula():
+    data, _ = checkerboard()
+    network = LightGCNNetwork(Config(embedding_dim=4, num_layers=2, reg=0.7), data, None, seed=1)
+    batch = PairBatch(np.array([0, 1]), np.array([2, 5]), np.array([1, 4]))
+    users, items = network.score_vectors()
+    first = network.ids.detach()
+    scores = (users[batch.users] * (items[batch.positives] - items[batch.negatives])).sum(dim=1)
+    rows = torch.cat([first[batch.users], first[41 + batch.positives], first[41 + batch.negatives]])
+    expected = -torch.log(torch.sigmoid(scores)).mean() + 0.7 * rows.square().sum() / (2 * 2)
+    torch.testing.assert_close(network.loss(batch).detach(), expected)
+
+
+class Scripted:
+    """A model whose validation gets better until epoch 3 and worse from then on."""
+
+    def __init__(self, stop_at: int | None = None):
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.epoch = 0
+        self.stop_at = stop_at
+
+    def parameters(self):
+        return iter([self.weight])
+
+    def loss(self, batch: PairBatch) -> torch.Tensor:
+        self.epoch += 1
+        if self.epoch == self.stop_at:
+            raise KeyboardInterrupt
+        with torch.no_grad():
+            self.weight.fill_(float(self.epoch))
+        return (self.weight * 0.0).sum()
+
+    def score_vectors(self):
+        best = 3.0 - abs(self.weight.item() - 3.0)
+        return torch.tensor([[1.0]]), torch.tensor([[0.0], [best], [0.5], [1.5], [2.5]])
+
+
+def one_user(valid_item: int | None = 1):
+    valid = np.array([0] if valid_item is not None else [], np.int64)
+    items = np.array([valid_item] if valid_item is not None else [], np.int64)
+    return training_data(num_users=1, num_items=5, train=(np.array([0]), np.array([0])), valid=(valid, items))
+
+
+CONFIG = TrainerConfig(epochs=40, eval_every=1, patience=2, monitor="ndcg@10")
+
+
+def test_training_stops_and_keeps_the_best_epoch():
+    model = Scripted()
+    report = train(model, one_user(), CONFIG, seed=0, progress=no_progress)
+    assert (report.epochs, report.best_epoch, report.best_metric) == (5, 3, 1.0)
+    assert model.weight.item() == 3.0
+    assert not report.interrupted
+    assert [record.epoch for record in report.history] == [1, 2, 3, 4, 5]
+
+
+def test_ctrl_c_keeps_the_best_epoch():
+    model = Scripted(stop_at=5)
+    report = train(model, one_user(), CONFIG, seed=0, progress=no_progress)
+    assert report.interrupted
+    assert report.best_epoch == 3
+    assert model.weight.item() == 3.0
+
+
+def test_ctrl_c_before_the_first_validation_is_passed_on():
+    with pytest.raises(KeyboardInterrupt):
+        train(Scripted(stop_at=1), one_user(), CONFIG, seed=0, progress=no_progress)
+
+
+def test_without_validation_events_all_epochs_run():
+    model = Scripted()
+    report = train(model, one_user(None), CONFIG, seed=0, progress=no_progress)
+    assert (report.epochs, report.best_epoch, report.best_metric) == (40, 40, None)
+    assert model.weight.item() == 40.0
+
+
+def test_validation_masks_training_items():
+    data = one_user(valid_item=4)
+    assert validate(Scripted(), data, "ndcg@5") == 1.0
