@@ -1,0 +1,1 @@
+"""The command line: each command parses options, builds objects, calls one function, reports."""

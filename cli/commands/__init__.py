@@ -1,0 +1,44 @@
+"""One file per command. A command's file imports nothing heavy before it runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from cli.commands.doctor import doctor
+from cli.commands.embed import embed
+from cli.commands.evaluate import evaluate
+from cli.commands.export import export
+from cli.commands.generate import generate
+from cli.commands.graph import graph
+from cli.commands.import_ import import_
+from cli.commands.ingest import ingest
+from cli.commands.init import init
+from cli.commands.ls import ls
+from cli.commands.models import models
+from cli.commands.prompts import group as prompts
+from cli.commands.publish import publish
+from cli.commands.recommend import recommend
+from cli.commands.show import show
+from cli.commands.train import train
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "doctor": doctor,
+    "embed": embed,
+    "evaluate": evaluate,
+    "export": export,
+    "generate": generate,
+    "graph": graph,
+    "import": import_,
+    "ingest": ingest,
+    "init": init,
+    "ls": ls,
+    "models": models,
+    "publish": publish,
+    "recommend": recommend,
+    "show": show,
+    "train": train,
+}
+GROUPS: dict[str, typer.Typer] = {
+    "prompts": prompts,
+}

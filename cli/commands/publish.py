@@ -1,0 +1,74 @@
+"""``featurestore publish``: the store's newest rows as a release."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import JsonOption, ProjectOption
+from cli.report import Reporter
+
+if TYPE_CHECKING:
+    from featurestore.publish import PublishReport
+
+
+def publish(
+    *,
+    alias: Annotated[str, typer.Option("--alias", help="Alias that will name the release.")] = "production",
+    no_promote: Annotated[
+        bool, typer.Option("--no-promote", help="Make the release, but leave every alias where it stands.")
+    ] = False,
+    features: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="Release only this feature, or feature.view. May be repeated."),
+    ] = None,
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Check the gates, pin every table in a release, and point an alias to it."""
+    from cli.project import open_project
+    from featurestore.publish import publish as run_publish
+
+    report = Reporter(as_json=as_json)
+    opened = open_project(project)
+    with report.progress("publish") as progress:
+        done = run_publish(
+            opened.store,
+            gates=opened.config.gates,
+            alias=None if no_promote else alias,
+            features=features or None,
+            progress=progress,
+        )
+    _print(report, done)
+    report.result(
+        {
+            "release": done.manifest.number,
+            "created": done.created,
+            "alias": done.alias,
+            "moved": done.moved,
+            "left_out": list(done.left_out),
+            "manifest": done.manifest.model_dump(mode="json"),
+        }
+    )
+
+
+def _print(report: Reporter, done: "PublishReport") -> None:
+    manifest = done.manifest
+    report.table(
+        "pinned",
+        [
+            {"kind": pin.spec.kind, "feature": pin.name, "rows": pin.num_rows, "failed": pin.num_failed}
+            for pin in manifest.pins
+        ],
+    )
+    for name in done.left_out:
+        report.say(f"left out: {name}, made under an earlier split; train again and write new lists")
+    report.say(f"{len(manifest.gates)} gates passed")
+    made = "published" if done.created else "holds exactly this already"
+    report.say(f"release {manifest.number} {made}")
+    if done.alias is None:
+        report.say(f"no alias was moved; read it with --release {manifest.number}")
+    elif done.moved:
+        report.say(f"alias {done.alias!r} now names release {manifest.number}")
+    else:
+        report.say(f"alias {done.alias!r} names release {manifest.number} as before")

@@ -1,0 +1,127 @@
+"""``featurestore train``: fit a recommender on a release and save it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
+from cli.report import Reporter
+from featurestore.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from recommender.experiment import TrainedModel, TrainReport
+
+_CONTROLS = ("none", "shuffled", "random")
+_SHOWN = ("hr@10", "ndcg@10", "recall@20", "ndcg@20")
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="Name of a model, such as lightgcn or popularity.")],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to save to; by default models/MODEL in the project."),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", "-f", help="Vector feature of items to read as well.")
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option("--view", help="View of it; by default the only one, else fused, else text.")
+    ] = None,
+    fallback: Annotated[
+        str | None,
+        typer.Option("--fallback", help="Feature for items without a vector, made by the same encoder."),
+    ] = None,
+    control: Annotated[
+        str,
+        typer.Option(
+            "--features-control",
+            help="none, or a control that text must beat: shuffled (another item's vector), random "
+            "(a random direction of the same length).",
+        ),
+    ] = "none",
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE of the model, such as learning_rate=0.01. May be repeated."),
+    ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option("--seeds", min=1, help="Models to train, with consecutive seeds, in seed-N folders."),
+    ] = 1,
+    seed: SeedOption = 0,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads to train with; by default all.")
+    ] = None,
+    release: ReleaseOption = "production",
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recommender on a release: epochs are chosen on the validation part, test is never read."""
+    from cli.project import open_project
+    from featurestore.reader import FeatureStore
+    from recommender.experiment import TrainRequest, train_models
+
+    if control not in _CONTROLS:
+        raise UnknownNameError("features control", control, _CONTROLS)
+    if features is None and (fallback or view or control != "none"):
+        raise UsageError("--view, --fallback and --features-control need --features.")
+    values = _settings(settings or [])
+    request = TrainRequest(
+        model=model,
+        settings=values | ({"epochs": str(epochs)} if epochs is not None else {}),
+        feature=features,
+        view=view,
+        fallback=fallback,
+        control=control,
+        seeds=tuple(range(seed, seed + seeds)),
+        num_threads=threads,
+    )
+    opened = open_project(project)
+    reporter = Reporter(as_json=as_json)
+    opened_release = FeatureStore(opened.store).release(release)
+    with reporter.progress("epochs") as progress:
+        report = train_models(
+            opened_release, request, output or opened.root / "models" / model, progress=progress
+        )
+    _print(reporter, report)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    reporter.result(
+        asdict(report) | {"model": model, "release": opened_release.number, "config": request.settings}
+    )
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--set is KEY=VALUE, got {pair!r}.", hint="Such as --set learning_rate=0.01")
+        values[name] = value
+    return values
+
+
+def _print(reporter: Reporter, report: "TrainReport") -> None:
+    reporter.say(f"{report.num_train:,} training and {report.num_valid:,} validation pairs")
+    if report.num_with_vector is not None:
+        reporter.say(f"{report.num_with_vector:,} items have a vector")
+    rows = [_row(each) for each in report.models]
+    rows.append({"model": "popularity", **{name: report.popularity.get(name) for name in _SHOWN}})
+    reporter.table("Validation, full ranking", rows)
+    if report.interrupted:
+        reporter.say("Stopped early; the best epoch so far is saved.")
+
+
+def _row(each: "TrainedModel") -> dict[str, object]:
+    return {
+        "model": str(each.folder),
+        "seed": each.seed,
+        "epochs": each.fit.epochs,
+        "best": each.fit.best_epoch,
+        "seconds": f"{each.fit.seconds:.1f}",
+        "ms/step": f"{each.fit.step_milliseconds:.1f}",
+        **{name: each.validation.get(name) for name in _SHOWN},
+    }

@@ -1,0 +1,115 @@
+"""New projects: the commented ``featurestore.toml``, a folder of prompts, and what git should leave out."""
+
+from pathlib import Path
+
+from cli.config import CONFIG_FILE
+from featurestore.errors import UsageError
+
+CONFIG_TEMPLATE = """\
+# A featurestore project. Keys that are commented out show their default or an example.
+
+[store]
+# Where features live: a folder (relative to this file) or s3://bucket/prefix.
+uri = "store"
+
+[ingest]
+# table (parquet, jsonl, csv), amazon-2014, amazon-2018, amazon-2023, movielens-100k or movielens-1m.
+format = "table"
+# Files, relative to this file. Items or interactions must be there; users are optional.
+# items = "items.parquet"
+# users = "users.parquet"
+# interactions = "interactions.parquet"
+
+# Our column = the file's column, where the names differ.
+[ingest.columns.items]
+# description = "plot"
+[ingest.columns.users]
+# user_id = "uid"
+[ingest.columns.interactions]
+# timestamp = "time"
+
+[ingest.split]
+# leave_one_out (each user's last event tests, the one before validates), official (a split column of the
+# data), temporal (one cut in time for all), ratio (each user's newest share) or none.
+method = "leave_one_out"
+# temporal, ratio: share of events. official without a validation part: share cut from each user's training.
+valid_share = 0.1
+# temporal, ratio: share of events.
+test_share = 0.1
+# Seed of the validation cut of official.
+seed = 0
+
+[generate]
+# What `featurestore generate` runs if --prompt and --model are not given.
+# prompt = "item_cot"
+# model = "deepseek-r1-14b"
+# Stop when more than this share of the rows fails.
+skip_budget = 0.2
+# Requests for one answer, the first included.
+max_attempts = 2
+# Finished answers are on disk after so many seconds at most.
+flush_seconds = 5.0
+# Characters of each written field at most; unset, the prompt's own limits hold.
+# max_field_chars = 400
+# Training events of a user that a user prompt reads at most.
+history_size = 20
+
+[encode]
+# Encoder of `featurestore embed`: a name of `featurestore models`.
+encoder = "minilm"
+# Texts encoded at once.
+batch_size = 64
+
+[graph]
+# Neighbours of each node in the kNN graph.
+num_neighbors = 20
+
+# What must hold before `featurestore publish` moves an alias.
+[gates]
+# Share of entities that must have a good text, per text feature.
+min_coverage = 0.0
+# Share of a feature's rows that may have failed.
+max_failure_rate = 0.2
+# Share of good texts that may repeat another one.
+max_duplicate_text_share = 0.5
+
+# Models and encoders of your own, beside the packaged ones: one section each, such as
+# [models.my-model]
+# folder = "/path/to/weights"
+"""
+
+_GITIGNORE = """\
+# The store and local job logs: made by featurestore, large, and not source.
+/store/
+/.featurestore/
+"""
+
+
+def create_project(folder: Path) -> list[Path]:
+    """Write a new project's files. A ``.gitignore`` or prompts that are there already stay as they are.
+
+    Args:
+        folder: Made if it does not exist.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: If the folder holds a ``featurestore.toml`` already.
+    """
+    config = folder / CONFIG_FILE
+    if config.exists():
+        raise UsageError(
+            f"{config} exists already and is not overwritten.",
+            hint="Edit it, or name another folder: featurestore init FOLDER.",
+        )
+    contents = {
+        config: CONFIG_TEMPLATE,
+        folder / ".gitignore": _GITIGNORE,
+        folder / "prompts" / ".gitkeep": "",
+    }
+    written = [path for path in contents if not path.exists()]
+    for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(contents[path], encoding="utf-8")
+    return written
