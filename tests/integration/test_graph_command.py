@@ -1,0 +1,81 @@
+"""``featurestore graph`` on a project on disk, from imported vectors."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cli.main import run
+
+
+@pytest.fixture
+def project(tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]) -> str:
+    """Twenty items with vectors, thirty users with four events each."""
+    items = [f"i{number:02}" for number in range(20)]
+    pl.DataFrame({"item_id": items, "title": [f"Item {name}" for name in items]}).write_csv(
+        tmp_path / "items.csv"
+    )
+    events = [
+        {"user_id": f"u{user:02}", "item_id": items[item], "timestamp": when}
+        for user in range(30)
+        for when, item in enumerate(rng.choice(20, 4, replace=False))
+    ]
+    pl.DataFrame(events).write_csv(tmp_path / "events.csv")
+    vectors = rng.normal(size=(20, 8)).astype(np.float32)
+    pl.DataFrame({"item_id": items, "v": vectors.tolist()}).write_parquet(tmp_path / "vectors.parquet")
+    folder = str(tmp_path)
+    assert run(["init", folder]) == 0
+    files = ["--items", str(tmp_path / "items.csv"), "--interactions", str(tmp_path / "events.csv")]
+    assert run(["ingest", "-C", folder, *files]) == 0
+    table = ["--table", str(tmp_path / "vectors.parquet"), "--key", "item_id", "--vector", "v"]
+    assert run(["import", "-C", folder, "-f", "made", *table, "--producer", "a test", "--encoder", "x"]) == 0
+    capsys.readouterr()
+    return folder
+
+
+def test_users_are_pooled_by_default_and_a_second_run_changes_nothing(
+    project: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["graph", "-C", project, "-f", "made", "-k", "3", "--json"]
+    assert run(command) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["view"], first["version"], first["changed"]) == ("text-users", 1, True)
+    assert first["quality"]["recall"] == 1.0
+    assert first["quality"]["degrees"]["num_nodes"] == 30
+    assert first["quality"]["degrees"]["num_edges"] == 90
+    assert run(command) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (second["version"], second["changed"]) == (1, False)
+
+
+def test_items_can_be_the_nodes_and_both_builders_agree(
+    project: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = ["graph", "-C", project, "-f", "made", "--users", "own", "-k", "4"]
+    assert run([*shared, "--builder", "exact"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("made.text: k = 4, version 1\nGraph\n")
+    assert "recall against exact, 20 nodes" in printed
+    assert run([*shared, "--builder", "faiss_knn"]) == 0
+    assert capsys.readouterr().out.startswith("made.text: k = 4, unchanged\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-f", "mad"], "unknown vector feature 'mad'. Did you mean 'made'? Known: made."),
+        (["-f", "made", "--view", "fused"], "unknown view of vector feature 'made' 'fused'. Known: text."),
+        (
+            ["-f", "made", "--users", "mean"],
+            "unknown value of --users 'mean'. Known: mean_of_train_items, own.",
+        ),
+        (["-f", "made", "--builder", "hnsw"], "unknown graph builder 'hnsw'."),
+    ],
+)
+def test_wrong_names_list_the_known_ones(
+    project: str, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert run(["graph", "-C", project, *words]) == 2
+    assert message in capsys.readouterr().err
