@@ -8,7 +8,7 @@ previous turn's ids, prompt and output, and only what the template adds after th
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from featurestore.errors import SetupError, missing_extra
 from llm_jobs.engine import Completion, Message, Request
@@ -108,12 +108,28 @@ def load_chat_tokens(
 
 
 def _same_answer(generated: str | None, told: str) -> bool:
-    """Whether the answer in the conversation is the generated one, JSON white space and key order apart."""
+    """Whether the answer in the conversation is the generated one.
+
+    White space around it and at the ends of its strings does not count, nor does the order of its keys: a
+    model writes ``"a kettle "`` where its answer is told as ``"a kettle"``, and their tokens mean the same.
+    """
     if generated is None:
         return False
     if generated.strip() == told.strip():
         return True
     try:
-        return json.loads(generated) == json.loads(told)
+        return _stripped(json.loads(generated)) == _stripped(json.loads(told))
     except ValueError:
         return False
+
+
+def _stripped(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    match value:
+        case str():
+            return value.strip()
+        case dict():
+            return {name.strip(): _stripped(part) for name, part in value.items()}
+        case list():
+            return [_stripped(part) for part in value]
+        case _:
+            return value

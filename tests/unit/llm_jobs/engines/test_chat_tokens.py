@@ -112,3 +112,11 @@ def test_a_broken_tokenizer_says_so(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(SetupError, match=r"the tokenizer in .* cannot be read"):
         load_chat_tokens(folder, {}, reasoning=False)
+
+
+@pytest.mark.parametrize("written", ['{"who":"all "}', '{"who": [" all", {"b": 1.5}]}'])
+def test_white_space_that_the_parser_strips_does_not_cost_the_cache(written: str) -> None:
+    chat = ChatTokens(_Letters(), {}, reasoning=False)
+    first = _first(chat, written)
+    told = written.replace(" ", "")
+    assert _text(chat.prompt_ids(_second(first, told))).startswith(_text(list(first.token_ids)))
