@@ -11,7 +11,10 @@ from typing import Any, Literal, Protocol, TypeAlias
 from featurestore.spec import Sampling
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
-FailureReason: TypeAlias = Literal["prompt_too_long", "engine_error", "aborted"]
+FailureReason: TypeAlias = Literal[
+    "prompt_too_long", "engine_error", "aborted", "timeout", "refused_by_server"
+]
+"""``timeout``: no answer in the time allowed. ``refused_by_server``: a server said no, and would again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class EngineOptions:
         max_num_seqs: Requests decoded at once; None: 64 on CPU, 256 on a GPU.
         max_model_len: Context to start with, tokens; None: the entry's, or the weights' own if shorter.
         kv_cache_gib: Key-value cache on CPU, GiB. On a GPU it takes what ``gpu_memory_share`` leaves.
+        kv_cache_blocks: Blocks of that cache, whatever memory there is (a block: 32 tokens on CPU, 16 on a GPU);
+            None: as many as fit. For measurements of what a small cache costs.
         gpu_memory_share: Share of the GPU's memory the engine may take.
         tensor_parallel_size: GPUs that share one model.
         load_format: ``auto``, or ``dummy`` for random weights (speed measurements).
@@ -27,6 +29,7 @@ class EngineOptions:
     max_num_seqs: int | None = None
     max_model_len: int | None = None
     kv_cache_gib: float = 2.0
+    kv_cache_blocks: int | None = None
     gpu_memory_share: float = 0.9
     tensor_parallel_size: int = 1
     load_format: str = "auto"

@@ -74,6 +74,7 @@ def engine_arguments(
         "use_tqdm_on_load": False,
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "seed": 0,
+        "num_gpu_blocks_override": options.kv_cache_blocks,
     }
     if machine.gpus:
         return arguments | {
