@@ -3,7 +3,6 @@
 Whatever ends a run (Ctrl-C, SIGTERM, a full disk, kill -9), the next one goes on from what is stored.
 """
 
-import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,13 +17,14 @@ from featurestore.progress import Progress, no_progress
 from featurestore.schema import TEXTS
 from featurestore.spec import TextSpec, table_name
 from featurestore.store import Store
-from llm_jobs.chain import ChainLimits, ChainRunner
-from llm_jobs.engine import LLMEngine
+from llm_jobs.chain import ChainLimits
 from llm_jobs.engines import OpenModel
 from llm_jobs.generate_report import GenerateReport, RunState
 from llm_jobs.plan import GenerationPlan, plan_generation
 from llm_jobs.prompt import Prompt
 from llm_jobs.relabel import relabel_event_sets
+from llm_jobs.runner import ChainJob, Runner, Standing
+from llm_jobs.runners.local import LocalRunner
 from llm_jobs.specs import stage_specs
 
 
@@ -54,6 +54,7 @@ def generate(
     *,
     options: GenerateOptions | None = None,
     work_folder: Path,
+    runner: Runner | None = None,
     progress: Progress = no_progress,
 ) -> GenerateReport:
     """Make every stale text of a prompt; each entity and stage ends with one row, ok or failed.
@@ -66,6 +67,7 @@ def generate(
         model: Who writes.
         options: Which entities, and how patiently.
         work_folder: Folder on this machine for logs and locks; the same one for every run of a project.
+        runner: Where the chains run; None: in this process, on the model's engine.
         progress: Told about finished entities.
 
     Raises:
@@ -101,12 +103,10 @@ def generate(
             state.relabelled = relabel_event_sets(store, specs, plan.inputs, committer)
             if plan.works:
                 _run_chains(
-                    prompt,
-                    specs,
+                    ChainJob(prompt, specs, state.run_id, options.limits),
                     plan,
-                    engine=model.engine,
+                    runner or LocalRunner(model.engine),
                     committer=committer,
-                    limits=options.limits,
                     state=state,
                     progress=progress,
                 )
@@ -114,32 +114,25 @@ def generate(
 
 
 def _run_chains(
-    prompt: Prompt,
-    specs: Sequence[TextSpec],
+    job: ChainJob,
     plan: GenerationPlan,
+    runner: Runner,
     *,
-    engine: LLMEngine,
     committer: Committer,
-    limits: ChainLimits,
     state: RunState,
     progress: Progress,
 ) -> None:
-    runner = ChainRunner(
-        prompt, specs, plan, engine, run_id=state.run_id, limits=limits, write_row=committer.add
-    )
-    state.tally = runner.tally
-    state.engine_class = engine.info.engine_class
-    started = time.monotonic()
+    standing = Standing()
 
-    def after_poll() -> None:
-        committer.tick()
-        rate = runner.tally.output_tokens / max(time.monotonic() - started, 1e-6)
-        progress(runner.num_done, len(plan.works), f"{rate:,.0f} tokens/s")
+    def after_step() -> None:
+        rate = standing.tally.output_tokens / max(standing.engine_seconds, 1e-6)
+        progress(standing.num_done, len(plan.works), f"{rate:,.0f} tokens/s")
 
     try:
-        runner.run(after_poll)
+        runner.run(job, plan, committer, standing, after_step)
     finally:
-        state.engine_seconds = time.monotonic() - started
+        state.tally, state.engine_class = standing.tally, standing.engine_class
+        state.engine_seconds = standing.engine_seconds
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Runners: each implements `llm_jobs.runner.Runner`."""
