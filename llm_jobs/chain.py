@@ -1,28 +1,33 @@
 """Drives the chains of a plan through an engine, each entity at its own pace.
 
 A chain asks its next stage as soon as the last answer is there, so that the engine still holds the
-conversation's prefix; new entities start only while the engine has room for more requests.
+conversation's prefix; new entities start only while the engine has room for more requests. Entities start in
+the order of their data, within a window: neighbours share the longest prefixes.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 from featurestore import columns as c
 from featurestore.spec import TextSpec, table_name
-from llm_jobs.clean import clean_fields
+from llm_jobs.answers import Answers, RecentAnswers, as_completion, known_answer
 from llm_jobs.engine import Completion, LLMEngine, Request
+from llm_jobs.entity_chain import EntityChain, open_chain
 from llm_jobs.outcomes import NO_INPUT, UPSTREAM_FAILED, Answer, Failure, Tally, Verdict, judge, outcome_row
-from llm_jobs.plan import ChainWork, GenerationPlan
-from llm_jobs.prompt import EVENTS, Prompt
+from llm_jobs.plan import GenerationPlan
+from llm_jobs.prompt import Prompt
 from llm_jobs.render import data_block
 from llm_jobs.requests import RequestBuilder
-from llm_jobs.specs import answer_digest, input_digest, row_fingerprint
+from llm_jobs.specs import answer_digest, row_fingerprint
 
 _POLL_SECONDS: Final = 0.2
 _STARTS_PER_POLL: Final = 1000
-_REMEMBERED: Final = 50_000
-"""Answers kept for entities whose request is the same: a few hundred MB at most."""
+_WINDOW: Final = 1024
+"""Entities that are put into the order of their data at a time."""
 
 WriteRow = Callable[[str, Mapping[str, Any]], None]
 """Takes a table's name and a finished row."""
@@ -36,42 +41,13 @@ class ChainLimits:
         max_attempts: Requests for one row in one run, the first included.
         skip_budget: Share of the outcomes that may be failures.
         max_in_flight: Requests in flight; None: as many as the engine runs at once.
+        request_seconds: A request that takes longer is given up: its engine hangs, or drowns.
     """
 
     max_attempts: int = 2
     skip_budget: float = 0.2
     max_in_flight: int | None = None
-
-
-@dataclass(slots=True)
-class _Chain:
-    """One entity on its way through the stages."""
-
-    entity_id: str
-    work: ChainWork
-    fields: Mapping[str, Any]
-    inputs: Mapping[tuple[str, ...], str]
-    """Input digest by the fields read."""
-    event_set: str | None
-    events_digest: str | None
-    stage: int = 0
-    sample_index: int = 0
-    """Answers drawn of this row's conversation so far, earlier runs included."""
-    attempts: int = 0
-    """Of these, in this run."""
-    fingerprint: str = ""
-    answers: dict[str, str] = field(default_factory=dict[str, str])
-    """Canonical answers by stage name; failed stages have none."""
-    last: Completion | None = None
-    """What the last answered stage was answered with, if it was asked in this run."""
-    last_stage: str = ""
-
-    def pass_on(self, name: str, answer: str | None) -> None:
-        """Go to the next stage."""
-        if answer is not None:
-            self.answers[name] = answer
-        self.stage += 1
-        self.attempts = 0
+    request_seconds: float = 1800.0
 
 
 class ChainRunner:
@@ -85,6 +61,7 @@ class ChainRunner:
         run_id: Goes into every row.
         limits: When to give up.
         write_row: Takes each row as soon as it is finished.
+        answers: What is known already; by default only what this run has asked.
     """
 
     def __init__(
@@ -97,6 +74,7 @@ class ChainRunner:
         run_id: str,
         limits: ChainLimits,
         write_row: WriteRow,
+        answers: Answers | None = None,
     ) -> None:
         names = {spec.view for spec in specs}
         self._prompt = prompt
@@ -111,15 +89,22 @@ class ChainRunner:
         self._limits = limits
         self._max_in_flight = limits.max_in_flight or engine.info.concurrency
         self._write_row = write_row
-        self._field_limits = prompt.limits
-        self._variables = prompt.variables
+        self._answers = answers or RecentAnswers()
         self._requests = RequestBuilder(prompt, specs, self._engine_class)
-        self._waiting: dict[str, list[_Chain]] = {}
+        self._unstarted = self._in_windows()
+        self._waiting: dict[str, list[EntityChain]] = {}
         self._outbox: list[Request] = []
-        self._remembered: dict[str, tuple[Completion, Verdict]] = {}
+        self._clock: deque[tuple[float, str]] = deque()
+        """When each request was submitted, oldest first; answered ones are skipped when their turn comes."""
+        self._given_up: set[str] = set()
         self.tally = Tally()
         self.num_done = 0
         """Chains that reached their end."""
+
+    @property
+    def num_in_flight(self) -> int:
+        """Requests that the engine has and has not answered."""
+        return len(self._waiting)
 
     def run(self, after_poll: Callable[[], None]) -> None:
         """Run every chain to its end.
@@ -130,69 +115,81 @@ class ChainRunner:
         Raises:
             SkipBudgetError: If too many rows fail; requests in flight are given up.
         """
-        works = iter(self._plan.works)
         while True:
-            started = self._start_chains(works)
-            if self._outbox:
-                requests, self._outbox = self._outbox, []
-                self._engine.submit(requests)
+            started = self._start_chains()
+            self._submit()
             if not self._waiting and not started:
                 return
             for completion in self._engine.poll(_POLL_SECONDS) if self._waiting else ():
                 self._receive(completion)
+            self._give_up_the_late()
             after_poll()
             self._check_budget()
 
-    def _start_chains(self, works: Iterator[ChainWork]) -> int:
+    def _in_windows(self) -> Iterator[EntityChain]:
+        """The plan's chains; within each window, those whose data begin alike are neighbours."""
+        works = iter(self._plan.works)
+        while window := list(islice(works, _WINDOW)):
+            chains = [open_chain(work, self._plan, self._prompt, self._specs) for work in window]
+            yield from sorted(chains, key=lambda chain: data_block(self._prompt, chain.fields))
+
+    def _start_chains(self) -> int:
         started = 0
         while len(self._waiting) < self._max_in_flight and started < _STARTS_PER_POLL:
-            work = next(works, None)
-            if work is None:
+            chain = next(self._unstarted, None)
+            if chain is None:
                 break
-            self._advance(self._open(work))
+            self._advance(chain)
             started += 1
         return started
 
-    def _open(self, work: ChainWork) -> _Chain:
-        inputs = self._plan.inputs
-        raw = inputs.fields(work.position)
-        history = inputs.history(work.position)
-        events_digest = history.events_digest if history else None
-        read = {name: raw[name] for name in self._variables}
-        cleaned, _ = clean_fields(read, self._field_limits)
-        return _Chain(
-            entity_id=inputs.ids[work.position],
-            work=work,
-            fields={**cleaned, EVENTS: history.events} if history else cleaned,
-            inputs={r: input_digest(raw, r, events_digest) for r in {spec.reads for spec in self._specs}},
-            event_set=history.event_set if history else None,
-            events_digest=events_digest,
-        )
+    def _submit(self) -> None:
+        requests, self._outbox = self._outbox, []
+        if not requests:
+            return
+        now = time.monotonic()
+        self._clock.extend((now, request.key) for request in requests)
+        self._engine.submit(requests)
+
+    def _give_up_the_late(self) -> None:
+        """Abort requests that take too long; their outcome is `timeout`."""
+        late: list[str] = []
+        limit = time.monotonic() - self._limits.request_seconds
+        while self._clock and self._clock[0][0] <= limit:
+            _, key = self._clock.popleft()
+            if key in self._waiting:
+                late.append(key)
+        if late:
+            self._given_up.update(late)
+            self._engine.abort(late)
 
     def _receive(self, completion: Completion) -> None:
         chains = self._waiting.pop(completion.key)
         self.tally.add_request(completion)
         if completion.failure == "aborted":
-            return
+            if completion.key not in self._given_up:
+                return
+            detail = f"no answer within {self._limits.request_seconds:,.0f} s"
+            completion = replace(completion, failure="timeout", detail=detail)
+        self._given_up.discard(completion.key)
         verdict = self._judge(chains[0], completion)
-        if completion.text is not None:
-            self._remember(completion, verdict)
+        tags = self._reasoning_tags(chains[0])
+        if (known := known_answer(completion, tags)) is not None:
+            self._answers.add(completion.key, known)
         for chain in chains:
             self._settle(chain, completion, verdict)
             self._advance(chain)
 
-    def _judge(self, chain: _Chain, completion: Completion) -> Verdict:
-        stage, model = self._prompt.stages[chain.stage], self._specs[chain.stage].model
-        tags = (model.reasoning_open or "", model.reasoning_close) if model.reasoning_close else None
+    def _reasoning_tags(self, chain: EntityChain) -> tuple[str, str] | None:
+        model = self._specs[chain.stage].model
+        return (model.reasoning_open or "", model.reasoning_close) if model.reasoning_close else None
+
+    def _judge(self, chain: EntityChain, completion: Completion) -> Verdict:
+        stage = self._prompt.stages[chain.stage]
         source_text = data_block(self._prompt, chain.fields) if stage.quotes else None
-        return judge(completion, stage, tags, source_text)
+        return judge(completion, stage, self._reasoning_tags(chain), source_text)
 
-    def _remember(self, completion: Completion, verdict: Verdict) -> None:
-        if len(self._remembered) >= _REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[completion.key] = (replace(completion, token_ids=()), verdict)
-
-    def _advance(self, chain: _Chain) -> None:
+    def _advance(self, chain: EntityChain) -> None:
         """Take a chain as far as it goes without the engine, then ask its next question."""
         while chain.stage < len(self._specs):
             if chain.attempts == 0 and self._pass_without_asking(chain):
@@ -203,15 +200,18 @@ class ChainRunner:
                 chain.answers,
                 sample_index=chain.sample_index,
                 continues=chain.last if chain.last_stage in self._turns[chain.stage][-2:-1] else None,
+                rejected=chain.rejected,
             )
-            known = self._remembered.get(request.key)
+            known = None if request.key in self._waiting else self._answers.find(request.key)
             if known is None:
                 self._ask(request, chain)
                 return
-            self._settle(chain, *known)
+            self.tally.reused += 1
+            completion = as_completion(request.key, known)
+            self._settle(chain, completion, self._judge(chain, completion))
         self.num_done += 1
 
-    def _pass_without_asking(self, chain: _Chain) -> bool:
+    def _pass_without_asking(self, chain: EntityChain) -> bool:
         """Pass a stage whose stored row is current, or that cannot be asked. False if it has to be asked."""
         spec = self._specs[chain.stage]
         answers = [chain.answers.get(name) for name in self._upstream[chain.stage]]
@@ -232,7 +232,7 @@ class ChainRunner:
             return False
         return True
 
-    def _ask(self, request: Request, chain: _Chain) -> None:
+    def _ask(self, request: Request, chain: EntityChain) -> None:
         """Submit a request, or wait for the one in flight that is the same."""
         if request.key in self._waiting:
             self._waiting[request.key].append(chain)
@@ -240,21 +240,26 @@ class ChainRunner:
         self._waiting[request.key] = [chain]
         self._outbox.append(request)
 
-    def _settle(self, chain: _Chain, completion: Completion, verdict: Verdict) -> None:
+    def _settle(self, chain: EntityChain, completion: Completion, verdict: Verdict) -> None:
         """Write the row of a stage and pass on; or leave the chain at its stage for another attempt."""
         chain.attempts += 1
         chain.sample_index += 1
-        if isinstance(verdict, Answer):
-            chain.last, chain.last_stage = completion, self._specs[chain.stage].view
-        elif verdict.may_pass and chain.attempts < self._limits.max_attempts:
+        if isinstance(verdict, Failure) and verdict.may_pass and chain.attempts < self._limits.max_attempts:
+            chain.rejected = verdict
             return
+        if isinstance(verdict, Answer):
+            # What was asked again was asked in another conversation: the chain cannot go on from its tokens.
+            asked_once = chain.rejected is None or not chain.rejected.problem
+            chain.last, chain.last_stage = completion if asked_once else None, self._specs[chain.stage].view
         self._write(chain, completion, verdict)
 
-    def _write(self, chain: _Chain, completion: Completion | None, verdict: Verdict) -> None:
+    def _write(self, chain: EntityChain, completion: Completion | None, verdict: Verdict) -> None:
         spec = self._specs[chain.stage]
         known = {
             c.ID: chain.entity_id,
             c.FINGERPRINT: chain.fingerprint,
+            c.FIELD_DIGESTS: chain.field_digests[spec.reads],
+            c.FLAGS: list(chain.flags),
             c.ATTEMPTS: chain.sample_index,
             c.EVENT_SET: chain.event_set,
             c.EVENTS_DIGEST: chain.events_digest,

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from featurestore import columns as c
 from featurestore.errors import SkipBudgetError
+from llm_jobs.clean import strip_template_tokens
 from llm_jobs.engine import Completion
 from llm_jobs.parse import ParsedAnswer, parse_answer
 from llm_jobs.prompt import Stage
@@ -17,6 +18,10 @@ NO_INPUT: Final = "no_input"
 """Reason of an entity of which the prompt's fields and events say nothing: a model could only make it up."""
 
 _RAW_CHARS: Final = 20_000
+_SHOWN_CHARS: Final = 600
+"""Of a rejected answer, at most: enough to see the mistake, too little to overrun the context."""
+_PASSING: Final = frozenset({"engine_error", "timeout", "refused_by_server"})
+"""Failures of the engine that may be gone the next time."""
 _BUDGET_FROM: Final = 20
 """Outcomes before a share of failures means anything."""
 
@@ -42,11 +47,15 @@ class Failure:
         reason: Typed reason.
         raw: The model's output, or the engine's words.
         may_pass: Whether asking again may help.
+        problem: One sentence that tells the model what was wrong with its answer; empty if that cannot help.
+        answer: The answer it was wrong with, without thoughts and template tokens.
     """
 
     reason: str
     raw: str | None = None
     may_pass: bool = False
+    problem: str = ""
+    answer: str = ""
 
 
 Verdict: TypeAlias = Answer | Failure
@@ -65,12 +74,16 @@ def judge(
     """
     if completion.text is None:
         reason = completion.failure or "engine_error"
-        return Failure(reason, completion.detail[:_RAW_CHARS], may_pass=reason == "engine_error")
+        return Failure(reason, completion.detail[:_RAW_CHARS], may_pass=reason in _PASSING)
     parsed = parse_answer(completion.text, stage, reasoning_tags, source_text=source_text)
     if isinstance(parsed, ParsedAnswer):
         return Answer(parsed.text, parsed.canonical)
-    reason = "cut_off" if completion.finish_reason == "length" else parsed.reason
-    return Failure(reason, completion.text[:_RAW_CHARS], may_pass=True)
+    raw = completion.text[:_RAW_CHARS]
+    if completion.finish_reason == "length" or parsed.reason == "cut_off":
+        return Failure("cut_off", raw, may_pass=True)
+    answer = completion.text.partition(reasoning_tags[1])[2] if reasoning_tags else completion.text
+    shown = strip_template_tokens(answer).strip()[:_SHOWN_CHARS]
+    return Failure(parsed.reason, raw, may_pass=True, problem=parsed.detail, answer=shown)
 
 
 def outcome_row(base: Mapping[str, Any], verdict: Verdict, completion: Completion | None) -> dict[str, Any]:
@@ -108,6 +121,7 @@ class Tally:
         num_asked: Rows whose outcome the engine decided; failures that follow from others do not count.
         num_failed: Of these, failed.
         recomputed: Rows written over an older row.
+        reused: Answers that were known, so that no request was made.
     """
 
     outcomes: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
@@ -118,6 +132,7 @@ class Tally:
     num_asked: int = 0
     num_failed: int = 0
     recomputed: int = 0
+    reused: int = 0
 
     def add_request(self, completion: Completion) -> None:
         """Count a completion."""

@@ -7,7 +7,7 @@ are stale as well depends on the new text, so their counts are what happens at m
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import polars as pl
 
@@ -19,9 +19,19 @@ from featurestore.store import Store
 from llm_jobs.estimate import TokenEstimate, estimate_tokens
 from llm_jobs.inputs import EntityInputs, all_ids, load_inputs
 from llm_jobs.prompt import Prompt
-from llm_jobs.specs import answer_digest, input_digest, row_fingerprint, same_inputs
+from llm_jobs.specs import (
+    answer_digest,
+    changed_fields,
+    field_digests,
+    input_digest,
+    row_fingerprint,
+    same_inputs,
+)
 
-Reason: TypeAlias = Literal["new", "spec changed", "fields changed", "upstream changed", "failed"]
+Reason: TypeAlias = str
+"""``new``, ``spec changed``, ``upstream changed``, ``failed``, or ``fields changed: title, brand``."""
+
+_FIELDS_CHANGED: Final = "fields changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +42,13 @@ class StoredRow:
         fingerprint: The inputs it was made from.
         answer: Canonical answer; None if the stage failed.
         attempts: Requests it took.
+        field_digests: See `llm_jobs.specs.field_digests`.
     """
 
     fingerprint: str
     answer: str | None
     attempts: int
+    field_digests: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +144,22 @@ class _StoredStage:
     fingerprints: list[str | None]
     attempts: list[int]
     answers: pl.Series
+    field_digests: pl.Series
 
     def row(self, position: int) -> StoredRow | None:
         stored = self.fingerprints[position]
         if stored is None:
             return None
-        return StoredRow(stored, self.answers[position], self.attempts[position])
+        return StoredRow(
+            stored, self.answers[position], self.attempts[position], self.field_digests[position]
+        )
 
 
 def _load_stage(store: Store, spec: TextSpec, ids: Sequence[str]) -> _StoredStage:
     table = table_name(spec)
     wanted = pl.DataFrame({c.ID: ids}, schema={c.ID: pl.String})
-    schema = {c.ID: pl.String, c.FINGERPRINT: pl.String, c.ANSWER: pl.String, c.ATTEMPTS: pl.Int16}
+    texts = (c.ID, c.FINGERPRINT, c.ANSWER, c.FIELD_DIGESTS)
+    schema = {**dict.fromkeys(texts, pl.String), c.ATTEMPTS: pl.Int16}
     rows = pl.DataFrame(schema=schema)
     if store.latest(table) is not None:
         rows = pl.DataFrame(store.read(table, columns=list(schema)))
@@ -155,6 +171,7 @@ def _load_stage(store: Store, spec: TextSpec, ids: Sequence[str]) -> _StoredStag
         fingerprints=aligned[c.FINGERPRINT].to_list(),
         attempts=aligned[c.ATTEMPTS].fill_null(0).to_list(),
         answers=aligned[c.ANSWER],
+        field_digests=aligned[c.FIELD_DIGESTS],
     )
 
 
@@ -235,7 +252,13 @@ class _Planner:
             known_elsewhere = self._inputs.ids[position] in self._stages[index].other_version_ids
             return "spec changed" if known_elsewhere else "new"
         if not same_inputs(row.fingerprint, inputs):
-            return "fields changed"
+            return self._changed(index, row, position)
         if row.fingerprint != wanted:
             return "upstream changed"
         return "failed" if self._retry_failed and row.answer is None else None
+
+    def _changed(self, index: int, row: StoredRow, position: int) -> Reason:
+        fields = self._inputs.rows.row(position, named=True)
+        now = field_digests(fields, self._specs[index].reads, self._inputs.events_digest(position))
+        names = ", ".join(changed_fields(row.field_digests, now))
+        return f"{_FIELDS_CHANGED}: {names}" if names else _FIELDS_CHANGED

@@ -5,7 +5,8 @@ from typing import Any
 
 from featurestore.ids import digest, digest_texts
 from featurestore.spec import TextSpec
-from llm_jobs.engine import Completion, Request
+from llm_jobs.engine import Completion, Message, Request
+from llm_jobs.outcomes import Failure
 from llm_jobs.prompt import Prompt
 from llm_jobs.render import conversation
 
@@ -35,6 +36,7 @@ class RequestBuilder:
         *,
         sample_index: int,
         continues: Completion | None,
+        rejected: Failure | None = None,
     ) -> Request:
         """The request of one stage.
 
@@ -44,12 +46,16 @@ class RequestBuilder:
             answers: Canonical answers of the stages before, by name.
             sample_index: Answers drawn of this conversation before; another one needs another seed.
             continues: Completion that answers the conversation's last question but one, if this run has it.
+            rejected: Why the last answer to this question was not taken: the model is shown both.
 
         Returns:
             A request; its key covers conversation, model, sampling, schema, engine class and sample index.
         """
         spec, stage = self._specs[stage_index], self._prompt.stages[stage_index]
         messages = conversation(self._prompt, stage, fields, answers)
+        if rejected is not None and rejected.problem:
+            messages += _complaint(rejected)
+            continues = None
         turns = [part for message in messages for part in (message.role, message.content)]
         return Request(
             key=digest_texts([self._contexts[stage_index], str(sample_index), *turns]),
@@ -59,3 +65,15 @@ class RequestBuilder:
             continues=continues,
             priority=-stage_index,
         )
+
+
+def _complaint(rejected: Failure) -> tuple[Message, Message]:
+    """The rejected answer, and what is wrong with it."""
+    return (
+        Message("assistant", rejected.answer),
+        Message(
+            "user",
+            f"This answer cannot be used: {rejected.problem.rstrip('.')}. "
+            "Answer the last question again, in the form it asks for.",
+        ),
+    )

@@ -1,14 +1,16 @@
 """From a prompt and a model to its stages' specs, and from an entity's inputs to a row's fingerprint."""
 
+import json
 from collections.abc import Mapping, Sequence
 
-from featurestore.ids import digest, digest_bytes, digest_texts, fingerprint
+from featurestore.ids import canonical_json, digest, digest_bytes, digest_texts, fingerprint
 from featurestore.spec import ModelSpec, TextSpec
 from llm_jobs.clean import CLEANER_VERSION
 from llm_jobs.entries import ModelEntry
 from llm_jobs.parse import PARSER_VERSION
-from llm_jobs.prompt import Prompt
+from llm_jobs.prompt import EVENTS, Prompt
 
+_SHORT = 8
 _NO_ANSWER = "failed"
 """Stands for the answer of a stage that failed: an answer's digest never looks like this."""
 
@@ -47,6 +49,25 @@ def input_digest(fields: Mapping[str, object], reads: Sequence[str], events_dige
     """Digest of what a stage reads of an entity itself: exactly its fields, and its events if it has some."""
     own = fingerprint({name: fields.get(name) for name in reads})
     return digest([own, events_digest]) if events_digest is not None else own
+
+
+def field_digests(fields: Mapping[str, object], reads: Sequence[str], events_digest: str | None) -> str:
+    """A short digest of each input, as JSON by name: which inputs changed can be told from two of these.
+
+    The short digests explain; whether a row is stale is decided by its fingerprint alone.
+    """
+    parts = {name: fingerprint({name: fields.get(name)})[:_SHORT] for name in reads}
+    if events_digest is not None:
+        parts[EVENTS] = events_digest[:_SHORT]
+    return canonical_json(parts)
+
+
+def changed_fields(stored: str | None, now: str) -> tuple[str, ...]:
+    """Names of the inputs in which two results of `field_digests` differ; empty if the first is not known."""
+    if stored is None:
+        return ()
+    before, after = json.loads(stored), json.loads(now)
+    return tuple(sorted(name for name in before | after if before.get(name) != after.get(name)))
 
 
 def answer_digest(canonical: str) -> str:

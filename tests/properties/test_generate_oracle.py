@@ -36,14 +36,23 @@ Row = tuple[tuple[Any, ...], str | None, int]
 """What a row was made from, its answer (None if it failed), and how many answers were drawn."""
 
 
-def _draw(messages: tuple[Message, ...], stage: Stage, sample_index: int) -> str | None:
+def _draw(
+    messages: tuple[Message, ...], stage: Stage, sample_index: int
+) -> tuple[str | None, tuple[Message, ...]]:
+    """The answer, if it is valid, and else what the model is told before it is asked again."""
     engine = EchoEngine(_ENGINE)
     sampling = Sampling(seed=sample_index)
     engine.submit([Request("k", messages, sampling, output_schema=stage.output_schema)])
     (completion,) = engine.poll(1.0)
     assert completion.text is not None
     parsed = parse_answer(completion.text, stage)
-    return parsed.canonical if isinstance(parsed, ParsedAnswer) else None
+    if isinstance(parsed, ParsedAnswer):
+        return parsed.canonical, ()
+    complaint = f"This answer cannot be used: {parsed.detail}. Answer the last question again, "
+    return None, (
+        Message("assistant", completion.text),
+        Message("user", f"{complaint}in the form it asks for."),
+    )
 
 
 class _World:
@@ -148,9 +157,10 @@ class _World:
             answer = None
             if fields["title"] is not None and None not in [answers[u] for u in stage.upstream]:
                 messages = conversation(prompt, stage, fields, {u: answers[u] or "" for u in stage.upstream})
+                complaint: tuple[Message, ...] = ()
                 for _ in range(_ATTEMPTS):
-                    self.asked.add((messages, drawn))
-                    answer = _draw(messages, stage, drawn)
+                    self.asked.add((messages + complaint, drawn))
+                    answer, complaint = _draw(messages + complaint, stage, drawn)
                     drawn += 1
                     if answer is not None:
                         break

@@ -42,7 +42,7 @@ def test_every_reason_is_told_apart(store: MemoryStore) -> None:
     put_items(store, items)
     plan = _plan(store)
     assert _planned(plan) == ["i001", "i005"]
-    assert plan.reasons == {stage: {"fields changed": 1, "new": 1} for stage in STAGES}
+    assert plan.reasons == {stage: {"fields changed: title": 1, "new": 1} for stage in STAGES}
 
 
 def test_another_version_is_named_where_its_rows_are_missing(store: MemoryStore) -> None:
