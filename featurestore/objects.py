@@ -47,7 +47,7 @@ class LocalObjects:
             StorageFullError: If the disk is full; nothing is left behind.
         """
         target = self._root / checked_path(path)
-        with _disk_errors(target):
+        with disk_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
             try:
@@ -61,7 +61,7 @@ class LocalObjects:
 
     def read(self, path: str) -> bytes:
         """See `ObjectStore.read`."""
-        with _disk_errors(self._root / path):
+        with disk_errors(str(self._root / path)):
             return self.local_file(path).read_bytes()
 
     def list(self, prefix: str) -> list[str]:
@@ -74,6 +74,12 @@ class LocalObjects:
             if not name.startswith(_TEMPORARY)
         )
         return sorted(path for path in found if path.startswith(prefix))
+
+    def delete(self, path: str) -> None:
+        """See `ObjectStore.delete`."""
+        file = self._root / checked_path(path)
+        with disk_errors(str(file)):
+            file.unlink(missing_ok=True)
 
     def local_file(self, path: str) -> Path:
         """See `HasLocalFiles.local_file`: the object itself."""
@@ -127,6 +133,11 @@ class S3Objects:
             keys = [item["Key"] for page in found for item in page.get("Contents", [])]
         return sorted(key.removeprefix(self._prefix) for key in keys)
 
+    def delete(self, path: str) -> None:
+        """See `ObjectStore.delete`."""
+        with self._service_errors(path):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + checked_path(path))
+
     def local_file(self, path: str) -> Path:
         """See `HasLocalFiles.local_file`: downloaded once into the cache folder (objects never change)."""
         home = Path(os.environ.get("FEATURESTORE_CACHE") or Path.home() / ".cache" / "cot-featurestore")
@@ -169,11 +180,13 @@ class S3Objects:
 
 
 class _S3Client(Protocol):
-    """The three calls of boto3's client that objects need."""
+    """The calls of boto3's client that objects need."""
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str) -> object: ...  # noqa: N803 boto3's names
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]: ...  # noqa: N803 boto3's names
+
+    def delete_object(self, *, Bucket: str, Key: str) -> object: ...  # noqa: N803 boto3's names
 
     def get_paginator(self, operation_name: str) -> Any: ...  # noqa: ANN401 boto3 makes its type at run time
 
@@ -232,11 +245,12 @@ def _link(partial: Path, target: Path) -> bool:
 
 
 @contextmanager
-def _disk_errors(target: Path) -> Generator[None]:
+def disk_errors(subject: str) -> Generator[None]:
+    """Give a failing disk the error that tells its user what to do, see `disk_error`."""
     try:
         yield
     except OSError as error:
-        raise disk_error(error, str(target)) from error
+        raise disk_error(error, subject) from error
 
 
 def disk_error(error: Exception, subject: str) -> StoreError | StorageFullError:

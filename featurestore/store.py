@@ -42,6 +42,10 @@ class ObjectStore(Protocol):
         """All paths that start with ``prefix``, sorted."""
         ...
 
+    def delete(self, path: str) -> None:
+        """Remove the object; nothing happens if there is none."""
+        ...
+
 
 class Store(Protocol):
     """Versioned tables. A half-written version is never visible; a version never changes."""

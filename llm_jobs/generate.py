@@ -66,7 +66,7 @@ def generate(
         prompt: With its limits applied.
         model: Who writes.
         options: Which entities, and how patiently.
-        work_folder: Folder on this machine for logs and locks; the same one for every run of a project.
+        work_folder: Folder on this machine for logs; the same one for every run of a project.
         runner: Where the chains run; None: in this process, on the model's engine.
         progress: Told about finished entities.
 
@@ -81,7 +81,7 @@ def generate(
     options = options or GenerateOptions()
     specs = stage_specs(prompt, model.entry, model.spec)
     state = RunState(prompt.name, model.entry.alias, specs)
-    with _locked(specs, work_folder / "locks") as targets, _run_card(store, state):
+    with _locked(store, specs) as targets, _run_card(store, state):
         committer = Committer(
             store, targets, folder=work_folder / "logs", run_id=state.run_id, pace=options.pace
         )
@@ -136,11 +136,11 @@ def _run_chains(
 
 
 @contextmanager
-def _locked(specs: Sequence[TextSpec], folder: Path) -> Generator[list[CommitTarget]]:
+def _locked(store: Store, specs: Sequence[TextSpec]) -> Generator[list[CommitTarget]]:
     """Lock every table to be written, in name order."""
     with ExitStack() as stack:
         yield [
-            CommitTarget(spec, TEXTS, stack.enter_context(FeatureLock(folder, table_name(spec))))
+            CommitTarget(spec, TEXTS, stack.enter_context(FeatureLock(store.objects, table_name(spec))))
             for spec in sorted(specs, key=table_name)
         ]
 

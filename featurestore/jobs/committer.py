@@ -4,12 +4,10 @@ At any moment a row is in memory (at most one flush window), in a log, or in the
 rows are in the store, so the logs of a table never hold more than the batches that wait for their commit.
 """
 
-import errno
 import time
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +16,11 @@ from typing import Any, Final
 import pyarrow as pa
 
 from featurestore import columns as c
-from featurestore.errors import StorageFullError
+from featurestore.errors import StorageFullError, StoreError
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.log import RunLog, find_logs, read_records
+from featurestore.objects import disk_errors
 from featurestore.spec import AnySpec, table_name
 from featurestore.store import Store
 
@@ -150,7 +149,7 @@ class Committer:
     def rewrite(self, table: str, rows: pa.Table) -> None:
         """Replace stored rows by rows of equal ids, at once and under the same lock as commits."""
         target = self._targets[table]
-        with _full_disk_named():
+        with disk_errors(f"{table!r}"):
             for start in range(0, rows.num_rows, _ROWS_PER_UPSERT):
                 target.lock.check()
                 self._store.upsert(table, rows.slice(start, _ROWS_PER_UPSERT), key=c.ID)
@@ -166,7 +165,7 @@ class Committer:
         failures: list[Exception] = []
         try:
             self._flush()
-        except (OSError, StorageFullError) as error:
+        except (StoreError, StorageFullError) as error:
             failures.append(error)
         for table in list(self._batches):
             self._hand_over(table)
@@ -192,7 +191,7 @@ class Committer:
             self._flush_batch(table, batch)
 
     def _flush_batch(self, table: str, batch: _Batch) -> None:
-        with _full_disk_named():
+        with disk_errors(f"the log of {table!r} in {self._folder}"):
             if batch.log is None:
                 self._num_batches += 1
                 batch.log = RunLog(self._folder / table, f"{self._run_id}-{self._num_batches:06d}")
@@ -214,7 +213,7 @@ class Committer:
             batch.log.remove()
 
     def _upsert(self, target: CommitTarget, rows: Sequence[Row]) -> None:
-        with _full_disk_named():
+        with disk_errors(f"{target.table!r}"):
             for start in range(0, len(rows), _ROWS_PER_UPSERT):
                 target.lock.check()
                 chunk = [dict(row) for row in rows[start : start + _ROWS_PER_UPSERT]]
@@ -243,17 +242,3 @@ class Committer:
             return {}
         rows = self._store.read(table, columns=[c.ID, c.RUN_ID])
         return dict(zip(rows[c.ID].to_pylist(), rows[c.RUN_ID].to_pylist(), strict=True))
-
-
-@contextmanager
-def _full_disk_named() -> Generator[None]:
-    """Give a full disk its own error, also where a library hides the errno in its message."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT} and "No space left" not in str(error):
-            raise
-        raise StorageFullError(
-            f"no space left on the device ({error}).",
-            hint="Free some space and run the command again: it goes on where it stopped.",
-        ) from error

@@ -1,62 +1,55 @@
 """Locks between jobs, with a fencing epoch.
 
-A lock is a folder of numbered owner files; the highest number is the *epoch*, and its file says who owns it.
-Taking the lock creates the next number, which the file system lets one job do. A job that slept for longer
-than the lease may lose its lock: it finds a higher epoch at its next `FeatureLock.check` and must not commit.
+A lock lies beside the tables it guards, so it holds on every machine that reaches the store. It is a set of
+create-once objects ``locks/<name>/<epoch>.<part>``: ``owner`` says who holds it, ``beat-<n>`` that the owner
+lives, ``released`` that it is done. The highest epoch counts; to take the lock is to create the next one,
+which the store lets one job do. A job that slept for longer than the lease may lose its lock: it finds a
+higher epoch at its next `FeatureLock.check` and must not commit.
+
+No wall clock decides anything. Beats of processes that share a boot are dated by its monotonic clock; a beat
+from elsewhere is watched until the next one comes, or the lease is over.
 """
 
 import contextlib
-import getpass
-import json
-import math
-import os
-import socket
+import random
 import threading
 import time
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
-from featurestore.errors import LockHeldError
-from featurestore.spec import Frozen
+from featurestore.errors import LockHeldError, StorageFullError, StoreError
+from featurestore.jobs.owner import LockOwner, is_gone, same_boot, this_process
+from featurestore.store import ObjectStore
 
 LEASE_SECONDS: Final = 120.0
-"""An owner whose heartbeat is older than this counts as dead, wherever it runs."""
+"""An owner without a heartbeat for so long counts as dead, wherever it runs."""
 _BEAT_SECONDS: Final = 10.0
-_ZOMBIE: Final = "Z"
-
-
-class LockOwner(Frozen):
-    """Who holds a lock."""
-
-    user: str
-    pid: int
-    host: str
-    since: str
-    process_started: str | None = None
-    """When the process began, in the kernel's words: pids are used again."""
-    released: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.user}, pid {self.pid} on {self.host}, since {self.since}"
+_WATCH_SECONDS: Final = 0.5
+_OWNER: Final = "owner"
+_RELEASED: Final = "released"
+_BEAT: Final = "beat-"
 
 
 class FeatureLock:
     """The right to write one feature version. Use it as a context manager.
 
     Args:
-        folder: Folder of all locks of a project.
+        objects: The store's objects.
         name: What is locked, such as a table name.
-        lease_seconds: Age of a heartbeat after which another job may take over.
+        lease_seconds: Time without a heartbeat after which another job may take over.
 
     Raises:
-        LockHeldError: On entering, if a living job holds the lock; names its owner.
+        LockHeldError: On entering, if a living job holds the lock; names its owner. Where the owner runs on
+            another machine, this is known after its next heartbeat, ten seconds at most.
+        StorageFullError: On entering, if the store has no room for the lock.
     """
 
-    def __init__(self, folder: Path, name: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, objects: ObjectStore, name: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self.name = name
-        self._folder = folder / name
+        self._objects = objects
+        self._prefix = f"locks/{name}/"
         self._lease_seconds = lease_seconds
         self._epoch = 0
         self._stop = threading.Event()
@@ -67,15 +60,16 @@ class FeatureLock:
         return self._epoch
 
     def __enter__(self) -> "FeatureLock":
-        self._folder.mkdir(parents=True, exist_ok=True)
         newest = self._newest_epoch()
         if newest and (owner := self._living_owner(newest)):
             raise self._held(owner)
-        if not self._create(newest + 1):
-            raise self._held(self._read(newest + 1))
+        stated = this_process().model_dump_json().encode()
+        if not self._objects.put_new(self._path(newest + 1, _OWNER), stated):
+            raise self._held(self._read_owner(newest + 1))
         self._epoch = newest + 1
         self.check()
-        self._remove_older()
+        self._write_beat(1)
+        self._delete([(epoch, part) for epoch, part in self._parts() if epoch < self._epoch])
         threading.Thread(target=self._beat, name=f"lock {self.name}", daemon=True).start()
         return self
 
@@ -85,9 +79,16 @@ class FeatureLock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let the next job take the lock at once."""
         self._stop.set()
-        if self._newest_epoch() == self._epoch:
-            self._write(self._path(self._epoch), _this_process().model_copy(update={"released": True}))
+        # A lock that cannot be released on a failing disk is free all the same when this process is gone.
+        with contextlib.suppress(StorageFullError, StoreError):
+            if self._newest_epoch() == self._epoch:
+                self._objects.put_new(self._path(self._epoch, _RELEASED), b"")
+                self._delete([(epoch, part) for epoch, part in self._parts() if part.startswith(_BEAT)])
 
     def check(self) -> None:
         """Call before every commit.
@@ -97,7 +98,7 @@ class FeatureLock:
         """
         newest = self._newest_epoch()
         if newest != self._epoch:
-            owner = self._read(newest)
+            owner = self._read_owner(newest)
             raise LockHeldError(
                 f"this job lost its lock on {self.name} to {owner or 'another'}; it commits nothing more.",
                 hint="It was stopped for too long. Run the command again when the other job is done.",
@@ -110,90 +111,101 @@ class FeatureLock:
         )
 
     def _living_owner(self, epoch: int) -> LockOwner | None:
-        owner = self._read(epoch)
-        if owner is None or owner.released:
+        owner = self._read_owner(epoch)
+        if owner is None or self._is_released(epoch) or is_gone(owner):
             return None
-        here = owner.host == socket.gethostname()
-        if here and _process_started(owner.pid) != owner.process_started:
-            return None
-        return owner if self._heartbeat_age(epoch) <= self._lease_seconds else None
+        age = self._age_of_last_beat(epoch) if same_boot(owner) else None
+        is_alive = self._watch(epoch) if age is None else age <= self._lease_seconds
+        return owner if is_alive else None
 
-    def _heartbeat_age(self, epoch: int) -> float:
-        try:
-            return time.time() - self._path(epoch).stat().st_mtime
-        except FileNotFoundError:
-            return math.inf
+    def _age_of_last_beat(self, epoch: int) -> float | None:
+        """Seconds; None if the owner's clock cannot be this machine's after all."""
+        number = self._last_beat(epoch)
+        if not number:
+            return None
+        with contextlib.suppress(StoreError):
+            age = time.monotonic() - float(self._objects.read(self._path(epoch, f"{_BEAT}{number:09d}")))
+            return age if age >= 0 else None
+        return 0.0  # it was replaced by the next one just now
+
+    def _watch(self, epoch: int) -> bool:
+        """Wait for the owner's next heartbeat. False if it does not come within the lease."""
+        first, deadline = self._last_beat(epoch), time.monotonic() + self._lease_seconds
+        while time.monotonic() < deadline:
+            time.sleep(min(_WATCH_SECONDS, self._lease_seconds / 10))
+            if self._is_released(epoch):
+                return False
+            if self._last_beat(epoch) != first or self._newest_epoch() != epoch:
+                return True
+        return False
+
+    def _is_released(self, epoch: int) -> bool:
+        return (epoch, _RELEASED) in self._parts()
+
+    def _last_beat(self, epoch: int) -> int:
+        numbers = (int(part.removeprefix(_BEAT)) for e, part in self._parts() if e == epoch and _BEAT in part)
+        return max(numbers, default=0)
 
     def _newest_epoch(self) -> int:
-        return max((int(path.stem) for path in self._folder.glob("*.json")), default=0)
+        return max((epoch for epoch, part in self._parts() if part == _OWNER), default=0)
 
-    def _create(self, epoch: int) -> bool:
-        draft = self._folder / f".{os.getpid()}-{threading.get_ident()}"
-        draft.write_text(_this_process().model_dump_json(), "utf-8")
-        try:
-            os.link(draft, self._path(epoch))
-        except FileExistsError:
-            return False
-        finally:
-            draft.unlink()
-        return True
+    def _parts(self) -> list[tuple[int, str]]:
+        names = (path.removeprefix(self._prefix) for path in self._objects.list(self._prefix))
+        return [(int(epoch), part) for epoch, dot, part in (name.partition(".") for name in names) if dot]
 
-    def _write(self, path: Path, owner: LockOwner) -> None:
-        draft = path.with_suffix(".draft")
-        draft.write_text(owner.model_dump_json(), "utf-8")
-        draft.replace(path)
+    def _read_owner(self, epoch: int) -> LockOwner | None:
+        with contextlib.suppress(StoreError):
+            return LockOwner.model_validate_json(self._objects.read(self._path(epoch, _OWNER)))
+        return None
 
-    def _read(self, epoch: int) -> LockOwner | None:
-        try:
-            return LockOwner.model_validate(json.loads(self._path(epoch).read_text("utf-8")))
-        except FileNotFoundError:
-            return None
+    def _delete(self, parts: Sequence[tuple[int, str]]) -> None:
+        for epoch, part in parts:
+            self._objects.delete(self._path(epoch, part))
 
-    def _remove_older(self) -> None:
-        for path in self._folder.glob("*.json"):
-            if int(path.stem) < self._epoch:
-                path.unlink(missing_ok=True)
+    def _path(self, epoch: int, part: str) -> str:
+        return f"{self._prefix}{epoch:09d}.{part}"
 
-    def _path(self, epoch: int) -> Path:
-        return self._folder / f"{epoch:09d}.json"
+    def _write_beat(self, number: int) -> None:
+        self._objects.put_new(self._path(self._epoch, f"{_BEAT}{number:09d}"), str(time.monotonic()).encode())
 
     def _beat(self) -> None:
+        number = 1
         while not self._stop.wait(min(_BEAT_SECONDS, self._lease_seconds / 4)):
-            with contextlib.suppress(FileNotFoundError):
-                os.utime(self._path(self._epoch))
+            # A beat that is lost shortens the lease, no more.
+            with contextlib.suppress(StorageFullError, StoreError):
+                if self._newest_epoch() != self._epoch:
+                    return
+                number += 1
+                self._write_beat(number)
+                self._objects.delete(self._path(self._epoch, f"{_BEAT}{number - 1:09d}"))
 
 
-def _this_process() -> LockOwner:
-    return LockOwner(
-        user=_user_name(),
-        pid=os.getpid(),
-        host=socket.gethostname(),
-        since=datetime.now(UTC).isoformat(timespec="seconds"),
-        process_started=_process_started(os.getpid()),
-    )
+@contextmanager
+def wait_for_lock(
+    objects: ObjectStore, name: str, *, patience_seconds: float, lease_seconds: float
+) -> Generator[FeatureLock]:
+    """Hold a lock that everyone holds for a short time only: wait for it instead of giving up.
 
+    Args:
+        objects: The store's objects.
+        name: What is locked.
+        patience_seconds: How long to wait.
+        lease_seconds: See `FeatureLock`.
 
-def _user_name() -> str:
+    Raises:
+        LockHeldError: If it is still held when patience ends.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        lock = FeatureLock(objects, name, lease_seconds=lease_seconds)
+        try:
+            held = lock.__enter__()
+            break
+        except LockHeldError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(random.uniform(0.02, 0.2))  # noqa: S311 apart from others that wait, nothing secret
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a user id without a name
-        return "unknown user"
-
-
-def _process_started(pid: int) -> str | None:
-    """Start time of a running process; ``running`` where the platform hides it; None if there is none."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None if Path("/proc/self/stat").exists() else _signal_probe(pid)
-    return None if state == _ZOMBIE else fields[18]
-
-
-def _signal_probe(pid: int) -> str | None:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return "running"
+        yield held
+    finally:
+        held.release()

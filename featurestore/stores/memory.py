@@ -1,5 +1,6 @@
 """A store in this process's memory: for dry runs and tests."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,13 +16,15 @@ class MemoryObjects:
     """Objects in a dictionary."""
 
     _data: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    _creation: threading.Lock = field(default_factory=threading.Lock)
 
     def put_new(self, path: str, data: bytes) -> bool:
         """See `ObjectStore.put_new`."""
-        if path in self._data:
-            return False
-        self._data[path] = data
-        return True
+        with self._creation:
+            if path in self._data:
+                return False
+            self._data[path] = data
+            return True
 
     def read(self, path: str) -> bytes:
         """See `ObjectStore.read`."""
@@ -32,7 +35,11 @@ class MemoryObjects:
 
     def list(self, prefix: str) -> list[str]:
         """See `ObjectStore.list`."""
-        return sorted(path for path in self._data if path.startswith(prefix))
+        return sorted(path for path in tuple(self._data) if path.startswith(prefix))
+
+    def delete(self, path: str) -> None:
+        """See `ObjectStore.delete`."""
+        self._data.pop(path, None)
 
 
 class MemoryStore:

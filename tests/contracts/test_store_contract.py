@@ -246,6 +246,15 @@ def test_objects_are_created_once(store: Store):
         store.objects.read("runs/none.json")
 
 
+def test_a_deleted_object_is_gone_and_its_path_is_free(store: Store):
+    store.objects.put_new("runs/a.json", b"first")
+    store.objects.delete("runs/a.json")
+    store.objects.delete("runs/a.json")
+    assert store.objects.list("runs/") == []
+    assert store.objects.put_new("runs/a.json", b"second")
+    assert store.objects.read("runs/a.json") == b"second"
+
+
 @pytest.mark.parametrize("address", ["", "gs://bucket/x", "http://host/x"])
 def test_other_addresses_are_refused(address: str):
     with pytest.raises(UsageError, match="a folder, s3://bucket/prefix or memory://name"):

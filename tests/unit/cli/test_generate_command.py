@@ -101,7 +101,7 @@ def test_a_prompt_and_a_model_must_be_named(project: Path, capsys: pytest.Captur
 
 def test_a_running_job_keeps_a_second_one_out(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _generate(project, "--limit", "1")
-    locks = project / ".featurestore" / "locks"
-    with FeatureLock(locks, next(folder.name for folder in locks.iterdir())):
+    store = connect(str(project / "store"))
+    with FeatureLock(store.objects, next(name for name in store.tables() if name.startswith("text."))):
         assert _generate(project) == 6
     assert "another job works on text.item_cot" in capsys.readouterr().err

@@ -257,7 +257,7 @@ def test_a_second_job_is_refused_while_the_first_holds_the_lock(store: MemorySto
     entry = find_model("echo", {})
     spec = stage_specs(item_cot(), entry, model_spec(entry))[1]
     with (
-        FeatureLock(tmp_path / "locks", table_name(spec)),
+        FeatureLock(store.objects, table_name(spec)),
         pytest.raises(LockHeldError, match=r"another job works on text\.item_cot\.backward.*pid"),
     ):
         run(store, tmp_path)

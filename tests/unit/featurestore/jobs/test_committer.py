@@ -2,7 +2,6 @@ import errno
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from featurestore.features import FeatureRegistry
 from featurestore.jobs.committer import CommitPace, CommitTarget, Committer
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.log import RunLog, find_logs
+from featurestore.jobs.owner import this_process
+from featurestore.objects import LocalObjects
 from featurestore.schema import TEXTS
 from featurestore.spec import PlainTextSpec, table_name
 from featurestore.store import TableVersion
@@ -49,8 +50,7 @@ def _texts(store: MemoryStore) -> dict[str, str]:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[CommitTarget]:
-    with ExitStack() as stack:
-        lock = stack.enter_context(FeatureLock(tmp_path / "locks", _TABLE))
+    with FeatureLock(LocalObjects(tmp_path), _TABLE) as lock:
         yield CommitTarget(_SPEC, TEXTS, lock)
 
 
@@ -170,12 +170,10 @@ def test_a_fenced_off_job_commits_nothing(tmp_path: Path, target: CommitTarget) 
     store = MemoryStore()
     committer = _committer(store, target, tmp_path)
     committer.add(_TABLE, _row("i1"))
-    path = next((tmp_path / "locks" / _TABLE).glob("*.json"))
-    os.utime(path, (0, 0))
-    with (
-        FeatureLock(tmp_path / "locks", _TABLE),
-        pytest.raises(LockHeldError, match="it commits nothing more"),
-    ):
+    LocalObjects(tmp_path).put_new(
+        f"locks/{_TABLE}/000000002.owner", this_process().model_dump_json().encode()
+    )
+    with pytest.raises(LockHeldError, match=r"lost its lock on .* it commits nothing more"):
         committer.close()
     assert store.tables() == []
 
