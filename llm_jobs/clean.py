@@ -128,7 +128,8 @@ def strip_template_tokens(text: str) -> str:
     return TEMPLATE_TOKENS.sub(" ", text)
 
 
-def _strip_entities(text: str) -> str:
+def unescape(text: str) -> str:
+    """The text with HTML entities resolved, repeatedly escaped ones (``&amp;amp;lt;``) too."""
     return html.unescape(_LONG_REFERENCE.sub(" ", _REPEATED_AMP.sub("&", text)))
 
 
@@ -142,7 +143,7 @@ def _strip_hidden(text: str) -> str:
 
 _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("hidden characters", _strip_hidden),
-    ("", _strip_entities),
+    ("", unescape),
     ("template tokens", strip_template_tokens),
     ("template tokens", _strip_think_tags),
     ("html", strip_html),
