@@ -35,11 +35,13 @@ class UserHistory:
         events_digest: Digest of what the prompt can see of them, and of their items: a text is stale when it
             changes, whatever the cut of the split.
         event_set: The split part the events come from: ``<split>:train``.
+        item_ids: The items of the events, in their order.
     """
 
     events: tuple[dict[str, Any], ...]
     events_digest: str
     event_set: str
+    item_ids: tuple[str, ...] = ()
 
 
 def user_histories(
@@ -72,6 +74,7 @@ def user_histories(
             events=tuple(items[item] for item in item_ids),
             events_digest=digest_texts(marks[item] for item in item_ids),
             event_set=event_set,
+            item_ids=tuple(item_ids),
         )
         for user, item_ids in chosen.items()
     }
