@@ -49,7 +49,7 @@ _FAKE_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _FAKE_TURN = re.compile(
-    r"(?:^|[\n\r]|<br ?/?>)\s{0,4}(?:[#*]{2,4}\s{0,4})?(?:assistant|human|ai|instruction)\s{0,2}[#*]{0,4}\s{0,4}:"
+    r"(?:^|[\n\r]|<br ?/?>)[\s#*]{0,8}(?:assistant|human|ai|instruction)[\s#*]{0,8}:"
     r"|(?:[\n\r]|<br ?/?>)\s{0,4}(?:user|system|response)\s{0,2}:(?!\s{0,4}(?:windows|mac|android|ios|linux))"
     r"|[.!?]\s{1,4}(?:assistant|human|user|system prompt|ai)\s{0,2}:"
     r"|#{2,4}\s{0,4}(?:instruction|response|system|user|end of (?:input|data|text))\b",
