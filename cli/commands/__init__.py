@@ -19,6 +19,7 @@ from cli.commands.models import models
 from cli.commands.prompts import group as prompts
 from cli.commands.publish import publish
 from cli.commands.recommend import recommend
+from cli.commands.redteam import redteam
 from cli.commands.show import show
 from cli.commands.train import train
 
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "models": models,
     "publish": publish,
     "recommend": recommend,
+    "redteam": redteam,
     "show": show,
     "train": train,
 }

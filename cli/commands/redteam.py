@@ -1,0 +1,128 @@
+"""``featurestore redteam``: attack a prompt and a model with hostile catalogue texts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import JsonOption
+from cli.report import ErrorReport, Reporter, print_error
+from featurestore.errors import GateFailedError
+
+if TYPE_CHECKING:
+    from llm_jobs.redteam_report import KindReport, RedteamReport
+
+_SHOWN = 10
+
+
+def redteam(
+    *,
+    model: Annotated[str, typer.Option("--model", "-m", help="Model alias; see `featurestore models`.")],
+    prompt: Annotated[
+        str, typer.Option("--prompt", "-p", help="Prompt to attack; see `featurestore prompts ls`.")
+    ] = "item_cot",
+    model_folder: Annotated[
+        Path | None, typer.Option("--model-folder", help="Folder with the model's weights and tokenizer.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="Attacks at most, from every kind in turn.")
+    ] = None,
+    no_undefended: Annotated[
+        bool, typer.Option("--no-undefended", help="Do not run without the defence: half the requests.")
+    ] = False,
+    max_field_chars: Annotated[
+        int | None,
+        typer.Option("--max-field-chars", min=16, help="Characters of each written field at most."),
+    ] = None,
+    max_success_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--max-success-rate",
+            min=0.0,
+            max=1.0,
+            help="End with exit code 5 if a larger share of the attacks succeeds with the defence.",
+        ),
+    ] = None,
+    project: Annotated[
+        Path,
+        typer.Option("--project", "-C", help="Folder whose prompts and models are used, if it has any."),
+    ] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how often hostile item texts get their way, with the product's defence and without it.
+
+    Every attack and its benign twin is generated in a store in memory; no project store is read or written.
+    """
+    from cli.config import CONFIG_FILE, ProjectConfig, load_config
+    from llm_jobs.catalog import find_prompt
+    from llm_jobs.engines import open_model
+    from llm_jobs.models import find_model
+    from llm_jobs.redteam import redteam as attack
+    from llm_jobs.redteam_attacks import in_turns, load_attacks
+
+    report = Reporter(as_json=as_json)
+    path = project / CONFIG_FILE
+    config = load_config(path) if path.is_file() else ProjectConfig()
+    chosen = find_prompt(prompt, project).with_limits(
+        max_field_chars=max_field_chars or config.generate.max_field_chars,
+        history_size=config.generate.history_size,
+    )
+    entry = find_model(model, config.models, folder=model_folder, root=project)
+    with open_model(entry) as open_llm, report.progress(f"attack {chosen.name}") as progress:
+        done = attack(
+            chosen,
+            open_llm,
+            in_turns(load_attacks(), limit),
+            undefended=not no_undefended,
+            max_attempts=config.generate.max_attempts,
+            progress=progress,
+        )
+    _print(report, done)
+    rate = done.total.success.rate
+    passed = max_success_rate is None or rate <= max_success_rate
+    report.result({**done.as_dict(), "max_success_rate": max_success_rate, "passed": passed})
+    if not passed:
+        refused = f"{rate:.1%} of the attacks succeeded, {max_success_rate:.1%} are allowed."
+        print_error(ErrorReport(GateFailedError.__name__, refused, GateFailedError.exit_code), as_json=False)
+        raise typer.Exit(GateFailedError.exit_code)
+
+
+def _print(report: Reporter, done: "RedteamReport") -> None:
+    kinds = (*done.kinds, done.total)
+    report.say(f"{done.total.success.of} attacks and as many twins: {done.prompt} by {done.model}")
+    report.table("attacks that succeeded (95 % Wilson intervals)", [_success_row(kind) for kind in kinds])
+    report.table("flags, and what honest twins pay", [_flag_row(kind) for kind in kinds])
+    if not done.has_data_rule:
+        report.say(
+            "note: the system text of this prompt has no line that names <data>: it does not say what is data"
+        )
+    for case in done.successes[:_SHOWN]:
+        stage = case.shown_in[0]
+        report.say(f"  {case.attack.kind}/{case.attack.name}, {stage}: {_excerpt(case.texts[stage])}")
+    if len(done.successes) > _SHOWN:
+        report.say(f"  and {len(done.successes) - _SHOWN} more; --json lists all")
+
+
+def _success_row(kind: "KindReport") -> dict[str, object]:
+    return {
+        "kind": kind.kind,
+        "with defence": kind.success,
+        "without": kind.success_undefended,
+        "twins with": kind.copied,
+        "twins without": kind.copied_undefended,
+    }
+
+
+def _flag_row(kind: "KindReport") -> dict[str, object]:
+    return {
+        "kind": kind.kind,
+        "attacks flagged": kind.flagged,
+        "twins flagged": kind.twins_flagged,
+        "twins without text": kind.twins_failed,
+        "twins damaged": kind.twins_damaged,
+    }
+
+
+def _excerpt(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 120 else f"{line[:120]}…"
