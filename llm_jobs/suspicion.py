@@ -27,6 +27,7 @@ RULES: Final = (
 _INVISIBLE = re.compile(
     "[\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
 )
+_FLAG_EMOJI = re.compile("\U0001f3f4[\U000e0061-\U000e007a]{2,6}\U000e007f")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,2000}>")
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u00b4]")
 _PUNCTUATION = re.compile(
@@ -43,9 +44,7 @@ _HIDDEN_TEXT = re.compile(
 """Tag characters, reversed reading order, letters set apart by characters without width, invisible styles."""
 _FAKE_ANSWER = re.compile(
     r"[\"'](?:reasoning|summarization|feature|CoT|keywords|quote|characteristic|answer|response|role|content)[\"']"
-    r"\s{0,4}:\s{0,4}[\"'\[{]"
-    r"|`{3}\s{0,4}(?:json|system)"
-    r"|\{\s{0,4}\"[A-Za-z_ ]{1,40}\"\s{0,4}:",
+    r"\s{0,4}:\s{0,4}[\"'\[{]",
     re.IGNORECASE,
 )
 _FAKE_TURN = re.compile(
@@ -57,13 +56,13 @@ _FAKE_TURN = re.compile(
 )
 _DELIMITER = re.compile(
     "[<\u2039\u27e8\uff1c\ufe64]\\s{0,8}[/\u2044\u2215\uff0f]?\\s{0,8}data\\s{0,8}[/>\u203a\u27e9\uff1e\ufe65]"
-    r"|(?:^|[-=#*(/]{2}|\[)\s{0,4}(?:end|begin|start) (?:of )?(?:the )?"
+    r"|(?:^|[\n\r\[]|[-=#*(/]{2})\s{0,4}(?:end|begin|start) (?:of )?(?:the )?"
     r"(?:data|input|user input|context|item data|prompt|system|untrusted)\b",
     re.IGNORECASE,
 )
 _HONEST_TOKEN = re.compile(
-    r"<\s*/?\s*(?:s|pad|mask|sep|unk|user|system|human|bot|tools|thought|reasoning)\s*>"
-    r"|\[\s*/?\s*(?:img|pad|sep|mask|cls|unk|think)\s*\]",
+    r"<\s*/?\s*(?:s|pad|mask|sep|unk|user|system|human|bot|tools)\s*>"
+    r"|\[\s*/?\s*(?:img|pad|sep|mask|cls|unk)\s*\]",
     re.IGNORECASE,
 )
 """Template tokens that are also HTML, BBCode or plain words: taken out of prompts, but no sign of intent."""
@@ -77,7 +76,7 @@ def suspicions(text: str) -> tuple[str, ...]:
     """
     visible = unescape(_INVISIBLE.sub("", text))
     found = {*_written_findings(visible)}
-    if _HIDDEN_TEXT.search(text):
+    if _HIDDEN_TEXT.search(_FLAG_EMOJI.sub("", text)):
         found.add("hidden_text")
     plain = folded(visible)
     if has_masked_word(plain):

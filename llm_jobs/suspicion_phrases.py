@@ -54,7 +54,7 @@ _PARTS: Final = {
     ),
     "model": (
         r"(?:an? |the |any |every |all )?(?:helpful |large |friendly |evil |unrestricted |new )*"
-        r"(?:ai|a i|llms?|language models?|assistants?|chat ?bots?|ai models?|chatgpt|gpt|dan|recommender system)\b"
+        r"(?:ai|a i|llms?|language models?|assistants?|chat ?bots?|ai models?|chatgpt|gpt|dan|recommender systems?)\b"
     ),
     "answer": (
         r"(?:answers?|responses?|outputs?|reply|replies|summary|summaries|summarization|json|completion)"
@@ -70,7 +70,7 @@ PHRASES: Final = (
         "ignor,disregard,forget,overr,bypass,neglect,not follow,dont follow,stop follow,pay no,set aside,void,cancel,"
         "obsolete,wrong,fake,no longer,supersed,replaced,system ,admin,developer ,root ,new instr,updated instr,"
         "revised instr,real instr,actual instr,true instr,your real,your true,your actual,your only,your new,"
-        "instead of,not descr,not summar,not analy",
+        "instead of,and follow,and obey,and comply,and execute,and do ,not descr,not summar,not analy",
         r"""
         \b(?:ignore|ignoring|disregard|forget|override|overrule|bypass|neglect) {gap}{which} {gap}{order}\b
         \b(?:do not follow|dont follow|stop following|pay no attention to|set aside) {gap}{which} {gap}{order}\b
@@ -80,6 +80,7 @@ PHRASES: Final = (
         \b(?:system|admin|administrator|developer|root) (?:override|prompt|instructions?|directives?)\b
         \b(?:new|updated|revised|real|actual|true) instructions? (?:follow|are|from|for you|begin|start)\b
         \byour (?:real|true|actual|only|new) (?:task|instructions?|objective|directive|mission) (?:is|are|now)\b
+        \b(?:decode|decrypt|convert|translate|read) {gap}and (?:follow|obey|comply|execute|do what)\b
         \binstead of (?:describing|summari[sz]ing|answering|analy[sz]ing|following) (?:this|the|that|it|your|my)\b
         \bdo not (?:describe|summari[sz]e|analy[sz]e) (?:this|the) (?:item|product|data|text)\b
         """,
@@ -121,7 +122,7 @@ PHRASES: Final = (
         \b(?:pretend|imagine)(?: that)? you (?:are|re|were) {model}
         \b(?:pretend|imagine)(?: that)? you (?:have|had) no (?:rules|restrictions|limits|instructions|filters?)\b
         \bfrom now on (?:you|your|act|answer|respond|reply|always|ignore|the (?:ai|assistant|model))\b
-        \b(?:enter|enable|activate|switch to|in) (?:developer|dan|jailbreak|god|unrestricted) mode\b
+        \b(?:enter|enable|activate|switch to) (?:developer|dan|jailbreak|god|unrestricted) mode\b
         \bstay in character\b|\bjailbreak prompt\b|\bdo anything now\b
         \blets? (?:us )?(?:play|do) a (?:role ?play|game) (?:in which|where) you\b
         \byou are (?:now )?an? (?:\w+ )?(?:seller|salesman|salesperson|marketer|marketing|copywriter|pirate|hacker)\w* (?:who|that|bot|ai|and|for)\b
@@ -136,6 +137,7 @@ PHRASES: Final = (
         r"""
         \b(?:dear|attention|hey|note to|notice to|message to|message for|note for|memo to|instructions? (?:for|to)|important for|reminder for|hint for) {model}
         \b(?:if|when|since|because|as) you (?:are|re) (?:{model}|reading this as)
+        {model} (?:that|who|which) (?:read|see|process)s?\b
         \bas an? (?:ai|large language|language) (?:assistant|model|language)\b
         \byou are (?:a |an |the )(?:helpful |large |friendly )*(?:ai|llm|language model|assistant|chat ?bot)\b
         \b(?:any|every|all|the) (?:ai|llm|language model)s? (?:that |who |which )?(?:reading|reads?|process|summari[sz]|describ|must|should|shall|has to|have to)
@@ -145,7 +147,7 @@ PHRASES: Final = (
         "forced_answer",
         "answer,respon, repl,exactly,nothing,only the,the exact,the secret,the magic,the following,output,summar,json,"
         "completion, set ,change, make , fill ,always ,must ,only ,this item,this product,the item,the product,user,"
-        " that ,contesta,escri, di ,escrev,schreib, sag,antwort,rispondi,scrivi,ответь,"
+        " that ,asked,contesta,escri, di ,escrev,schreib, sag,antwort,rispondi,scrivi,ответь,"
         "отвечай,пиши,回答,回复,回覆,输出,輸出,だけ,라고만",
         r"""
         \b(?:respond|reply|answer)(?: (?:only|exactly|just|always|simply))* with (?:the|exactly|only|just|a|nothing)\b
@@ -157,6 +159,8 @@ PHRASES: Final = (
         \b(?:always|must|only) (?:describe|recommend|rate|rank|score|praise|promote|endorse) (?:this|the|our|it)\b
         \b(?:rate|rank|score|recommend|describe|present|label|classify) (?:this|the) (?:item|product) {gap}(?:to (?:all|every) users?|(?:above|over|before) (?:all )?other)
         \b(?:rate|rank|score|recommend|describe|present|label|classify) (?:this|the) (?:item|product) {gap}as (?:the )?(?:number one|best (?:item|product)|perfect for every(?:one|body))\b
+        \b(?:suggest|show|recommend) (?:this|it)(?: item| product)? to (?:every|all) users?\b
+        \b(?:when|if) (?:you are )?asked (?:[^\s.!?]+ ){0,9}?(?:answer|say|reply|respond) (?!to|questions?)
         \b(?:tell|convince|assure|inform) (?:all|every|each) users? (?:that|to)\b
         \b(?:say|state|claim|write|report|answer|respond) that {everyone} (?:is|are|loves?|likes?|should|must|needs?|would|will|dislikes?|hates?)\b
         \b(?:responde|contesta|escribe|di) (?:solo|solamente|unicamente|siempre|exactamente)\b|\brepond(?:s|ez)? (?:seulement|uniquement|toujours)\b
@@ -174,7 +178,7 @@ PHRASES: Final = (
         r"""
         \b(?:reveal|show|print|repeat|output|display|disclose|leak|expose|share|recite|tell|write|copy|paste|state)(?: (?:me|us|out|down|back))* (?:all )?(?:your|the (?:system|hidden|secret|initial|original|developer|above|full)) (?:(?:system|hidden|secret|initial|original|internal|full|exact|developer) )*(?:prompts?|instructions?|rules|guidelines|system message)\b
         \bwhat (?:is|are|was|were) (?:your|the) (?:(?:system|hidden|secret|initial|original|internal|developer) )+(?:prompts?|instructions?|rules|guidelines)\b
-        \b(?:repeat|print|output|copy|recite|translate|summari[sz]e) (?:the|all|all of the|every) (?:text|words?|messages?|content|conversation|lines?) (?:above|before this|so far|that came before)\b
+        \b(?:repeat|print|output|copy|recite|translate|summari[sz]e) (?:the|all|all of the|every) (?:text|words?|messages?|content|conversation|lines?|rules|instructions) (?:above|before this|so far|that came before)\b
         \b(?:begin|start|beginning|starting) with (?:the words )?you (?:describe|are|analy[sz]e)\b
         \b(?:revela|muestra|mostra|montre|affiche|zeige?|rivela|mostre|revele)\w* {gap}(?:prompt|instrucciones|instructions|anweisungen|istruzioni|instrucoes)\b
         (?:显示|顯示|透露|输出|輸出|重复|重複)[^.!?。]{0,10}(?:系统提示|系統提示|提示词|提示詞|指令)|(?:покажи|раскрой|выведи)\w* [^.!?]{0,20}(?:промпт|инструкц)

@@ -17,7 +17,8 @@ TEMPLATE_VERSION = 1
 """Raised when equal templates and equal values would give another text."""
 
 ABSENT = "None"
-_DELIMITER = re.compile(r"<(?=\s{0,8}/?\s{0,8}data\b)", re.IGNORECASE)
+_DELIMITER = re.compile("[<\ufe64\uff1c](?=\\s{0,8}[/\uff0f]?\\s{0,8}data\\b)", re.IGNORECASE)
+"""What opens or closes the data block, in full width too."""
 
 
 def as_line(value: object) -> object:
