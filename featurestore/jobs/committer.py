@@ -20,6 +20,14 @@ from featurestore.errors import StorageFullError, StoreError
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.log import RunLog, find_logs, read_records
+from featurestore.jobs.receipts import (
+    Receipt,
+    read_intact_segments,
+    read_segment,
+    remove_segments,
+    runs_with_segments,
+    tables_of_run,
+)
 from featurestore.objects import disk_errors
 from featurestore.spec import AnySpec, table_name
 from featurestore.store import Store
@@ -103,6 +111,7 @@ class Committer:
         self._commits: deque[Future[None]] = deque()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="committer")
         self._registered: set[str] = set()
+        self._has_segments = False
         self.num_committed = 0
         """Rows this run has committed."""
 
@@ -110,9 +119,10 @@ class Committer:
         """Bring the rows of interrupted runs into the store. Call it before planning.
 
         Returns:
-            How many rows were in a log and not in the store.
+            How many rows were in a log or segment and not in the store.
         """
-        return sum(self._recover_table(target) for target in self._targets.values())
+        recovered = sum(self._recover_table(target) for target in self._targets.values())
+        return recovered + sum(self._recover_run(run) for run in runs_with_segments(self._store.objects))
 
     def add(self, table: str, row: Row) -> None:
         """Take a finished row. Cheap: nothing is written before `tick`."""
@@ -120,6 +130,16 @@ class Committer:
         if batch is None:
             batch = self._batches[table] = _Batch(opened_at=time.monotonic())
         batch.rows.append(row)
+
+    def add_segment(self, receipt: Receipt) -> None:
+        """Take the rows of a shard that was done elsewhere. Its segment goes when all rows are committed.
+
+        Raises:
+            StoreError: If the segment is damaged.
+        """
+        for table, row in read_segment(self._store.objects, receipt):
+            self.add(table, row)
+        self._has_segments = True
 
     def tick(self) -> None:
         """Flush and commit what is due; call it often.
@@ -174,6 +194,8 @@ class Committer:
         self._commits.clear()
         if failures:
             raise failures[-1]
+        if self._has_segments:
+            remove_segments(self._store.objects, self._run_id)
 
     def __enter__(self) -> "Committer":
         return self
@@ -228,13 +250,30 @@ class Committer:
 
     def _recover_table(self, target: CommitTarget) -> int:
         logs = find_logs(self._folder / target.table)
-        records = {record[c.ID]: record for path in logs for record in read_records(path)}
-        stored = self._stored_runs(target.table) if records else {}
-        missing = [row for row in records.values() if stored.get(row[c.ID], "") < row[c.RUN_ID]]
-        if missing:
-            self._upsert(target, missing)
+        recovered = self._upsert_missing(target, [record for path in logs for record in read_records(path)])
         for path in logs:
             path.unlink()
+        return recovered
+
+    def _recover_run(self, run_id: str) -> int:
+        """Commit the segments of a run that wrote these tables: it is over, for its locks are held here."""
+        objects = self._store.objects
+        tables = tables_of_run(objects, run_id)
+        if not tables or not tables <= set(self._targets):
+            return 0
+        rows: dict[str, list[Row]] = {table: [] for table in tables}
+        for table, row in read_intact_segments(objects, run_id):
+            rows[table].append(row)
+        recovered = sum(self._upsert_missing(self._targets[table], rows[table]) for table in tables)
+        remove_segments(objects, run_id)
+        return recovered
+
+    def _upsert_missing(self, target: CommitTarget, rows: Sequence[Row]) -> int:
+        newest = {row[c.ID]: row for row in rows}
+        stored = self._stored_runs(target.table) if newest else {}
+        missing = [row for row in newest.values() if stored.get(row[c.ID], "") < row[c.RUN_ID]]
+        if missing:
+            self._upsert(target, missing)
         return len(missing)
 
     def _stored_runs(self, table: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ may be missing from the store, so recovery is to replay every log that is found,
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,7 @@ class RunLog:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a record, in memory until `flush`."""
-        body = json.dumps(record, separators=(",", ":")).encode()
-        self._pending.append(b"%s %s\n" % (digest_bytes(body).encode(), body))
+        self._pending.append(encode_record(record))
 
     def flush(self) -> None:
         """Write what was appended and wait until the disk has it.
@@ -82,16 +81,27 @@ def find_logs(folder: Path) -> list[Path]:
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The intact records of a log, in order.
+    """The intact records of a log, in order."""
+    with path.open("rb") as lines:
+        yield from decode_records(lines)
+
+
+def encode_record(record: Mapping[str, Any]) -> bytes:
+    """The line of a record."""
+    body = json.dumps(record, separators=(",", ":")).encode()
+    return b"%s %s\n" % (digest_bytes(body).encode(), body)
+
+
+def decode_records(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The intact records among lines, in order.
 
     A torn last line, as a crash leaves it, and lines whose digest does not fit are left out: their work is
     missing from the store, so the next plan finds it stale and does it again.
     """
-    with path.open("rb") as lines:
-        for line in lines:
-            stated, body = line[:DIGEST_LENGTH], line[DIGEST_LENGTH + 1 : -1]
-            if line.endswith(b"\n") and stated == digest_bytes(body).encode():
-                yield json.loads(body)
+    for line in lines:
+        stated, body = line[:DIGEST_LENGTH], line[DIGEST_LENGTH + 1 : -1]
+        if line.endswith(b"\n") and stated == digest_bytes(body).encode():
+            yield json.loads(body)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,144 @@
+"""Log segments and receipts: how work that ran elsewhere, perhaps more than once, reaches the one committer.
+
+An attempt at a shard writes its rows as one immutable segment, then a receipt that names it. A shard has one
+receipt: of several attempts the first to write it wins, and a segment without a receipt counts for nothing.
+Objects are ``segments/<run>/<shard>.<attempt>.log`` and ``segments/<run>/<shard>.receipt``.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from featurestore.errors import MissingVersionError, StoreError
+from featurestore.ids import canonical_json, digest_bytes
+from featurestore.jobs.log import decode_records, encode_record
+from featurestore.objects import same_object
+from featurestore.spec import Frozen
+from featurestore.store import ObjectStore
+
+_FOLDER: Final = "segments/"
+_RECEIPT: Final = ".receipt"
+
+TableRow = tuple[str, Mapping[str, Any]]
+"""A table's name and a finished row of it."""
+
+
+class Receipt(Frozen):
+    """The one accepted attempt at a shard."""
+
+    shard_id: str
+    attempt: str
+    segment: str
+    """Path of the segment among the store's objects."""
+    tables: tuple[str, ...]
+    """Tables that the rows are for, sorted."""
+    num_rows: int
+    digest: str
+    """128-bit blake3 of the segment's bytes."""
+
+
+class DamagedSegmentError(StoreError):
+    """A segment is not what its receipt says."""
+
+
+def write_segment(
+    objects: ObjectStore, run_id: str, shard_id: str, attempt: str, rows: Iterable[TableRow]
+) -> Receipt:
+    """Keep what an attempt made of a shard, and claim the shard for it.
+
+    Args:
+        objects: The store's objects.
+        run_id: The run that the shard belongs to.
+        shard_id: Unique within the run; no slash.
+        attempt: Unique among the shard's attempts, such as a random word; no slash or dot.
+        rows: All of the shard, as table and row; some ten thousand at most.
+
+    Returns:
+        The shard's receipt: of this attempt, or of the one that came first.
+
+    Raises:
+        StoreError: If this attempt wrote another segment before, or the store cannot be written.
+        StorageFullError: If there is no room.
+    """
+    listed = list(rows)
+    data = b"".join(encode_record({"table": table, "row": row}) for table, row in listed)
+    segment = f"{_FOLDER}{run_id}/{shard_id}.{attempt}.log"
+    if not same_object(objects, segment, data):
+        raise StoreError(
+            f"attempt {attempt!r} at shard {shard_id!r} has written another segment before.",
+            hint="Give every attempt a name of its own.",
+        )
+    receipt = Receipt(
+        shard_id=shard_id,
+        attempt=attempt,
+        segment=segment,
+        tables=tuple(sorted({table for table, _ in listed})),
+        num_rows=len(listed),
+        digest=digest_bytes(data),
+    )
+    path = f"{_FOLDER}{run_id}/{shard_id}{_RECEIPT}"
+    stated = canonical_json(receipt.model_dump(mode="json")).encode()
+    return receipt if same_object(objects, path, stated) else _read_receipt(objects, path)
+
+
+def read_receipts(objects: ObjectStore, run_id: str) -> list[Receipt]:
+    """The receipts of a run, in order of their shards."""
+    paths = objects.list(f"{_FOLDER}{run_id}/")
+    return [_read_receipt(objects, path) for path in paths if path.endswith(_RECEIPT)]
+
+
+def read_segment(objects: ObjectStore, receipt: Receipt) -> list[TableRow]:
+    """The rows that a receipt stands for.
+
+    Raises:
+        DamagedSegmentError: If the segment is not what was written.
+        MissingVersionError: If it is gone.
+    """
+    data = objects.read(receipt.segment)
+    rows = [(record["table"], record["row"]) for record in decode_records(data.splitlines(keepends=True))]
+    if digest_bytes(data) != receipt.digest or len(rows) != receipt.num_rows:
+        raise DamagedSegmentError(
+            f"the segment {receipt.segment!r} is damaged: {len(rows)} of {receipt.num_rows} rows are intact.",
+            hint="Run the command again: what it held will be made anew.",
+        )
+    return rows
+
+
+def read_intact_segments(objects: ObjectStore, run_id: str) -> list[TableRow]:
+    """The rows of all receipts of an interrupted run; those of a damaged segment are left out.
+
+    Their work is missing from the store, so the next plan finds it stale and does it again.
+    """
+    rows: list[TableRow] = []
+    for receipt in read_receipts(objects, run_id):
+        with contextlib.suppress(DamagedSegmentError, MissingVersionError):
+            rows += read_segment(objects, receipt)
+    return rows
+
+
+def tables_of_run(objects: ObjectStore, run_id: str) -> set[str]:
+    """Tables that a run with segments writes; empty if nothing says so yet."""
+    if receipts := read_receipts(objects, run_id):
+        return {table for receipt in receipts for table in receipt.tables}
+    for path in objects.list(f"{_FOLDER}{run_id}/"):
+        with contextlib.suppress(MissingVersionError):
+            records = decode_records(objects.read(path).splitlines(keepends=True))
+            if tables := {record["table"] for record in records}:
+                return tables
+    return set()
+
+
+def runs_with_segments(objects: ObjectStore) -> list[str]:
+    """Ids of all runs that left segments, oldest first."""
+    return sorted({path.split("/")[1] for path in objects.list(_FOLDER)})
+
+
+def remove_segments(objects: ObjectStore, run_id: str) -> None:
+    """Delete all of a run, once its rows are in the store: first the receipts, so that none is left alone."""
+    paths = objects.list(f"{_FOLDER}{run_id}/")
+    for path in sorted(paths, key=lambda path: path.endswith(_RECEIPT), reverse=True):
+        objects.delete(path)
+
+
+def _read_receipt(objects: ObjectStore, path: str) -> Receipt:
+    return Receipt.model_validate_json(objects.read(path))
