@@ -20,7 +20,6 @@ import polars as pl
 from common import Claim, compare, record
 
 from featurestore.ingest import IngestRequest, ingest
-from featurestore.progress import no_progress
 from featurestore.stores import connect
 from llm_jobs.catalog import find_prompt
 from llm_jobs.engine import Completion, EngineInfo, Request
@@ -101,7 +100,7 @@ class BareEngine:
         """Output tokens per second over all prompts."""
         self._runs += 1
         start = time.perf_counter()
-        tokens = asyncio.run_coroutine_threadsafe(self._run(prompts), self._loop).result()
+        tokens = self._loop.call(self._run(prompts))
         return tokens / (time.perf_counter() - start)
 
     async def _run(self, prompts: Sequence[tuple[list[int], Any]]) -> int:
@@ -150,7 +149,7 @@ def measure(
             recorder = Recorder(ours, [])
             model = OpenModel(entry=entry, spec=model_spec(entry), engine=recorder)
             start = time.perf_counter()
-            generate(store, prompt, model, work_folder=work / "work", progress=no_progress)
+            generate(store, prompt, model, work_folder=work / "work")
             recorder.rate = recorder.output_tokens / (time.perf_counter() - start)
             return recorder
 
