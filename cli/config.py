@@ -60,6 +60,10 @@ class GenerateConfig(Frozen):
     """Characters of each written field at most; None keeps the prompt's own limits."""
     history_size: int = Field(default=20, ge=1)
     """Training events of a user that a user prompt reads at most."""
+    metrics_file: str | None = Field(default=None, min_length=1)
+    """Prometheus text file that says how the run stands, relative to the project."""
+    price_per_gpu_hour: float | None = Field(default=None, ge=0.0)
+    """Price of one GPU, or of a machine without one, for an hour, in any currency."""
 
 
 class EncodeConfig(Frozen):

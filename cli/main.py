@@ -13,6 +13,7 @@ import typer
 import typer.core
 
 from cli.commands import COMMANDS, GROUPS
+from cli.log import use_json_log
 from cli.report import ErrorReport, print_error
 from featurestore.errors import FeatureStoreError, SetupError, StorageFullError, UnknownNameError
 
@@ -65,9 +66,14 @@ def _root(  # pyright: ignore[reportUnusedFunction]  # typer calls it
         bool,
         typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
     ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option("--log-json", help="Log to standard error as one JSON object a line, for machines."),
+    ] = False,
 ) -> None:
     """Text features written by LLMs for recommenders: made offline, versioned, read by release."""
     del version
+    use_json_log(wanted=log_json)
 
 
 class _Terminated(BaseException):
@@ -85,6 +91,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line, print its error if it has one, and return its exit code."""
     as_json = "--json" in arguments
+    use_json_log(wanted=False)
     try:
         # Without standalone mode typer returns the code of an Exit, and 130 after Ctrl-C.
         outcome = app(list(arguments), prog_name="featurestore", standalone_mode=False)

@@ -53,6 +53,10 @@ flush_seconds = 5.0
 # max_field_chars = 400
 # Training events of a user that a user prompt reads at most.
 history_size = 20
+# Prometheus text file that says how the run stands (docs/operations.md).
+# metrics_file = "generate.prom"
+# Price of one GPU, or of a machine without one, for an hour, in any currency.
+# price_per_gpu_hour = 2.5
 
 [encode]
 # Encoder of `featurestore embed`: a name of `featurestore models`.

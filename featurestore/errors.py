@@ -15,7 +15,9 @@
     │   └── EmbeddingSpaceError          vectors of two encoders would be mixed
     ├── LeakError                    8   text that read held-out events would reach a model
     ├── SkipBudgetError              9   too many rows failed
-    └── StorageFullError            10   no space left; what was flushed is kept
+    ├── StorageFullError            10   no space left; what was flushed is kept
+    ├── PlanTooExpensiveError       11   a plan exceeds the cost or the tokens allowed; nothing was asked
+    └── ShardsFailedError           12   some shards of a spread run failed; the others are stored
 
 An interrupted command ends with 130 (Ctrl-C) or 143 (SIGTERM).
 Each error says what was found and what was expected in ``message`` and what to do in ``hint``.
@@ -156,6 +158,18 @@ class StorageFullError(FeatureStoreError):
     """No space is left on the device; everything flushed before is kept."""
 
     exit_code = 10
+
+
+class PlanTooExpensiveError(FeatureStoreError):
+    """A plan exceeds the cost or the tokens that are allowed. No model was asked anything."""
+
+    exit_code = 11
+
+
+class ShardsFailedError(FeatureStoreError):
+    """Shards of a run on many engines were given up; what the others wrote is stored."""
+
+    exit_code = 12
 
 
 def nearest_name(name: str, known: Collection[str]) -> str | None:

@@ -1,60 +1,226 @@
-"""About how many tokens a generation takes, from a sample of rendered conversations."""
+"""How many tokens a plan takes, from a sample of its conversations and from earlier answers.
 
+Output tokens come from stored rows where there are some, else from a prior: a share of what the model is
+allowed to write. Prompt tokens are counted on rendered conversations; the earlier answers in them are stored
+ones, or stand-ins that count as long as the prior says. Reasoning is no part of a conversation.
+"""
+
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from featurestore.ids import canonical_json
-from llm_jobs.clean import clean_fields
-from llm_jobs.inputs import EntityInputs
-from llm_jobs.prompt import Prompt
+from featurestore.spec import TextSpec
+from llm_jobs.engine import Message
+from llm_jobs.entity_chain import open_chain
+from llm_jobs.past_answers import PastAnswers
+from llm_jobs.plan import ChainWork, GenerationPlan
+from llm_jobs.prompt import Prompt, Stage
 from llm_jobs.render import conversation
+from llm_jobs.token_count import TokenCounter
 
-_CHARS_PER_TOKEN: Final = 4
-_SAMPLE_SIZE: Final = 32
+PRIOR_SHARE: Final = 0.5
+"""Share of the longest possible output that an answer takes, as long as no answer is known."""
+_SAMPLE_SIZE: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class StageTokens:
+    """Expected tokens of one stage.
+
+    Attributes:
+        stage: Its name.
+        rows: Rows to write at most.
+        requests: Requests, those asked again included.
+        prompt: Prompt tokens of all requests.
+        cached: Of these, tokens that the engine will have computed before.
+        output: Output tokens, reasoning included.
+        output_at_most: Output tokens if every answer is as long as it may be.
+        basis: What the output is expected from, in words.
+    """
+
+    stage: str
+    rows: int
+    requests: int
+    prompt: int
+    cached: int
+    output: int
+    output_at_most: int
+    basis: str
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEstimate:
-    """Tokens of a plan.
+    """Expected tokens of a plan.
 
     Attributes:
-        prompt: Prompt tokens, about: characters of a sample divided by four.
-        shared: Of these, about how many repeat an earlier turn of the same chain: a prefix cache saves them.
-        output: Output tokens at most, without reasoning: every answer at its longest.
+        stages: Each stage that has rows to write.
+        counted_by: How tokens were counted, in words.
+        num_sampled: Entities whose conversations were counted.
     """
 
-    prompt: int = 0
-    shared: int = 0
-    output: int = 0
+    stages: tuple[StageTokens, ...] = ()
+    counted_by: str = ""
+    num_sampled: int = 0
+
+    @property
+    def prompt(self) -> int:
+        """Prompt tokens."""
+        return sum(stage.prompt for stage in self.stages)
+
+    @property
+    def cached(self) -> int:
+        """Prompt tokens that the engine will have computed before."""
+        return sum(stage.cached for stage in self.stages)
+
+    @property
+    def output(self) -> int:
+        """Output tokens."""
+        return sum(stage.output for stage in self.stages)
+
+    @property
+    def output_at_most(self) -> int:
+        """Output tokens if every answer is as long as it may be."""
+        return sum(stage.output_at_most for stage in self.stages)
+
+    @property
+    def total(self) -> int:
+        """Prompt and output tokens."""
+        return self.prompt + self.output
 
 
 def estimate_tokens(
-    prompt: Prompt, inputs: EntityInputs, positions: Sequence[int], counts: Mapping[str, int]
+    prompt: Prompt,
+    specs: Sequence[TextSpec],
+    plan: GenerationPlan,
+    *,
+    past: Mapping[str, PastAnswers],
+    counter: TokenCounter,
+    seed: int,
 ) -> TokenEstimate:
-    """Estimate without a tokenizer.
+    """Expected tokens. Renders and counts the conversations of 128 entities at most.
+
+    Rows with identical requests count each for themselves, though they are computed once.
 
     Args:
-        prompt: What will be rendered.
-        inputs: The entities.
-        positions: The entities of the plan.
-        counts: Rows at most, by stage.
+        prompt: The prompt, with its limits applied.
+        specs: Its stages' specs.
+        plan: What is to be done.
+        past: What earlier answers tell, by stage; stages without any are absent.
+        counter: Counts tokens.
+        seed: Chooses the entities.
     """
-    if not positions:
+    if not plan.works:
         return TokenEstimate()
-    answers = {name: canonical_json(answer) for name, answer in prompt.sample.answers.items()}
-    sample = positions[:: max(1, len(positions) // _SAMPLE_SIZE)][:_SAMPLE_SIZE]
-    prompt_tokens = shared = output = 0.0
-    for stage in prompt.stages:
-        sizes: list[int] = []
-        repeated: list[int] = []
-        for position in sample:
-            fields, _ = clean_fields(inputs.fields(position), prompt.limits)
-            lengths = [len(message.content) for message in conversation(prompt, stage, fields, answers)]
-            sizes.append(sum(lengths))
-            repeated.append(sum(lengths[:-1]) if stage.upstream else 0)
-        per_row = counts[stage.name] / len(sample) / _CHARS_PER_TOKEN
-        prompt_tokens += sum(sizes) * per_row
-        shared += sum(repeated) * per_row
-        output += counts[stage.name] * stage.max_tokens
-    return TokenEstimate(round(prompt_tokens), round(shared), round(output))
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    works = draw.sample(plan.works, min(_SAMPLE_SIZE, len(plan.works)))
+    sample = _Sample(prompt, specs, plan, past=past, counter=counter, draw=draw)
+    for work in works:
+        sample.add(work)
+    stages = [
+        _stage_tokens(stage, spec, plan, past.get(stage.name), sample.means(stage))
+        for stage, spec in zip(prompt.stages, specs, strict=True)
+        if sum(plan.reasons[stage.name].values())
+    ]
+    return TokenEstimate(tuple(stages), counter.name, len(works))
+
+
+def _stage_tokens(
+    stage: Stage, spec: TextSpec, plan: GenerationPlan, past: PastAnswers | None, means: tuple[float, float]
+) -> StageTokens:
+    rows = sum(plan.reasons[stage.name].values())
+    allowed = spec.sampling.max_tokens
+    prompt_mean, repeated_mean = means
+    requests, output = float(rows), PRIOR_SHARE * allowed
+    basis = f"{PRIOR_SHARE:.0%} of what it may take: no earlier answers"
+    cached_share = repeated_mean / prompt_mean if prompt_mean else 0.0
+    if past is not None:
+        requests *= past.asked_share * past.requests_per_row
+        output, basis = min(past.output_tokens, allowed), past.basis
+        cached_share = past.cached_share if past.cached_share is not None else cached_share
+    return StageTokens(
+        stage=stage.name,
+        rows=rows,
+        requests=round(requests),
+        prompt=round(requests * prompt_mean),
+        cached=round(requests * prompt_mean * cached_share),
+        output=round(requests * output),
+        output_at_most=round(max(requests, rows) * allowed),
+        basis=basis,
+    )
+
+
+class _Sample:
+    """Adds up the conversations of sampled entities."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        specs: Sequence[TextSpec],
+        plan: GenerationPlan,
+        *,
+        past: Mapping[str, PastAnswers],
+        counter: TokenCounter,
+        draw: random.Random,
+    ) -> None:
+        self._prompt, self._specs, self._plan = prompt, specs, plan
+        self._past, self._counter, self._draw = past, counter, draw
+        self._stand_ins = {name: canonical_json(answer) for name, answer in prompt.sample.answers.items()}
+        self._excess = {stage.name: self._stand_in_excess(stage) for stage in prompt.stages}
+        self._reasoning = specs[0].model.reasoning_close is not None
+        self._system = counter.count([Message("system", prompt.system.strip()), Message("user", "")])
+        self._prompts: dict[str, float] = dict.fromkeys(self._stand_ins, 0.0)
+        self._repeated: dict[str, float] = dict.fromkeys(self._stand_ins, 0.0)
+        self._size = 0
+
+    def add(self, work: ChainWork) -> None:
+        """Count the conversations of one entity."""
+        self._size += 1
+        chain = open_chain(work, self._plan, self._prompt, self._specs)
+        answers: dict[str, str] = {}
+        longer: dict[str, float] = {}
+        counted: dict[tuple[Message, ...], float] = {}
+        for index, stage in enumerate(self._prompt.stages):
+            messages = conversation(self._prompt, stage, chain.fields, answers)
+            extra = sum(longer[name] for name in stage.upstream)
+            counted[messages] = self._counter.count(messages) + extra
+            self._prompts[stage.name] += counted[messages]
+            self._repeated[stage.name] += self._prefix(stage, messages, counted, answers, longer)
+            answers[stage.name], longer[stage.name] = self._answer(index, stage.name, work)
+
+    def means(self, stage: Stage) -> tuple[float, float]:
+        """Prompt tokens of a request of a stage, and how many of them repeat an earlier request."""
+        return self._prompts[stage.name] / self._size, self._repeated[stage.name] / self._size
+
+    def _prefix(
+        self,
+        stage: Stage,
+        messages: tuple[Message, ...],
+        counted: Mapping[tuple[Message, ...], float],
+        answers: Mapping[str, str],
+        longer: Mapping[str, float],
+    ) -> float:
+        """Tokens that an earlier request has in front as well; thoughts cut the prefix before the answer."""
+        if not stage.upstream:
+            return self._system
+        before = counted.get(messages[:-2])
+        if before is None:  # the turn before belongs to another conversation
+            return self._system
+        previous = self._prompt.turns(stage)[-2].name
+        own = 0.0 if self._reasoning else self._counter.count_text(answers[previous]) + longer[previous]
+        return before + own
+
+    def _answer(self, index: int, name: str, work: ChainWork) -> tuple[str, float]:
+        """An answer for the turns behind a stage, and the tokens by which it should be longer than it is."""
+        stored = work.stored[index]
+        if stored is not None and stored.answer is not None:
+            return stored.answer, 0.0
+        past = self._past.get(name)
+        if past is not None and past.answers:
+            return self._draw.choice(past.answers), 0.0
+        return self._stand_ins[name], self._excess[name]
+
+    def _stand_in_excess(self, stage: Stage) -> float:
+        """Expected tokens of an answer without reasoning, less those of the prompt's own sample answer."""
+        return PRIOR_SHARE * stage.max_tokens - self._counter.count_text(self._stand_ins[stage.name])

@@ -12,20 +12,22 @@ from featurestore.errors import FeatureStoreError, SkipBudgetError
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.committer import CommitPace, CommitTarget, Committer
 from featurestore.jobs.lock import FeatureLock
-from featurestore.jobs.runcard import write_run_card
-from featurestore.progress import Progress, no_progress
+from featurestore.jobs.runcard import RunStatus, write_run_card
+from featurestore.progress import RunProgress, no_run_progress
 from featurestore.schema import TEXTS
 from featurestore.spec import TextSpec, table_name
 from featurestore.store import Store
 from llm_jobs.chain import ChainLimits
 from llm_jobs.engines import OpenModel
+from llm_jobs.forecast import forecast
 from llm_jobs.generate_report import GenerateReport, RunState
-from llm_jobs.plan import GenerationPlan, plan_generation
+from llm_jobs.plan import plan_generation
 from llm_jobs.prompt import Prompt
 from llm_jobs.relabel import relabel_event_sets
-from llm_jobs.runner import ChainJob, Runner, Standing
+from llm_jobs.runner import ChainJob, Runner
 from llm_jobs.runners.local import LocalRunner
 from llm_jobs.specs import stage_specs
+from llm_jobs.spending import Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class GenerateOptions:
         only_failed: Retry failed rows, and do nothing else.
         limits: When to give up.
         pace: How long finished rows may stay uncommitted.
+        spending: The price, and what the plan may cost.
     """
 
     limit: int | None = None
@@ -45,6 +48,7 @@ class GenerateOptions:
     only_failed: bool = False
     limits: ChainLimits = field(default_factory=ChainLimits)
     pace: CommitPace = field(default_factory=CommitPace)
+    spending: Spending = field(default_factory=Spending)
 
 
 def generate(
@@ -55,7 +59,7 @@ def generate(
     options: GenerateOptions | None = None,
     work_folder: Path,
     runner: Runner | None = None,
-    progress: Progress = no_progress,
+    progress: RunProgress = no_run_progress,
 ) -> GenerateReport:
     """Make every stale text of a prompt; each entity and stage ends with one row, ok or failed.
 
@@ -68,20 +72,21 @@ def generate(
         options: Which entities, and how patiently.
         work_folder: Folder on this machine for logs; the same one for every run of a project.
         runner: Where the chains run; None: in this process, on the model's engine.
-        progress: Told about finished entities.
+        progress: Told where the run stands, from its beginning to its end.
 
     Raises:
         InputError: If nothing was ingested.
         UsageError: If the prompt reads unknown fields, or ``where`` cannot be evaluated.
         LockHeldError: If another job writes the same feature versions.
+        PlanTooExpensiveError: If the plan exceeds a ceiling; nothing was asked or deleted then.
         SkipBudgetError: If too many rows fail.
         StorageFullError: If a disk is full.
         SetupError: If the engine cannot start.
     """
     options = options or GenerateOptions()
     specs = stage_specs(prompt, model.entry, model.spec)
-    state = RunState(prompt.name, model.entry.alias, specs)
-    with _locked(store, specs) as targets, _run_card(store, state):
+    state = RunState(prompt.name, model.entry.alias, specs, options.spending)
+    with _locked(store, specs) as targets, _run_card(store, state, progress):
         committer = Committer(
             store, targets, folder=work_folder / "logs", run_id=state.run_id, pace=options.pace
         )
@@ -96,43 +101,24 @@ def generate(
                 only_failed=options.only_failed,
             )
             state.num_entities, state.num_chains = plan.num_entities, len(plan.works)
+            state.forecast = forecast(
+                store, prompt, specs, plan, entry=model.entry, spending=options.spending
+            )
+            options.spending.check(tokens=state.forecast.tokens.total, cost=state.forecast.cost)
             _register_stored(store, specs)
             for table, ids in plan.vanished.items():
                 committer.delete(table, ids)
                 state.deleted += len(ids)
             state.relabelled = relabel_event_sets(store, specs, plan.inputs, committer)
             if plan.works:
-                _run_chains(
+                (runner or LocalRunner(model.engine)).run(
                     ChainJob(prompt, specs, state.run_id, options.limits),
                     plan,
-                    runner or LocalRunner(model.engine),
-                    committer=committer,
-                    state=state,
-                    progress=progress,
+                    committer,
+                    state.standing,
+                    lambda: progress(state.snapshot("running")),
                 )
     return state.report()
-
-
-def _run_chains(
-    job: ChainJob,
-    plan: GenerationPlan,
-    runner: Runner,
-    *,
-    committer: Committer,
-    state: RunState,
-    progress: Progress,
-) -> None:
-    standing = Standing()
-
-    def after_step() -> None:
-        rate = standing.tally.output_tokens / max(standing.engine_seconds, 1e-6)
-        progress(standing.num_done, len(plan.works), f"{rate:,.0f} tokens/s")
-
-    try:
-        runner.run(job, plan, committer, standing, after_step)
-    finally:
-        state.tally, state.engine_class = standing.tally, standing.engine_class
-        state.engine_seconds = standing.engine_seconds
 
 
 @contextmanager
@@ -146,19 +132,23 @@ def _locked(store: Store, specs: Sequence[TextSpec]) -> Generator[list[CommitTar
 
 
 @contextmanager
-def _run_card(store: Store, state: RunState) -> Generator[None]:
-    """Leave a run card, however the run ends; none if it did nothing."""
+def _run_card(store: Store, state: RunState, progress: RunProgress) -> Generator[None]:
+    """Tell of the run's beginning and end, and leave a run card, however it ends; none if it did nothing."""
+    progress(state.snapshot("planning"))
     try:
         yield
     except BaseException as error:
         stopped = isinstance(error, SkipBudgetError) or not isinstance(error, Exception)
+        status: RunStatus = "stopped" if stopped else "failed"
         # What ended the run matters more than a card that cannot be written.
         with suppress(OSError, FeatureStoreError):
             if state.did_something:
-                write_run_card(store, state.card("stopped" if stopped else "failed", error))
+                write_run_card(store, state.card(status, error))
+        progress(state.snapshot(status, error))
         raise
     if state.did_something:
         write_run_card(store, state.card("finished"))
+    progress(state.snapshot("finished"))
 
 
 def _register_stored(store: Store, specs: Sequence[TextSpec]) -> None:

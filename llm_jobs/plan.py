@@ -16,7 +16,6 @@ from featurestore.errors import UnknownNameError
 from featurestore.features import FeatureRegistry
 from featurestore.spec import TextSpec, table_name
 from featurestore.store import Store
-from llm_jobs.estimate import TokenEstimate, estimate_tokens
 from llm_jobs.inputs import EntityInputs, all_ids, load_inputs
 from llm_jobs.prompt import Prompt
 from llm_jobs.specs import (
@@ -74,7 +73,6 @@ class GenerationPlan:
         reasons: For each stage, rows at most by reason; stages without work have none.
         vanished: For each table, ids whose entity is no longer in the source.
         retry_failed: Whether failed rows count as stale.
-        tokens: What it will cost, about.
     """
 
     inputs: EntityInputs
@@ -82,7 +80,6 @@ class GenerationPlan:
     reasons: Mapping[str, Mapping[Reason, int]]
     vanished: Mapping[str, tuple[str, ...]]
     retry_failed: bool
-    tokens: TokenEstimate
 
     @property
     def num_entities(self) -> int:
@@ -128,9 +125,7 @@ def plan_generation(
     for work in works:
         for view, reason in planner.expected(work):
             reasons[view][reason] += 1
-    counts = {view: counter.total() for view, counter in reasons.items()}
-    tokens = estimate_tokens(prompt, inputs, [work.position for work in works], counts)
-    return GenerationPlan(inputs, works, reasons, vanished, only_failed, tokens)
+    return GenerationPlan(inputs, works, reasons, vanished, only_failed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,14 @@ class Standing:
     Attributes:
         tally: Counts of rows, requests and tokens.
         num_done: Chains that reached their end.
+        in_flight: Requests that the engines have and have not answered.
         engine_class: See `llm_jobs.engine.EngineInfo.engine_class`; None until an engine is there.
         engine_seconds: From the first engine's readiness to the last answer.
     """
 
     tally: Tally = field(default_factory=Tally)
     num_done: int = 0
+    in_flight: int = 0
     engine_class: str | None = None
     engine_seconds: float = 0.0
 

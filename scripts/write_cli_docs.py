@@ -31,6 +31,8 @@ object `{"error": {"type", "message", "hint", "exit_code"}}`. Messages and progr
 | 8 | text that read held-out events would have reached a model |
 | 9 | too many rows failed; what succeeded is stored |
 | 10 | no space left; what was flushed is kept |
+| 11 | the plan exceeds the cost or the tokens allowed; no model was asked |
+| 12 | some shards of a run on many engines failed; the others are stored |
 | 130 | interrupted with Ctrl-C; what was flushed is kept |
 | 143 | terminated (SIGTERM); what was flushed is kept |
 """

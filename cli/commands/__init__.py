@@ -16,10 +16,12 @@ from cli.commands.ingest import ingest
 from cli.commands.init import init
 from cli.commands.ls import ls
 from cli.commands.models import models
+from cli.commands.plan import plan
 from cli.commands.prompts import group as prompts
 from cli.commands.publish import publish
 from cli.commands.recommend import recommend
 from cli.commands.redteam import redteam
+from cli.commands.runs import group as runs
 from cli.commands.show import show
 from cli.commands.train import train
 
@@ -35,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "init": init,
     "ls": ls,
     "models": models,
+    "plan": plan,
     "publish": publish,
     "recommend": recommend,
     "redteam": redteam,
@@ -43,4 +46,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 GROUPS: dict[str, typer.Typer] = {
     "prompts": prompts,
+    "runs": runs,
 }

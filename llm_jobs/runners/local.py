@@ -44,7 +44,7 @@ class LocalRunner:
 
         def after_poll() -> None:
             committer.tick()
-            standing.num_done = chains.num_done
+            standing.num_done, standing.in_flight = chains.num_done, chains.num_in_flight
             standing.engine_seconds = time.monotonic() - started
             after_step()
 

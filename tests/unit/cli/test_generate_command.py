@@ -55,7 +55,7 @@ def test_a_dry_run_says_what_and_why_and_changes_nothing(
     assert _generate(project, "--dry-run", "--json") == 0
     plan = _json(capsys)
     assert plan["rows"] == {stage: {"new": 3} for stage in ("forward", "backward", "fused")}
-    assert plan["prompt_tokens"] > plan["shared_prompt_tokens"] > 0
+    assert plan["prompt_tokens"] > plan["cached_tokens"] > 0
     assert _generate(project, "--dry-run") == 0
     assert "3 of 4 entities have something to do" in capsys.readouterr().out
     assert connect(str(project / "store")).tables() == before

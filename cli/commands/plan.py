@@ -1,0 +1,55 @@
+"""``featurestore plan``: what a generation would do, why, and what it would take."""
+
+from pathlib import Path
+
+from cli.generation import (
+    FieldCharsOption,
+    LimitOption,
+    MaxCostOption,
+    MaxTokensOption,
+    ModelFolderOption,
+    ModelOption,
+    OnlyFailedOption,
+    PriceOption,
+    PromptOption,
+    WhereOption,
+    choose_model,
+    choose_prompt,
+    choose_spending,
+)
+from cli.options import JsonOption, ProjectOption
+from cli.report import Reporter
+
+
+def plan(
+    *,
+    prompt: PromptOption = None,
+    model: ModelOption = None,
+    model_folder: ModelFolderOption = None,
+    limit: LimitOption = None,
+    where: WhereOption = None,
+    only_failed: OnlyFailedOption = False,
+    max_field_chars: FieldCharsOption = None,
+    price_per_gpu_hour: PriceOption = None,
+    max_cost: MaxCostOption = None,
+    max_tokens: MaxTokensOption = None,
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Show which texts are missing or outdated and why, and the tokens, time and money they would take."""
+    from cli.plan_view import show_plan
+    from cli.project import open_project
+    from llm_jobs.plan_report import report_plan
+
+    opened = open_project(project)
+    found = report_plan(
+        opened.store,
+        choose_prompt(opened, prompt, max_field_chars),
+        choose_model(opened, model, model_folder),
+        limit=limit,
+        where=where,
+        only_failed=only_failed,
+        spending=choose_spending(opened, price_per_gpu_hour, max_cost, max_tokens),
+    )
+    show_plan(Reporter(as_json=as_json), found)
+    found.check_ceilings()
