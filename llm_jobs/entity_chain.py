@@ -11,6 +11,7 @@ from llm_jobs.outcomes import Failure
 from llm_jobs.plan import ChainWork, GenerationPlan
 from llm_jobs.prompt import EVENTS, Prompt
 from llm_jobs.specs import field_digests, input_digest
+from llm_jobs.suspicion import suspicion_flags
 
 
 @dataclass(slots=True)
@@ -67,18 +68,19 @@ def open_chain(
 ) -> EntityChain:
     """The chain of one entity, before its first stage."""
     inputs = plan.inputs
-    raw = inputs.fields(work.position)
+    fields = inputs.fields(work.position)
     history = inputs.history(work.position)
     events_digest = history.events_digest if history else None
-    cleaned, _ = clean_fields({name: raw[name] for name in prompt.variables}, prompt.limits)
+    raw = {name: fields[name] for name in prompt.variables}
+    cleaned, _ = clean_fields(raw, prompt.limits)
     reads = {spec.reads for spec in specs}
     return EntityChain(
         entity_id=inputs.ids[work.position],
         work=work,
         fields={**cleaned, EVENTS: history.events} if history else cleaned,
-        inputs={names: input_digest(raw, names, events_digest) for names in reads},
-        field_digests={names: field_digests(raw, names, events_digest) for names in reads},
-        flags=(),
+        inputs={names: input_digest(fields, names, events_digest) for names in reads},
+        field_digests={names: field_digests(fields, names, events_digest) for names in reads},
+        flags=tuple(suspicion_flags(fields)),
         event_set=history.event_set if history else None,
         events_digest=events_digest,
     )
