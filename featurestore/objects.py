@@ -5,8 +5,8 @@ Creating is atomic on both: a hard link on a local disk, ``If-None-Match: *`` on
 
 import os
 import uuid
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -66,20 +66,29 @@ class LocalObjects:
 
     def list(self, prefix: str) -> list[str]:
         """See `ObjectStore.list`."""
-        folder = self._root / prefix.rpartition("/")[0]
-        found = (
-            (Path(where) / name).relative_to(self._root).as_posix()
-            for where, _, names in os.walk(folder)
-            for name in names
-            if not name.startswith(_TEMPORARY)
-        )
-        return sorted(path for path in found if path.startswith(prefix))
+        return sorted(path for path, _ in self._files(prefix))
+
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """See `ObjectStore.sizes`."""
+        found: dict[str, int] = {}
+        for path, file in self._files(prefix):
+            with suppress(FileNotFoundError):  # others may delete meanwhile
+                found[path] = file.stat().st_size
+        return found
 
     def delete(self, path: str) -> None:
         """See `ObjectStore.delete`."""
         file = self._root / checked_path(path)
         with disk_errors(str(file)):
             file.unlink(missing_ok=True)
+
+    def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
+        for where, _, names in os.walk(self._root / prefix.rpartition("/")[0]):
+            for name in names:
+                file = Path(where) / name
+                path = file.relative_to(self._root).as_posix()
+                if path.startswith(prefix) and not name.startswith(_TEMPORARY):
+                    yield path, file
 
     def local_file(self, path: str) -> Path:
         """See `HasLocalFiles.local_file`: the object itself."""
@@ -127,11 +136,15 @@ class S3Objects:
 
     def list(self, prefix: str) -> list[str]:
         """See `ObjectStore.list`."""
+        return sorted(self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """See `ObjectStore.sizes`."""
         pages = self._client.get_paginator("list_objects_v2")
         with self._service_errors(prefix):
             found = pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-            keys = [item["Key"] for page in found for item in page.get("Contents", [])]
-        return sorted(key.removeprefix(self._prefix) for key in keys)
+            items = [item for page in found for item in page.get("Contents", [])]
+        return {item["Key"].removeprefix(self._prefix): item["Size"] for item in items}
 
     def delete(self, path: str) -> None:
         """See `ObjectStore.delete`."""

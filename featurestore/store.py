@@ -4,8 +4,9 @@ Adapters: `featurestore.stores.memory` (the fake) and `featurestore.stores.lance
 ``tests/contracts/test_store_contract.py``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 import pyarrow as pa
@@ -18,6 +19,15 @@ class TableVersion:
     table: str
     version: int
     num_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSize:
+    """What a table takes on disk, all its versions together."""
+
+    num_bytes: int
+    num_files: int
+    num_versions: int
 
 
 class ObjectStore(Protocol):
@@ -40,6 +50,10 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """All paths that start with ``prefix``, sorted."""
+        ...
+
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """Bytes of all objects, and of all files of tables, whose path starts with ``prefix``."""
         ...
 
     def delete(self, path: str) -> None:
@@ -87,6 +101,25 @@ class Store(Protocol):
 
     def delete(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
         """Remove the rows whose ``key`` is in ``ids``, as a new version. Absent ids are ignored."""
+        ...
+
+    def compact(self, table: str, *, keep_versions: Collection[int], grace: timedelta) -> None:
+        """Merge small files and remove versions, leaving the newest rows and the kept versions as they are.
+
+        Nobody else may write the table meanwhile; readers may read it.
+
+        Args:
+            table: Table name; nothing happens if it does not exist.
+            keep_versions: Versions that stay; those that do not exist are ignored. The newest stays anyway.
+            grace: Versions that were replaced more recently stay too, for readers that have just begun.
+
+        Raises:
+            StorageFullError: If there is no room for the merged files.
+        """
+        ...
+
+    def stored_size(self, table: str) -> StoredSize:
+        """What a table takes; zeros if it does not exist. Costs one listing of its files."""
         ...
 
     def read(

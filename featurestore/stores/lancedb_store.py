@@ -7,8 +7,9 @@ concurrent merges of the same new keys duplicate rows (lancedb#3377).
 
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +17,8 @@ import pyarrow as pa
 
 from featurestore.errors import FeatureStoreError, MissingVersionError, StoreError, UsageError
 from featurestore.objects import LocalObjects, S3Objects, disk_error, s3_endpoint
-from featurestore.store import ObjectStore, TableVersion
+from featurestore.store import ObjectStore, StoredSize, TableVersion
+from featurestore.stores.lance_compaction import merge_fragments, remove_versions
 from featurestore.stores.rows import check_storable, check_upsert, select_rows
 
 if TYPE_CHECKING:
@@ -108,6 +110,22 @@ class LanceStore:
         if ids:
             self._commit(table, lambda: handle.delete(_is_in(key, ids)))
         return self._version_of(table, handle)
+
+    def compact(self, table: str, *, keep_versions: Collection[int], grace: timedelta) -> None:
+        """See `Store.compact`. Files of a writer that was killed go with the next one after seven days."""
+        if self._open(table) is None:
+            return
+        with self._store_errors(table):
+            merge_fragments(self._at(table, None).to_lance())
+            remove_versions(self._at(table, None).to_lance(), keep_versions, grace)
+
+    def stored_size(self, table: str) -> StoredSize:
+        """See `Store.stored_size`."""
+        handle = self._open(table)
+        if handle is None:
+            return StoredSize(0, 0, 0)
+        sizes = self.objects.sizes(f"tables/{table}.lance/")
+        return StoredSize(sum(sizes.values()), len(sizes), len(handle.list_versions()))
 
     def read(
         self,

@@ -1,13 +1,16 @@
 """A store in this process's memory: for dry runs and tests."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
 
 import pyarrow as pa
 
 from featurestore.errors import MissingVersionError, StoreError
-from featurestore.store import TableVersion
+from featurestore.store import StoredSize, TableVersion
 from featurestore.stores.rows import check_storable, check_upsert, select_rows
 
 
@@ -37,47 +40,74 @@ class MemoryObjects:
         """See `ObjectStore.list`."""
         return sorted(path for path in tuple(self._data) if path.startswith(prefix))
 
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """See `ObjectStore.sizes`."""
+        return {path: len(data) for path, data in tuple(self._data.items()) if path.startswith(prefix)}
+
     def delete(self, path: str) -> None:
         """See `ObjectStore.delete`."""
         self._data.pop(path, None)
 
 
+@dataclass(frozen=True)
+class _Version:
+    rows: pa.Table
+    committed_at: float = field(default_factory=time.monotonic)
+
+
 class MemoryStore:
-    """Every version of every table, as Arrow tables in a list."""
+    """Every version of every table, as Arrow tables by number."""
 
     def __init__(self, name: str = "scratch") -> None:
         self.uri = f"memory://{name}"
         self.objects = MemoryObjects()
-        self._versions: dict[str, list[pa.Table]] = {}
+        self._tables: dict[str, dict[int, _Version]] = {}
 
     def tables(self) -> list[str]:
         """See `Store.tables`."""
-        return sorted(self._versions)
+        return sorted(self._tables)
 
     def latest(self, table: str) -> TableVersion | None:
         """See `Store.latest`."""
-        versions = self._versions.get(table)
-        return TableVersion(table, len(versions), versions[-1].num_rows) if versions else None
+        if table not in self._tables:
+            return None
+        number, version = next(reversed(self._tables[table].items()))
+        return TableVersion(table, number, version.rows.num_rows)
 
     def replace(self, table: str, rows: pa.Table) -> TableVersion:
         """See `Store.replace`."""
         check_storable(table, rows)
-        versions = self._versions.setdefault(table, [])
-        versions.append(rows.combine_chunks())
-        return TableVersion(table, len(versions), rows.num_rows)
+        versions = self._tables.setdefault(table, {})
+        number = max(versions, default=0) + 1
+        versions[number] = _Version(rows.combine_chunks())
+        return TableVersion(table, number, rows.num_rows)
 
     def upsert(self, table: str, rows: pa.Table, *, key: str) -> TableVersion:
         """See `Store.upsert`."""
-        current = self._versions.get(table)
-        check_upsert(table, rows, key=key, schema=current[-1].schema if current else None)
-        if not current:
+        current = self.read(table) if table in self._tables else None
+        check_upsert(table, rows, key=key, schema=current.schema if current is not None else None)
+        if current is None:
             return self.replace(table, rows)
-        kept = _without(current[-1], rows[key].to_pylist(), key)
+        kept = _without(current, rows[key].to_pylist(), key)
         return self.replace(table, pa.concat_tables([kept, rows]))
 
     def delete(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
         """See `Store.delete`."""
         return self.replace(table, _without(self.read(table), ids, key))
+
+    def compact(self, table: str, *, keep_versions: Collection[int], grace: timedelta) -> None:
+        """See `Store.compact`."""
+        versions = self._tables.get(table, {})
+        youngest = time.monotonic() - grace.total_seconds()
+        for (number, _), (_, replacement) in pairwise(tuple(versions.items())):
+            if number not in keep_versions and replacement.committed_at <= youngest:
+                del versions[number]
+
+    def stored_size(self, table: str) -> StoredSize:
+        """See `Store.stored_size`: every version counts as one file."""
+        versions = self._tables.get(table, {})
+        num_bytes = sum(version.rows.nbytes for version in versions.values())
+        return StoredSize(num_bytes, len(versions), len(versions))
 
     def read(
         self,
@@ -89,13 +119,13 @@ class MemoryStore:
         key: str = "id",
     ) -> pa.Table:
         """See `Store.read`."""
-        versions = self._versions.get(table)
+        versions = self._tables.get(table)
         if not versions:
             raise MissingVersionError(f"the store holds no table {table!r}.")
-        number = len(versions) if version is None else version
-        if not 1 <= number <= len(versions):
-            raise MissingVersionError(f"table {table!r} has versions 1 to {len(versions)}, not {number}.")
-        rows = select_rows(versions[number - 1], table, ids=ids, key=key)
+        number = max(versions) if version is None else version
+        if number not in versions:
+            raise MissingVersionError(f"table {table!r} has the versions {sorted(versions)}, not {number}.")
+        rows = select_rows(versions[number].rows, table, ids=ids, key=key)
         return rows.select(list(columns)) if columns is not None else rows
 
 

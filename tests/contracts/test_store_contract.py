@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from featurestore.gates import GatePolicy
 from featurestore.publish import publish
 from featurestore.reader import FeatureStore
 from featurestore.spec import table_name
-from featurestore.store import Store
+from featurestore.store import Store, StoredSize
 from featurestore.stores import connect
 
 NOTES = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("note", pa.string())])
@@ -229,6 +230,38 @@ def test_upsert_after_replace_goes_on(store: Store):
     store.replace("t", notes(b="2", c="3"))
     assert store.upsert("t", notes(b="new"), key="id").num_rows == 2
     assert content(store.read("t")) == {"b": "new", "c": "3"}
+
+
+def test_compaction_keeps_what_is_asked_for_and_the_newest(store: Store):
+    store.upsert("t", notes(**{f"i{n}": "old" for n in range(200)}), key="id")
+    versions = [store.upsert("t", notes(**{f"i{n}": f"new {n}"}), key="id") for n in range(20)]
+    size = store.stored_size("t")
+    assert size.num_versions == 21
+    kept = versions[4].version
+    newest, at_kept = content(store.read("t")), content(store.read("t", version=kept))
+    store.compact("t", keep_versions=[kept, 10_000], grace=timedelta(hours=1))
+    assert store.stored_size("t").num_versions >= 21
+    store.compact("t", keep_versions=[kept, 10_000], grace=timedelta(0))
+    smaller = store.stored_size("t")
+    assert smaller.num_versions == 2
+    assert smaller.num_bytes < size.num_bytes / 3
+    assert smaller.num_files < size.num_files / 3
+    assert content(store.read("t")) == newest
+    assert content(store.read("t", version=kept)) == at_kept
+    with pytest.raises(MissingVersionError):
+        store.read("t", version=versions[5].version)
+    store.compact("t", keep_versions=[], grace=timedelta(0))
+    assert store.stored_size("t").num_versions == 1
+    again = store.upsert("t", notes(i1="newer"), key="id")
+    assert again.num_rows == 200
+    assert content(store.read("t")) == newest | {"i1": "newer"}
+
+
+def test_a_table_that_is_not_there_takes_no_space(store: Store):
+    store.compact("t", keep_versions=[1], grace=timedelta(0))
+    assert store.stored_size("t") == StoredSize(0, 0, 0)
+    store.objects.put_new("runs/a.json", b"123")
+    assert store.objects.sizes("runs/") == {"runs/a.json": 3}
 
 
 def test_objects_are_created_once(store: Store):

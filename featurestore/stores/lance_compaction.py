@@ -1,0 +1,73 @@
+"""Compaction of a LanceDB table: small fragments become larger ones, old versions go.
+
+Fragments are merged as in a binary counter: one takes part only if the newer ones together hold as many rows.
+So a row is rewritten once each time the number of rows after it doubles, and a large table is not copied
+because a little was added to it.
+"""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from lance import LanceDataset
+
+MIN_MERGED_FRAGMENTS: Final = 8
+"""Fewer small fragments are left as they are."""
+MAX_DELETED_SHARE: Final = 0.5
+"""A fragment of which more was deleted is written anew, without the deleted rows."""
+_TAG: Final = "kept-"
+
+
+def merge_fragments(dataset: "LanceDataset") -> None:
+    """Write small fragments together, and half-deleted ones anew, as one new version if there are any."""
+    fragments = [
+        (each.fragment_id, each.physical_rows, each.num_deletions) for each in dataset.get_fragments()
+    ]
+    num_merged = _num_merged([rows for _, rows, _ in fragments])
+    kept_whole = fragments[: len(fragments) - num_merged]
+    untouched = [number for number, rows, deleted in kept_whole if deleted <= MAX_DELETED_SHARE * rows]
+    if len(untouched) < len(fragments):
+        dataset.optimize.compact_files(
+            materialize_deletions_threshold=MAX_DELETED_SHARE, excluded_fragment_ids=untouched
+        )
+
+
+def remove_versions(dataset: "LanceDataset", keep_versions: Collection[int], grace: timedelta) -> None:
+    """Remove all versions but the newest, the kept ones, and those replaced within the time of grace.
+
+    Kept versions are tagged, so that other Lance tools keep them too.
+    """
+    versions = [(each["version"], each["timestamp"].astimezone(UTC)) for each in dataset.versions()]
+    _tag(dataset, {number for number, _ in versions if number in keep_versions})
+    youngest = datetime.now(UTC) - grace
+    removable = [
+        number
+        for (number, _), (_, replaced_at) in pairwise(versions)
+        if number not in keep_versions and replaced_at <= youngest
+    ]
+    if removable:
+        dataset.cleanup_old_versions(
+            older_than=timedelta(0), versions=removable, error_if_tagged_old_versions=False
+        )
+
+
+def _num_merged(sizes: list[int]) -> int:
+    """How many of the newest fragments to merge; 0 if too few are small."""
+    newest = sizes[-MIN_MERGED_FRAGMENTS:]
+    usual = 2 * sum(newest) // max(1, len(newest))
+    total, count = 0, 0
+    for size in reversed(sizes):
+        if size > max(total, usual):
+            break
+        total, count = total + size, count + 1
+    return count if count >= MIN_MERGED_FRAGMENTS else 0
+
+
+def _tag(dataset: "LanceDataset", versions: set[int]) -> None:
+    tagged = {int(name.removeprefix(_TAG)) for name in dataset.tags.list() if name.startswith(_TAG)}
+    for version in tagged - versions:
+        dataset.tags.delete(f"{_TAG}{version}")
+    for version in versions - tagged:
+        dataset.tags.create(f"{_TAG}{version}", version)
