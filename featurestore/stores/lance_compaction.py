@@ -8,7 +8,7 @@ because a little was added to it.
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 
 if TYPE_CHECKING:
     from lance import LanceDataset
@@ -18,6 +18,13 @@ MIN_MERGED_FRAGMENTS: Final = 8
 MAX_DELETED_SHARE: Final = 0.5
 """A fragment of which more was deleted is written anew, without the deleted rows."""
 _TAG: Final = "kept-"
+
+
+class _ListedVersion(TypedDict):
+    """What pylance lists, whatever its stub says of the timestamp (local time, without a zone)."""
+
+    version: int
+    timestamp: datetime
 
 
 def merge_fragments(dataset: "LanceDataset") -> None:
@@ -39,7 +46,8 @@ def remove_versions(dataset: "LanceDataset", keep_versions: Collection[int], gra
 
     Kept versions are tagged, so that other Lance tools keep them too.
     """
-    versions = [(each["version"], each["timestamp"].astimezone(UTC)) for each in dataset.versions()]
+    listed = cast("list[_ListedVersion]", dataset.versions())
+    versions = [(each["version"], each["timestamp"].astimezone(UTC)) for each in listed]
     _tag(dataset, {number for number, _ in versions if number in keep_versions})
     youngest = datetime.now(UTC) - grace
     removable = [
