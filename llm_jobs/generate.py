@@ -10,6 +10,7 @@ from pathlib import Path
 
 from featurestore.errors import FeatureStoreError, SkipBudgetError
 from featurestore.features import FeatureRegistry
+from featurestore.jobs.answers import AnswerCache
 from featurestore.jobs.committer import CommitPace, CommitTarget, Committer
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.runcard import RunStatus, write_run_card
@@ -90,7 +91,7 @@ def generate(
         committer = Committer(
             store, targets, folder=work_folder / "logs", run_id=state.run_id, pace=options.pace
         )
-        with committer:
+        with AnswerCache(store, run_id=state.run_id) as answers, committer:
             state.recovered = committer.recover()
             plan = plan_generation(
                 store,
@@ -111,7 +112,7 @@ def generate(
                 state.deleted += len(ids)
             state.relabelled = relabel_event_sets(store, specs, plan.inputs, committer)
             if plan.works:
-                (runner or LocalRunner(model.engine)).run(
+                (runner or LocalRunner(model.engine, answers)).run(
                     ChainJob(prompt, specs, state.run_id, options.limits),
                     plan,
                     committer,

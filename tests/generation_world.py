@@ -20,6 +20,7 @@ from llm_jobs.generate import GenerateOptions, generate
 from llm_jobs.generate_report import GenerateReport
 from llm_jobs.models import find_model, model_spec
 from llm_jobs.prompt import Prompt, load_prompt
+from llm_jobs.runner import Runner
 from llm_jobs.specs import stage_specs
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
@@ -33,6 +34,7 @@ class CountingEngine(EchoEngine):
     def __init__(self, options: EchoOptions | None = None, *, stop_after: int | None = None) -> None:
         super().__init__(options)
         self.requests: list[Request] = []
+        self.answered: set[str] = set()
         self._left = stop_after
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -48,6 +50,7 @@ class CountingEngine(EchoEngine):
             for completion in rest:
                 self._enqueue(0.0, completion)
             self._left -= len(done)
+        self.answered.update(completion.key for completion in done)
         return done
 
 
@@ -83,12 +86,13 @@ def run(
     only_failed: bool = False,
     limits: ChainLimits = LENIENT,
     pace: CommitPace | None = None,
+    runner: Runner | None = None,
 ) -> GenerateReport:
     """Generate with the echo model."""
     entry = find_model("echo", {})
     model = OpenModel(entry, model_spec(entry), engine or EchoEngine())
     options = GenerateOptions(limit, where, only_failed, limits, pace or CommitPace())
-    return generate(store, prompt or item_cot(), model, options=options, work_folder=folder)
+    return generate(store, prompt or item_cot(), model, options=options, work_folder=folder, runner=runner)
 
 
 def table_of(view: str, prompt: Prompt) -> str:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from featurestore.jobs.answers import AnswerCache
 from featurestore.jobs.committer import Committer
 from llm_jobs.chain import ChainRunner
 from llm_jobs.engine import LLMEngine
@@ -15,10 +16,12 @@ class LocalRunner:
 
     Args:
         engine: Who answers. It starts with the run, if it has not.
+        answers: What the jobs of the store have asked before; by default only this run's answers are known.
     """
 
-    def __init__(self, engine: LLMEngine) -> None:
+    def __init__(self, engine: LLMEngine, answers: AnswerCache | None = None) -> None:
         self._engine = engine
+        self._answers = answers
 
     def run(
         self,
@@ -37,6 +40,7 @@ class LocalRunner:
             run_id=job.run_id,
             limits=job.limits,
             write_row=committer.add,
+            answers=self._answers,
         )
         standing.tally = chains.tally
         standing.engine_class = self._engine.info.engine_class
@@ -44,6 +48,8 @@ class LocalRunner:
 
         def after_poll() -> None:
             committer.tick()
+            if self._answers is not None:
+                self._answers.tick()
             standing.num_done, standing.in_flight = chains.num_done, chains.num_in_flight
             standing.engine_seconds = time.monotonic() - started
             after_step()

@@ -110,7 +110,7 @@ def test_an_equal_upstream_answer_stops_the_chain(store: MemoryStore, tmp_path: 
     row = rows_of(store, "forward")["i004"]
     store.delete(table, ["i004"], key="id")
     report = run(store, tmp_path)
-    assert report.requests == 1
+    assert (report.requests, report.reused) == (0, 1)
     assert rows_of(store, "forward")["i004"]["answer"] == row["answer"]
 
 
@@ -262,3 +262,13 @@ def test_a_second_job_is_refused_while_the_first_holds_the_lock(store: MemorySto
     ):
         run(store, tmp_path)
     assert run(store, tmp_path).requests == 30
+
+
+def test_an_answer_serves_every_feature_that_asks_the_same(store: MemoryStore, tmp_path: Path) -> None:
+    run(store, tmp_path)
+    renamed = item_cot().model_copy(update={"name": "other_cot"})
+    report = run(store, tmp_path, prompt=renamed)
+    assert (report.requests, report.reused) == (0, 30)
+    assert {row["text"] for row in rows_of(store, "fused", "other_cot").values()} == {
+        row["text"] for row in rows_of(store, "fused").values()
+    }
