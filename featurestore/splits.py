@@ -146,6 +146,12 @@ def current_split(store: Store) -> SplitRecord | None:
     return SplitRecord.model_validate(json.loads(store.objects.read(path))) if path else None
 
 
+def every_split(store: Store) -> list[SplitRecord]:
+    """All splits that were ever made, oldest first."""
+    paths = sorted(path for path in store.objects.list("splits/") if _RECORD.match(path))
+    return [SplitRecord.model_validate(json.loads(store.objects.read(path))) for path in paths]
+
+
 def _newest_path(store: Store) -> str | None:
     return max((path for path in store.objects.list("splits/") if _RECORD.match(path)), default=None)
 

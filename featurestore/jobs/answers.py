@@ -8,6 +8,7 @@ entry that is lost costs one request, and no row depends on it.
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -18,12 +19,12 @@ import pyarrow as pa
 
 from featurestore import columns as c
 from featurestore.errors import LockHeldError, MissingIdsError, MissingVersionError
-from featurestore.jobs.lock import wait_for_lock
+from featurestore.jobs.lock import FeatureLock, wait_for_lock
 from featurestore.store import Store
 
 ANSWERS_TABLE: Final = "cache.answers"
-LOCK_LEASE_SECONDS: Final = 30.0
-"""A job holds the cache's lock for one batch only; one that died inside blocks others for so long."""
+_LEASE_SECONDS: Final = 30.0
+"""A job holds the cache's lock for one batch only; one that hangs inside blocks others for so long."""
 _SCHEMA: Final = pa.schema(
     [
         pa.field(c.REQUEST_KEY, pa.string(), nullable=False),
@@ -58,6 +59,17 @@ class CachedAnswer:
     finish_reason: Literal["stop", "length"]
     prompt_tokens: int
     output_tokens: int
+
+
+def answers_lock(store: Store) -> AbstractContextManager[FeatureLock]:
+    """The right to write the cache, for one batch; waits for others.
+
+    Raises:
+        LockHeldError: On entering, if others keep it for a minute.
+    """
+    return wait_for_lock(
+        store.objects, ANSWERS_TABLE, patience_seconds=_PATIENCE_SECONDS, lease_seconds=_LEASE_SECONDS
+    )
 
 
 class AnswerCache:
@@ -147,12 +159,7 @@ class AnswerCache:
 
     def _write(self, entries: Sequence[tuple[str, CachedAnswer]]) -> None:
         rows = pa.Table.from_pylist([self._row(*entry) for entry in entries], schema=_SCHEMA)
-        with wait_for_lock(
-            self._store.objects,
-            ANSWERS_TABLE,
-            patience_seconds=_PATIENCE_SECONDS,
-            lease_seconds=LOCK_LEASE_SECONDS,
-        ) as lock:
+        with answers_lock(self._store) as lock:
             lock.check()
             self._store.upsert(ANSWERS_TABLE, rows, key=c.REQUEST_KEY)
         keys = [key for key, _ in entries]
