@@ -12,7 +12,7 @@ from typing import Any, Final
 from unicodedata import normalize
 
 from featurestore import columns as c
-from featurestore.progress import Progress, no_progress
+from featurestore.progress import RunProgress, no_run_progress
 from featurestore.spec import table_name
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.chain import ChainLimits
@@ -52,7 +52,7 @@ def redteam(
     *,
     undefended: bool = True,
     max_attempts: int = 1,
-    progress: Progress = no_progress,
+    progress: RunProgress = no_run_progress,
 ) -> RedteamReport:
     """Run a prompt over every attack and its twin. Touches no store but its own in memory.
 
@@ -64,7 +64,7 @@ def redteam(
         attacks: See `llm_jobs.redteam_attacks.load_attacks`.
         undefended: Whether to run without the defence as well.
         max_attempts: Requests for one answer, the first included.
-        progress: Told when a run is over.
+        progress: Told where each of the two runs stands.
 
     Raises:
         UsageError: If the prompt reads no field that could hold a text.
@@ -75,12 +75,9 @@ def redteam(
         for number, attack in enumerate(attacks)
         for is_twin in (False, True)
     ]
-    run = _Run(prompt, max_attempts)
-    num_runs = 2 if undefended else 1
+    run = _Run(prompt, max_attempts, progress)
     defended = run.defended(model, cases)
-    progress(1, num_runs, "runs")
     bare = run.undefended(model, cases) if undefended else ()
-    progress(num_runs, num_runs, "runs")
     engine_class = model.engine.info.engine_class
     return RedteamReport(
         prompt.name, model.entry.alias, engine_class, has_data_rule(prompt), defended, tuple(bare)
@@ -88,9 +85,10 @@ def redteam(
 
 
 class _Run:
-    def __init__(self, prompt: Prompt, max_attempts: int) -> None:
+    def __init__(self, prompt: Prompt, max_attempts: int, progress: RunProgress) -> None:
         self._prompt = prompt
         self._max_attempts = max_attempts
+        self._progress = progress
 
     def defended(self, model: OpenModel, cases: Sequence[_Case]) -> tuple[CaseOutcome, ...]:
         store = build_world(self._prompt, [case.placed(case.text) for case in cases])
@@ -117,6 +115,7 @@ class _Run:
                 model,
                 options=GenerateOptions(limits=limits),
                 work_folder=Path(folder),
+                progress=self._progress,
             )
         rows: dict[str, dict[str, dict[str, Any]]] = {}
         for spec in stage_specs(prompt, model.entry, model.spec):

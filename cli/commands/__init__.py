@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from cli.commands.compare import compare
 from cli.commands.doctor import doctor
 from cli.commands.embed import embed
 from cli.commands.evaluate import evaluate
@@ -26,6 +27,7 @@ from cli.commands.show import show
 from cli.commands.train import train
 
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "compare": compare,
     "doctor": doctor,
     "embed": embed,
     "evaluate": evaluate,

@@ -5,6 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.generation import (
+    FieldCharsOption,
+    ModelFolderOption,
+    ModelOption,
+    PromptOption,
+    choose_model,
+    choose_prompt,
+)
 from cli.options import JsonOption
 from cli.report import ErrorReport, Reporter, print_error
 from featurestore.errors import GateFailedError
@@ -17,23 +25,16 @@ _SHOWN = 10
 
 def redteam(
     *,
-    model: Annotated[str, typer.Option("--model", "-m", help="Model alias; see `featurestore models`.")],
-    prompt: Annotated[
-        str, typer.Option("--prompt", "-p", help="Prompt to attack; see `featurestore prompts ls`.")
-    ] = "item_cot",
-    model_folder: Annotated[
-        Path | None, typer.Option("--model-folder", help="Folder with the model's weights and tokenizer.")
-    ] = None,
+    model: ModelOption = None,
+    prompt: PromptOption = "item_cot",
+    model_folder: ModelFolderOption = None,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", min=1, help="Attacks at most, from every kind in turn.")
     ] = None,
     no_undefended: Annotated[
         bool, typer.Option("--no-undefended", help="Do not run without the defence: half the requests.")
     ] = False,
-    max_field_chars: Annotated[
-        int | None,
-        typer.Option("--max-field-chars", min=16, help="Characters of each written field at most."),
-    ] = None,
+    max_field_chars: FieldCharsOption = None,
     max_success_rate: Annotated[
         float | None,
         typer.Option(
@@ -54,27 +55,23 @@ def redteam(
     Every attack and its benign twin is generated in a store in memory; no project store is read or written.
     """
     from cli.config import CONFIG_FILE, ProjectConfig, load_config
-    from llm_jobs.catalog import find_prompt
+    from cli.project import Project
     from llm_jobs.engines import open_model
-    from llm_jobs.models import find_model
     from llm_jobs.redteam import redteam as attack
     from llm_jobs.redteam_attacks import in_turns, load_attacks
 
     report = Reporter(as_json=as_json)
     path = project / CONFIG_FILE
-    config = load_config(path) if path.is_file() else ProjectConfig()
-    chosen = find_prompt(prompt, project).with_limits(
-        max_field_chars=max_field_chars or config.generate.max_field_chars,
-        history_size=config.generate.history_size,
-    )
-    entry = find_model(model, config.models, folder=model_folder, root=project)
-    with open_model(entry) as open_llm, report.progress(f"attack {chosen.name}") as progress:
+    opened = Project(project, load_config(path) if path.is_file() else ProjectConfig())
+    chosen = choose_prompt(opened, prompt, max_field_chars)
+    entry = choose_model(opened, model, model_folder)
+    with open_model(entry) as open_llm, report.run_progress() as progress:
         done = attack(
             chosen,
             open_llm,
             in_turns(load_attacks(), limit),
             undefended=not no_undefended,
-            max_attempts=config.generate.max_attempts,
+            max_attempts=opened.config.generate.max_attempts,
             progress=progress,
         )
     _print(report, done)
