@@ -45,8 +45,8 @@ def compact_after_run(
 ) -> None:
     """Compact the tables that a run has written, and the answer cache. Call it with the targets' locks held.
 
-    Cost: what was written since the last merge, and a listing of the versions that are kept. Once the cache
-    holds more than ``unused_answers``, also the request keys of all texts.
+    Cost: what was written since the last merge, and a listing of the versions that are kept. While the cache
+    holds more than ``unused_answers`` that the newest texts do not use, also the request keys of releases.
 
     Args:
         store: The store.
@@ -88,21 +88,26 @@ def _manifests(store: Store) -> list[Manifest]:
     return [catalog.manifest(number) for number in catalog.numbers()]
 
 
-def _unused_answers(store: Store, manifests: Collection[Manifest], limit: int) -> Iterator[list[str]]:
+def _unused_answers(store: Store, manifests: Sequence[Manifest], limit: int) -> Iterator[list[str]]:
     """Keys to forget, in batches: what no text row refers to, but for the newest ``limit``."""
     version = store.latest(ANSWERS_TABLE)
     if version is None or version.num_rows <= limit:
         return
-    stored = pl.DataFrame(store.read(ANSWERS_TABLE, columns=[c.REQUEST_KEY, c.RUN_ID]))
+    unused = pl.DataFrame(store.read(ANSWERS_TABLE, columns=[c.REQUEST_KEY, c.RUN_ID]))
     for table, number in _text_versions(store, manifests):
+        if unused.height <= limit:
+            return
         used = pl.DataFrame(store.read(table, version=number, columns=[c.REQUEST_KEY])).drop_nulls()
-        stored = stored.join(used, on=c.REQUEST_KEY, how="anti", maintain_order="left")
-    unused = stored.sort(c.RUN_ID, descending=True, maintain_order=True)[c.REQUEST_KEY].slice(limit)
-    for start in range(0, len(unused), _IDS_PER_DELETE):
-        yield unused.slice(start, _IDS_PER_DELETE).to_list()
+        unused = unused.join(used, on=c.REQUEST_KEY, how="anti", maintain_order="left")
+    keys = unused.sort(c.RUN_ID, descending=True, maintain_order=True)[c.REQUEST_KEY].slice(limit)
+    for start in range(0, len(keys), _IDS_PER_DELETE):
+        yield keys.slice(start, _IDS_PER_DELETE).to_list()
 
 
-def _text_versions(store: Store, manifests: Collection[Manifest]) -> set[tuple[str, int]]:
-    newest = (store.latest(table) for table in store.tables() if table.startswith(_TEXT_PREFIX))
-    pinned = (pin for manifest in manifests for pin in manifest.pins if pin.table.startswith(_TEXT_PREFIX))
-    return {(version.table, version.version) for version in (*newest, *pinned) if version is not None}
+def _text_versions(store: Store, manifests: Sequence[Manifest]) -> Iterator[tuple[str, int | None]]:
+    """All that hold texts, once each: the newest first, for they use most of the answers."""
+    for table in store.tables():
+        if table.startswith(_TEXT_PREFIX):
+            yield table, None
+    pins = [pin for manifest in reversed(manifests) for pin in manifest.pins]
+    yield from dict.fromkeys((pin.table, pin.version) for pin in pins if pin.table.startswith(_TEXT_PREFIX))
