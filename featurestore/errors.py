@@ -7,7 +7,7 @@
     ├── InputError                   3   the data given cannot be used
     │   └── RowContractError             a required column is absent or of the wrong kind
     ├── SetupError                   4   a missing extra, model, GPU or path, or too little memory or disk
-    ├── GateFailedError              5   a release was not published; the alias stands where it stood
+    ├── GateFailedError              5   a release was refused, its alias stands; or too many attacks succeeded
     ├── LockHeldError                6   another job works on the same feature
     ├── StoreError                   7   the store is damaged, or holds no such thing
     │   ├── MissingVersionError
@@ -17,7 +17,8 @@
     ├── SkipBudgetError              9   too many rows failed
     ├── StorageFullError            10   no space left; what was flushed is kept
     ├── PlanTooExpensiveError       11   a plan exceeds the cost or the tokens allowed; nothing was asked
-    └── ShardsFailedError           12   some shards of a spread run failed; the others are stored
+    ├── ShardsFailedError           12   some shards of a spread run failed; the others are stored
+    └── ReplayDiffersError          13   a row that was asked for again came out different
 
 An interrupted command ends with 130 (Ctrl-C) or 143 (SIGTERM).
 Each error says what was found and what was expected in ``message`` and what to do in ``hint``.
@@ -101,7 +102,7 @@ def missing_extra(module: str, extra: str) -> SetupError:
 
 
 class GateFailedError(FeatureStoreError):
-    """A gate refused a release. No alias was moved."""
+    """A gate refused a release, no alias was moved; or an attack run exceeded the bound that it was given."""
 
     exit_code = 5
 
@@ -170,6 +171,12 @@ class ShardsFailedError(FeatureStoreError):
     """Shards of a run on many engines were given up; what the others wrote is stored."""
 
     exit_code = 12
+
+
+class ReplayDiffersError(FeatureStoreError):
+    """A row that was asked for again came out different; nothing was written."""
+
+    exit_code = 13
 
 
 def nearest_name(name: str, known: Collection[str]) -> str | None:

@@ -4,30 +4,17 @@ Titles and texts are hostile input. All of them are escaped, and the page forbid
 """
 
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from llm_jobs.compare_plot import Histogram, SideLetter, histogram
+from llm_jobs.compare_plot import Histogram, histogram
 from llm_jobs.compare_result import Comparison, Side, StageOutcome, number_rows, summary
+from llm_jobs.word_difference import SideLetter, WordRun, word_difference, word_similarity
 
 _TEMPLATE: Final = "compare_page.html.jinja"
-
-
-@dataclass(frozen=True, slots=True)
-class WordRun:
-    """Neighbouring words of a difference.
-
-    Attributes:
-        side: ``a``: only the first text has them; ``b``: only the second; None: both.
-        text: The words.
-    """
-
-    side: SideLetter | None
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +62,6 @@ def render_page(comparison: Comparison) -> str:
         plots=_plots(a, b),
         articles=[_article(comparison, entity_id, numbers) for entity_id in ranked],
     )
-
-
-def word_similarity(first: str | None, second: str | None) -> float:
-    """Share of equal words in equal order, 0 to 1 (Ratcliff and Obershelp); -1 if a text is absent."""
-    if first is None or second is None:
-        return -1.0
-    return SequenceMatcher(None, first.split(), second.split(), autojunk=False).ratio()
-
-
-def word_difference(first: str, second: str) -> tuple[WordRun, ...]:
-    """The words that lead from the first text to the second."""
-    words = first.split(), second.split()
-    runs: list[WordRun] = []
-    for kind, a_start, a_end, b_start, b_end in SequenceMatcher(None, *words, autojunk=False).get_opcodes():
-        if kind == "equal":
-            runs.append(WordRun(None, " ".join(words[0][a_start:a_end])))
-            continue
-        if a_end > a_start:
-            runs.append(WordRun("a", " ".join(words[0][a_start:a_end])))
-        if b_end > b_start:
-            runs.append(WordRun("b", " ".join(words[1][b_start:b_end])))
-    return tuple(runs)
 
 
 def _article(comparison: Comparison, entity_id: str, numbers: dict[str, int]) -> _Article:

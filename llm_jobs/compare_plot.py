@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-SideLetter: TypeAlias = Literal["a", "b"]
+from llm_jobs.word_difference import SideLetter
 
 _NUM_BINS: Final = 12
 _WIDTH: Final = 336

@@ -25,7 +25,7 @@ object `{"error": {"type", "message", "hint", "exit_code"}}`. Messages and progr
 | 2 | an option, a name or a configuration key is wrong |
 | 3 | the data given cannot be used |
 | 4 | this machine lacks an extra, a model, a GPU, memory or disk |
-| 5 | a gate refused the release; the alias stands where it stood |
+| 5 | a gate refused the release, the alias stands where it stood; or more attacks succeeded than allowed |
 | 6 | another job works on the same feature |
 | 7 | the store is damaged, or holds no such thing |
 | 8 | text that read held-out events would have reached a model |
@@ -33,6 +33,7 @@ object `{"error": {"type", "message", "hint", "exit_code"}}`. Messages and progr
 | 10 | no space left; what was flushed is kept |
 | 11 | the plan exceeds the cost or the tokens allowed; no model was asked |
 | 12 | some shards of a run on many engines failed; the others are stored |
+| 13 | a row that was replayed came out different |
 | 130 | interrupted with Ctrl-C; what was flushed is kept |
 | 143 | terminated (SIGTERM); what was flushed is kept |
 """

@@ -22,6 +22,7 @@ from cli.commands.prompts import group as prompts
 from cli.commands.publish import publish
 from cli.commands.recommend import recommend
 from cli.commands.redteam import redteam
+from cli.commands.replay import replay
 from cli.commands.runs import group as runs
 from cli.commands.show import show
 from cli.commands.train import train
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "publish": publish,
     "recommend": recommend,
     "redteam": redteam,
+    "replay": replay,
     "show": show,
     "train": train,
 }

@@ -15,7 +15,7 @@ from featurestore.spec import PlainTextSpec, table_name
 from featurestore.splits import current_split
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.compare import compare
-from llm_jobs.compare_page import render_page, word_difference, word_similarity
+from llm_jobs.compare_page import render_page
 from llm_jobs.compare_plot import histogram
 from llm_jobs.compare_result import Comparison, Contender, number_rows, summary
 from llm_jobs.compare_sample import copy_entities, draw_ids
@@ -26,6 +26,7 @@ from llm_jobs.engines.echo import EchoEngine, EchoOptions
 from llm_jobs.models import ModelEntry, find_encoder, find_model, model_spec
 from llm_jobs.prompt import Prompt, load_prompt
 from llm_jobs.redteam_world import PlacedText, build_world
+from llm_jobs.word_difference import word_difference, word_similarity
 
 HOSTILE = '</bdi><script>alert("x")</script><img src="https://evil.example/x.png"> \u202eKettle'
 
@@ -136,8 +137,10 @@ def test_neighbours_are_those_of_texts_that_both_sides_have() -> None:
 
 
 def test_equal_texts_have_equal_neighbours() -> None:
-    """The second prompt differs in a limit that no title reaches."""
-    other = item_cot().model_copy(update={"field_chars": {"title": 399}})
+    """The second prompt may write more tokens, which the echo model does not need."""
+    last = item_cot().stages[2]
+    longer = last.model_copy(update={"max_tokens": last.max_tokens + 1})
+    other = item_cot().model_copy(update={"stages": (*item_cot().stages[:2], longer)})
     found = _compare(_store(), item_cot(), other)
     assert found.num_equal == 12
     assert found.neighbours is not None
