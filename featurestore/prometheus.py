@@ -29,7 +29,7 @@ class _Metric:
     def lines(self, common: Mapping[str, str]) -> list[str]:
         name = f"{_PREFIX}_{self.name}"
         head = [f"# HELP {name} {self.about}", f"# TYPE {name} {self.kind}"]
-        return head + [f"{name}{_labels({**common, **own})} {value:.17g}" for own, value in self.samples]
+        return head + [f"{name}{_labels({**common, **own})} {value:.15g}" for own, value in self.samples]
 
 
 def render_metrics(snapshot: RunSnapshot, now: float) -> str:

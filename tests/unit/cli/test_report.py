@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from cli.log import use_json_log
 from cli.report import ErrorReport, Reporter, print_error
+from featurestore.progress import RunSnapshot
 
 
 def test_a_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,3 +77,60 @@ def test_an_error_puts_each_line_of_its_hint_on_a_line(capsys: pytest.CaptureFix
     printed = capsys.readouterr()
     assert printed.err == "error: no GPU.\n  First do this.\n  Then that.\n"
     assert printed.out == ""
+
+
+def _running(**changes: object) -> RunSnapshot:
+    known: dict[str, object] = {
+        "run_id": "r1",
+        "feature": "item_cot",
+        "model": "echo",
+        "phase": "running",
+        "started_at": 0.0,
+        "seconds": 10.0,
+        "done": 250,
+        "total": 1000,
+        "rows": {"forward": {"ok": 400, "schema": 12}, "fused": {"ok": 250}},
+        "prompt_tokens": 4000,
+        "cached_tokens": 3000,
+        "output_tokens": 2120,
+        "engine_seconds": 10.0,
+    }
+    return RunSnapshot(**{**known, **changes})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_run_shows_rows_speed_cache_failures_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 10.0, 11.0, 20.0])
+    monkeypatch.setattr("cli.report.time.monotonic", lambda: next(clock))
+    seen: list[RunSnapshot] = []
+    with Reporter(as_json=False).run_progress(seen.append) as progress:
+        progress(_running(phase="planning"))
+        progress(_running())
+        progress(_running(done=260))
+        progress(_running(done=1000))
+        progress(_running(phase="finished"))
+    assert capsys.readouterr().err == (
+        "item_cot: 250/1,000, 662 rows, 212 tokens/s, 75% of prompts cached, 12 failed, 0:30 left\n"
+        "item_cot: 1,000/1,000, 662 rows, 212 tokens/s, 75% of prompts cached, 12 failed\n"
+    )
+    assert [snapshot.phase for snapshot in seen] == ["planning", *["running"] * 3, "finished"]
+
+
+def test_a_json_log_of_long_work_says_now_and_then_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 11.0, 12.0])
+    monkeypatch.setattr("cli.log.time.monotonic", lambda: next(clock))
+    use_json_log(wanted=True)
+    try:
+        with Reporter(as_json=False).progress("encoding") as progress:
+            for done in (1, 2, 3):
+                progress(done, 3, "35 texts/s")
+    finally:
+        use_json_log(wanted=False)
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(e["event"], e["what"], e["done"], e["note"]) for e in events] == [
+        ("progress", "encoding", 2, "35 texts/s"),
+        ("progress", "encoding", 3, "35 texts/s"),
+    ]
