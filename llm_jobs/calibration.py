@@ -39,8 +39,8 @@ class Speed:
     output_tokens_per_second: float
     other_seconds: float
 
-    def seconds(self, uncached_prompt_tokens: int, output_tokens: int) -> float:
-        """Seconds of a whole run."""
+    def seconds(self, uncached_prompt_tokens: float, output_tokens: float) -> float:
+        """Seconds of a whole run of one engine."""
         reading = uncached_prompt_tokens / self.prompt_tokens_per_second
         return self.other_seconds + reading + output_tokens / self.output_tokens_per_second
 
@@ -59,7 +59,7 @@ def calibrate(cards: Sequence[RunCard], model: str, machine: RunMachine) -> Spee
     same_engine = [card for card in usable if card.engine == usable[0].engine][:_RECENT]
     uncached = np.array([card.prompt_tokens - card.cached_tokens for card in same_engine], dtype=np.float64)
     output = np.array([card.output_tokens for card in same_engine], dtype=np.float64)
-    seconds = np.array([card.engine_seconds for card in same_engine], dtype=np.float64)
+    seconds = np.array([card.engine_seconds * card.num_engines for card in same_engine], dtype=np.float64)
     prompt_seconds, output_seconds = _fit(uncached, output, seconds)
     return Speed(
         engine=str(usable[0].engine),

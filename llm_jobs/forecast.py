@@ -58,6 +58,7 @@ def forecast(
     *,
     entry: ModelEntry,
     spending: Spending | None = None,
+    num_engines: int = 1,
 ) -> Forecast:
     """Expected tokens, seconds and money of a plan; a plan without work takes nothing and costs no reading.
 
@@ -68,6 +69,7 @@ def forecast(
         plan: What is to be done.
         entry: Who writes.
         spending: The price.
+        num_engines: Engines that share the work.
     """
     spending = spending or Spending()
     if not plan.works:
@@ -78,7 +80,9 @@ def forecast(
     past = {view: answers for view, answers in found.items() if answers is not None}
     tokens = estimate_tokens(prompt, specs, plan, past=past, counter=token_counter(entry), seed=seed)
     speed = calibrate(cards, model_source(specs[0].model), run_machine(look_at_machine(cache_folder())))
-    seconds = speed.seconds(tokens.prompt - tokens.cached, tokens.output) if speed is not None else None
+    # Each engine gets its share of the tokens; the start-up is the same for all at once.
+    uncached, output = (tokens.prompt - tokens.cached) / num_engines, tokens.output / num_engines
+    seconds = speed.seconds(uncached, output) if speed is not None else None
     return Forecast(tokens, speed, seconds, spending.cost(seconds))
 
 

@@ -22,6 +22,7 @@ from llm_jobs.chain import ChainLimits
 from llm_jobs.engines import OpenModel
 from llm_jobs.forecast import forecast
 from llm_jobs.generate_report import GenerateReport, RunState
+from llm_jobs.job_graph import UpstreamJob, upstream_texts
 from llm_jobs.plan import plan_generation
 from llm_jobs.prompt import Prompt
 from llm_jobs.relabel import relabel_event_sets
@@ -60,6 +61,7 @@ def generate(
     options: GenerateOptions | None = None,
     work_folder: Path,
     runner: Runner | None = None,
+    upstream: UpstreamJob | None = None,
     progress: RunProgress = no_run_progress,
 ) -> GenerateReport:
     """Make every stale text of a prompt; each entity and stage ends with one row, ok or failed.
@@ -73,6 +75,7 @@ def generate(
         options: Which entities, and how patiently.
         work_folder: Folder on this machine for logs; the same one for every run of a project.
         runner: Where the chains run; None: in this process, on the model's engine.
+        upstream: The job whose texts the prompt's histories read: the report says how current these are.
         progress: Told where the run stands, from its beginning to its end.
 
     Raises:
@@ -81,6 +84,7 @@ def generate(
         LockHeldError: If another job writes the same feature versions.
         PlanTooExpensiveError: If the plan exceeds a ceiling; nothing was asked or deleted then.
         SkipBudgetError: If too many rows fail.
+        ShardsFailedError: If a runner gave up parts of the plan.
         StorageFullError: If a disk is full.
         SetupError: If the engine cannot start.
     """
@@ -102,8 +106,17 @@ def generate(
                 only_failed=options.only_failed,
             )
             state.num_entities, state.num_chains = plan.num_entities, len(plan.works)
+            state.upstream = upstream_texts(store, upstream, plan.inputs) if upstream is not None else None
+            runner = runner or LocalRunner(model.engine, answers)
+            state.num_engines = runner.num_engines
             state.forecast = forecast(
-                store, prompt, specs, plan, entry=model.entry, spending=options.spending
+                store,
+                prompt,
+                specs,
+                plan,
+                entry=model.entry,
+                spending=options.spending,
+                num_engines=runner.num_engines,
             )
             options.spending.check(tokens=state.forecast.tokens.total, cost=state.forecast.cost)
             _register_stored(store, specs)
@@ -112,7 +125,7 @@ def generate(
                 state.deleted += len(ids)
             state.relabelled = relabel_event_sets(store, specs, plan.inputs, committer)
             if plan.works:
-                (runner or LocalRunner(model.engine, answers)).run(
+                runner.run(
                     ChainJob(prompt, specs, state.run_id, options.limits),
                     plan,
                     committer,

@@ -19,6 +19,7 @@ from featurestore.progress import RunPhase, RunSnapshot
 from featurestore.spec import TextSpec
 from featurestore.version import product_version
 from llm_jobs.forecast import Forecast, model_source, run_machine
+from llm_jobs.job_graph import UpstreamTexts
 from llm_jobs.machine import look_at_machine
 from llm_jobs.runner import Standing
 from llm_jobs.spending import Spending
@@ -49,6 +50,7 @@ class GenerateReport:
         engine_seconds: From the engine's readiness to its last answer.
         cost: Of the whole call; None without a price.
         planned: What the plan foresaw; None if there was nothing to ask.
+        stale_upstream: How current the texts are that the histories read; None if they read none.
     """
 
     run_id: str
@@ -70,6 +72,7 @@ class GenerateReport:
     engine_seconds: float = 0.0
     cost: float | None = None
     planned: PlannedRun | None = None
+    stale_upstream: UpstreamTexts | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -114,6 +117,8 @@ class RunState:
     deleted: int = 0
     relabelled: int = 0
     forecast: Forecast | None = None
+    num_engines: int = 1
+    upstream: UpstreamTexts | None = None
     standing: Standing = field(default_factory=Standing)
 
     @property
@@ -178,6 +183,7 @@ class RunState:
             engine_seconds=self.standing.engine_seconds,
             cost=self.spending.cost(seconds),
             planned=self.planned,
+            stale_upstream=self.upstream,
         )
 
     def card(self, status: RunStatus, error: BaseException | None = None) -> RunCard:
@@ -190,6 +196,7 @@ class RunState:
             started_at=self.started_at.isoformat(timespec="seconds"),
             seconds=report.seconds,
             engine_seconds=report.engine_seconds,
+            num_engines=self.num_engines,
             feature=self.feature,
             model=self.model,
             model_source=model_source(self.specs[0].model),

@@ -9,6 +9,7 @@ from featurestore.store import Store
 from llm_jobs.engines import EngineOptions
 from llm_jobs.entries import ModelEntry
 from llm_jobs.forecast import Forecast, forecast
+from llm_jobs.job_graph import UpstreamJob, UpstreamTexts, upstream_texts
 from llm_jobs.machine import Machine, look_at_machine
 from llm_jobs.models import model_spec
 from llm_jobs.plan import plan_generation
@@ -52,6 +53,7 @@ class PlanReport:
         forecast: Tokens, seconds and money.
         spending: The price and the ceilings.
         memory: Whether the model fits here; None of models that run elsewhere or are none.
+        stale_upstream: How current the texts are that the histories read; None if they read none.
     """
 
     feature: str
@@ -63,6 +65,7 @@ class PlanReport:
     forecast: Forecast
     spending: Spending
     memory: MemoryFit | None
+    stale_upstream: UpstreamTexts | None = None
 
     def check_ceilings(self) -> None:
         """Refuse the plan if it exceeds a ceiling.
@@ -95,6 +98,7 @@ class PlanReport:
             "price_per_gpu_hour": self.spending.price_per_gpu_hour,
             "gpus": self.spending.num_gpus,
             "memory": {**asdict(self.memory), "fits": self.memory.fits} if self.memory is not None else None,
+            "stale_upstream": asdict(self.stale_upstream) if self.stale_upstream is not None else None,
         }
 
 
@@ -108,6 +112,7 @@ def report_plan(
     only_failed: bool = False,
     spending: Spending | None = None,
     engine: EngineOptions | None = None,
+    upstream: UpstreamJob | None = None,
 ) -> PlanReport:
     """Plan a generation and foresee what it takes; see `llm_jobs.plan.plan_generation`.
 
@@ -120,6 +125,7 @@ def report_plan(
         only_failed: Only entities whose first stale or failed stage is a failed row.
         spending: The price and the ceilings, which are not checked here.
         engine: How the model would run on this machine.
+        upstream: The job whose texts the prompt's histories read.
 
     Raises:
         InputError: If nothing was ingested.
@@ -139,6 +145,7 @@ def report_plan(
         forecast=forecast(store, prompt, specs, plan, entry=entry, spending=spending),
         spending=spending,
         memory=memory_fit(entry, engine or EngineOptions(), look_at_machine(cache_folder())),
+        stale_upstream=upstream_texts(store, upstream, plan.inputs) if upstream is not None else None,
     )
 
 

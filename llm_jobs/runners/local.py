@@ -23,6 +23,11 @@ class LocalRunner:
         self._engine = engine
         self._answers = answers
 
+    @property
+    def num_engines(self) -> int:
+        """See `Runner.num_engines`."""
+        return 1
+
     def run(
         self,
         job: ChainJob,

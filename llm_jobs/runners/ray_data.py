@@ -26,9 +26,9 @@ from llm_jobs.runner import ChainJob, Standing
 from llm_jobs.runners.arrivals import Arrivals
 from llm_jobs.runners.shard_worker import (
     EngineFailedError,
+    OpenEngine,
     ShardReport,
     ShardWorker,
-    StartEngine,
     failed_shard,
 )
 from llm_jobs.shards import DEFAULT_SHARD_SIZE, Shard, cut_plan
@@ -51,13 +51,13 @@ class RayOptions:
         num_engines: Actors, each with an engine of its own.
         shard_size: Entities of a shard at most.
         max_attempts: Actors that a shard may cost before it is given up.
-        gpus_per_engine: GPUs that Ray reserves for each actor.
+        gpus_per_engine: GPUs that Ray reserves for each actor; None: one, if the cluster has any now.
     """
 
     num_engines: int = 1
     shard_size: int = DEFAULT_SHARD_SIZE
     max_attempts: int = 3
-    gpus_per_engine: int = 0
+    gpus_per_engine: int | None = None
 
 
 class RayRunner:
@@ -65,22 +65,27 @@ class RayRunner:
 
     Args:
         store_uri: The store, where every machine of the cluster can reach it.
-        start_engine: Makes an engine in an actor's process; sent there, so it must be picklable.
+        open_engine: Called in each actor's process; it is sent there, so it must be picklable.
         options: How the plan is spread.
 
     Raises:
         UsageError: If the store is in this process's memory.
     """
 
-    def __init__(self, store_uri: str, start_engine: StartEngine, options: RayOptions | None = None) -> None:
+    def __init__(self, store_uri: str, open_engine: OpenEngine, options: RayOptions | None = None) -> None:
         if store_uri.startswith("memory:"):
             raise UsageError(
                 f"the store {store_uri} lives in this process; Ray's actors cannot write to it.",
                 hint="Set [store] uri to a folder that all machines share, or to s3://bucket/prefix.",
             )
         self._store_uri = store_uri if "://" in store_uri else str(Path(store_uri).absolute())
-        self._start_engine = start_engine
+        self._open_engine = open_engine
         self._options = options or RayOptions()
+
+    @property
+    def num_engines(self) -> int:
+        """See `Runner.num_engines`."""
+        return self._options.num_engines
 
     def run(
         self,
@@ -112,7 +117,9 @@ class RayRunner:
         import ray.data
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        options = self._options
+        options, gpus = self._options, self._options.gpus_per_engine
+        if gpus is None:
+            gpus = 1 if ray.cluster_resources().get("GPU") else 0
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         attempts = ray.remote(num_cpus=0)(_Attempts).options(scheduling_strategy=here).remote()
         shards = [{_SHARD: shard} for shard in cut_plan(plan, options.shard_size)]
@@ -123,10 +130,10 @@ class RayRunner:
         actor: Any = _ShardActor  # Ray takes classes, its types know of functions only
         reports = ray.data.from_items(shards, override_num_blocks=len(shards)).map(
             actor,
-            fn_constructor_args=(job, self._start_engine, self._store_uri, attempts, options.max_attempts),
+            fn_constructor_args=(job, self._open_engine, self._store_uri, attempts, options.max_attempts),
             compute=pool,
             num_cpus=1,
-            num_gpus=options.gpus_per_engine,
+            num_gpus=gpus,
             max_restarts=-1,
             max_task_retries=-1,
         )
@@ -157,12 +164,12 @@ class _ShardActor:
     def __init__(
         self,
         job: ChainJob,
-        start_engine: StartEngine,
+        open_engine: OpenEngine,
         store_uri: str,
         attempts: Any,  # noqa: ANN401 - Ray's handle of `_Attempts`
         max_attempts: int,
     ) -> None:
-        self._worker = ShardWorker(job, start_engine, connect(store_uri))
+        self._worker = ShardWorker(job, open_engine, connect(store_uri))
         self._attempts = attempts
         self._max_attempts = max_attempts
 

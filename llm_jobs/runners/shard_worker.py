@@ -6,6 +6,7 @@ shards repeats it in a new process.
 
 import contextlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from featurestore.errors import FeatureStoreError
@@ -15,11 +16,12 @@ from featurestore.spec import Frozen
 from featurestore.store import Store
 from llm_jobs.answers import RecentAnswers
 from llm_jobs.engine import LLMEngine
+from llm_jobs.engines import OpenModel
 from llm_jobs.runner import ChainJob
 from llm_jobs.shards import Shard, ShardResult, run_shard
 
-StartEngine = Callable[[], LLMEngine]
-"""Makes an engine; raises `SetupError` if it cannot."""
+OpenEngine = Callable[[], AbstractContextManager[OpenModel]]
+"""Opens a model with its engine in a worker's process, as `llm_jobs.engines.open_model` does."""
 
 
 class ShardReport(Frozen):
@@ -44,16 +46,17 @@ class ShardWorker:
 
     Args:
         job: What holds for all shards.
-        start_engine: Called for the first shard.
+        open_engine: Called for the first shard.
         store: Takes segments and receipts among its objects; holds the answers of earlier jobs.
     """
 
-    def __init__(self, job: ChainJob, start_engine: StartEngine, store: Store) -> None:
+    def __init__(self, job: ChainJob, open_engine: OpenEngine, store: Store) -> None:
         self._job = job
-        self._start_engine = start_engine
+        self._open_engine = open_engine
         self._objects = store.objects
         self._answers = _AnswersSoFar(AnswerCache(store, run_id=job.run_id))
         self._engine: LLMEngine | None = None
+        self._opened = contextlib.ExitStack()
 
     def run(self, shard: Shard, attempt: int) -> ShardReport:
         """Run a shard and write its rows.
@@ -70,7 +73,7 @@ class ShardWorker:
         """
         rows: list[tuple[str, Mapping[str, Any]]] = []
         try:
-            self._engine = self._engine or self._start_engine()
+            self._engine = self._engine or self._opened.enter_context(self._open_engine()).engine
             result = run_shard(
                 self._job,
                 shard,
@@ -95,10 +98,9 @@ class ShardWorker:
 
     def close(self) -> None:
         """Close the engine, if there is one; whatever it says to that."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            with contextlib.suppress(Exception):
-                engine.close()
+        self._engine = None
+        with contextlib.suppress(Exception):
+            self._opened.close()
 
 
 class _AnswersSoFar:

@@ -22,12 +22,15 @@ _SHARD_SIZE = 10
 
 _JOB = f"""
 import json, os, sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from generation_world import CountingEngine, run
+from generation_world import run
 from featurestore.errors import FeatureStoreError, SetupError
 from featurestore.stores import connect
+from llm_jobs.engines import OpenModel
 from llm_jobs.engines.echo import EchoEngine, EchoOptions
+from llm_jobs.models import find_model, model_spec
 from llm_jobs.runners.ray_data import RayOptions, RayRunner
 
 folder, fault = Path(sys.argv[1]), sys.argv[2]
@@ -51,10 +54,15 @@ class Engine(EchoEngine):
                 raise SetupError("the engine's process has died.")
         super().submit(requests)
 
+@contextmanager
+def open_engine(folder, fault):
+    entry = find_model("echo", {{}})
+    yield OpenModel(entry, model_spec(entry), Engine(folder, fault))
+
 if __name__ == "__main__":
     store = str(folder / "store")
     options = RayOptions(num_engines=2, shard_size={_SHARD_SIZE})
-    runner = RayRunner(store, partial(Engine, folder, fault), options)
+    runner = RayRunner(store, partial(open_engine, folder, fault), options)
     try:
         report = run(connect(store), folder / "work", runner=runner)
         print(json.dumps(dict(requests=report.requests, recovered=report.recovered)))

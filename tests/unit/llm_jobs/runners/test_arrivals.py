@@ -1,6 +1,8 @@
 """What the starting process makes of shard reports: rows, counts, and the decision to go on."""
 
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from featurestore.spec import table_name
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.chain import ChainLimits
 from llm_jobs.engine import LLMEngine
+from llm_jobs.engines import OpenModel
 from llm_jobs.engines.echo import EchoEngine, EchoOptions
 from llm_jobs.models import find_model, model_spec
 from llm_jobs.outcomes import Tally
@@ -40,7 +43,13 @@ class World:
         self.folder = folder
 
     def worker(self, engine: LLMEngine | None = None) -> ShardWorker:
-        return ShardWorker(JOB, lambda: engine or EchoEngine(), self.store)
+        @contextmanager
+        def open_engine() -> Generator[OpenModel]:
+            opened = OpenModel(ECHO, model_spec(ECHO), engine or EchoEngine())
+            yield opened
+            opened.engine.close()
+
+        return ShardWorker(JOB, open_engine, self.store)
 
     def committer(self) -> Committer:
         locks = [FeatureLock(self.store.objects, table_name(spec)) for spec in SPECS]
