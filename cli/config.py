@@ -11,6 +11,7 @@ from featurestore.errors import ConfigError, nearest_name
 from featurestore.gates import GatePolicy
 from featurestore.spec import Frozen
 from featurestore.splits import SplitPolicy
+from llm_jobs.engines.options import EngineOptions
 
 CONFIG_FILE = "featurestore.toml"
 
@@ -85,6 +86,8 @@ class ProjectConfig(Frozen):
     store: StoreConfig = StoreConfig()
     ingest: IngestConfig = IngestConfig()
     generate: GenerateConfig = GenerateConfig()
+    engine: EngineOptions = EngineOptions()
+    """How language models run on this machine."""
     encode: EncodeConfig = EncodeConfig()
     graph: GraphConfig = GraphConfig()
     gates: GatePolicy = GatePolicy()

@@ -58,6 +58,26 @@ history_size = 20
 # Price of one GPU, or of a machine without one, for an hour, in any currency.
 # price_per_gpu_hour = 2.5
 
+# How language models run on this machine (docs/engines.md); nothing here changes what a text says.
+[engine]
+# Requests answered at once; unset, what suits the engine and the machine.
+# max_num_seqs = 64
+# Tokens of prompt and answer together; unset, the model's entry decides.
+# max_model_len = 4096
+# Key-value cache on CPU, GiB; on a GPU vLLM takes what gpu_memory_share leaves.
+kv_cache_gib = 2.0
+# Blocks of vLLM's cache whatever memory there is, for measurements.
+# kv_cache_blocks = 1000
+# Share of each GPU's memory that vLLM may take.
+gpu_memory_share = 0.9
+# GPUs that share one copy of the model, and copies of it.
+tensor_parallel_size = 1
+data_parallel_size = 1
+# dummy: random weights, for measurements of speed.
+load_format = "auto"
+# How long a server may take for one answer.
+request_seconds = 600.0
+
 [encode]
 # Encoder of `featurestore embed`: a name of `featurestore models`.
 encoder = "minilm"

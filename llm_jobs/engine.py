@@ -1,7 +1,7 @@
 """The engine boundary: chat requests in, one outcome each, in any order.
 
-Engines: `llm_jobs.engines.echo` (the fake) and `llm_jobs.engines.vllm_offline`. Both pass
-``tests/contracts/test_engine_contract.py``.
+Engines, each a file of `llm_jobs.engines`: ``echo`` (the fake), ``vllm_offline``, ``transformers_engine`` and
+``openai_http``. All pass ``tests/contracts/test_engine_contract.py``.
 """
 
 from collections.abc import Sequence
@@ -53,6 +53,25 @@ class Completion:
     token_ids: tuple[int, ...] = ()
 
 
+def failed_completion(key: str, failure: FailureReason, detail: str, prompt_tokens: int = 0) -> Completion:
+    """The outcome of a request that has no text.
+
+    Args:
+        key: The request's key.
+        failure: Why.
+        detail: The engine's own words.
+        prompt_tokens: Tokens of the prompt, if they were counted.
+    """
+    return Completion(
+        key=key,
+        text=None,
+        finish_reason="failed",
+        prompt_tokens=prompt_tokens,
+        failure=failure,
+        detail=detail,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One chat turn to be answered.
@@ -75,14 +94,25 @@ class Request:
     priority: int = 0
 
 
+def over_long(request: Request, prompt_tokens: int, max_model_len: int) -> Completion | None:
+    """The failure of a request whose prompt and longest answer exceed the context; None if they fit."""
+    if prompt_tokens + request.sampling.max_tokens <= max_model_len:
+        return None
+    detail = (
+        f"the prompt has {prompt_tokens} tokens and the answer may take {request.sampling.max_tokens}, "
+        f"but the context holds {max_model_len}"
+    )
+    return failed_completion(request.key, "prompt_too_long", detail, prompt_tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
     """What an engine is, for lineage: it goes into every row's ``engine`` column.
 
     Attributes:
-        name: ``echo`` or ``vllm``.
-        version: Version of the engine's library.
-        device: ``cpu``, or the GPU's name.
+        name: Of the adapter, such as ``vllm``.
+        version: Version of the engine's library; of a server, what it says about itself.
+        device: ``cpu``, the GPU's name, or ``remote``.
         max_model_len: Prompt and output tokens at most, together.
         concurrency: Requests worth keeping in flight.
     """

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -48,7 +49,7 @@ class ModelEntry(Frozen):
     repo: str
     """Hub repository."""
     revision: str | None = None
-    engine: Literal["vllm", "echo"] = "vllm"
+    engine: Literal["vllm", "transformers", "openai", "echo"] = "vllm"
     context: int = Field(ge=64)
     """Prompt and output tokens of one request at most; the engine is started with this length."""
     memory_gib: float = Field(ge=0.0)
@@ -65,6 +66,38 @@ class ModelEntry(Frozen):
     package: Package | None = None
     folder: str | None = None
     """A local model folder that takes the place of package and hub."""
+    quantization: str | None = None
+    """How the weights are quantised, in vLLM's words (``awq``, ``gptq``, ``fp8``, ...): vLLM loads them so.
+    Of a server's model it is what you state. None: as the weights' own config says."""
+    adapter: str | None = None
+    """Folder of a LoRA adapter for the weights (``adapter_config.json``, ``adapter_model.safetensors``)."""
+    base_url: str | None = None
+    """Where an OpenAI-compatible server answers, such as ``http://127.0.0.1:8000/v1``."""
+    served_model: str | None = None
+    """The model's name at that server; None: ``repo``."""
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Name of the environment variable that holds the server's key; None if it asks for none."""
+
+    @property
+    def server_model(self) -> str:
+        """What the model is called at its server."""
+        return self.served_model or self.repo
+
+    @model_validator(mode="after")
+    def _fits_its_engine(self) -> "ModelEntry":
+        if self.adapter is not None and self.engine != "vllm":
+            raise ValueError(
+                'adapter needs engine = "vllm"; a server names the adapted model in served_model'
+            )
+        if self.quantization is not None and self.engine in {"transformers", "echo"}:
+            raise ValueError("quantization is for vllm and openai: others read it from the weights' config")
+        if (self.base_url is None) is (self.engine == "openai"):
+            raise ValueError('base_url belongs to engine = "openai", and that engine needs it')
+        if self.engine != "openai" and (self.served_model or self.api_key_env):
+            raise ValueError('served_model and api_key_env belong to engine = "openai"')
+        if self.base_url is not None:
+            check_base_url(self.base_url)
+        return self
 
     @model_validator(mode="after")
     def _thinking_is_consistent(self) -> "ModelEntry":
@@ -107,6 +140,19 @@ class EncoderEntry(Frozen):
     disk_gib: float = Field(default=0.0, ge=0.0)
     package: Package | None = None
     folder: str | None = None
+
+
+def check_base_url(url: str) -> None:
+    """Refuse a server address that is none, or that carries a secret.
+
+    Raises:
+        ValueError: Saying what is wrong, without repeating the address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("base_url must begin with http:// or https:// and a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("base_url must hold no user, password or query: keys come from api_key_env")
 
 
 def with_folder(folder: str | None, root: Path | None) -> str | None:

@@ -18,6 +18,7 @@ _SMALL_FILES = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
+_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _SAMPLES = 64
 _SAMPLE_BYTES = 64 * 1024
 
@@ -104,6 +105,40 @@ def folder_digest(folder: Path) -> str:
                 file.seek(max(0, size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
                 hasher.update(file.read(_SAMPLE_BYTES))
     return hasher.hexdigest()[:DIGEST_LENGTH]
+
+
+def adapter_digest(folder: Path) -> str:
+    """Identity of a LoRA adapter: its config and weights, whole.
+
+    Raises:
+        SetupError: If the folder or one of its two files is absent.
+    """
+    absent = [name for name in _ADAPTER_FILES if not (folder / name).is_file()]
+    if absent:
+        raise SetupError(
+            f"the adapter folder {folder} lacks {' and '.join(absent)}.",
+            hint="Give a LoRA adapter as peft saves it.",
+        )
+    hasher = blake3()
+    for name in _ADAPTER_FILES:
+        content = (folder / name).read_bytes()
+        hasher.update(f"{name}\0{len(content)}\0".encode() + content)
+    return hasher.hexdigest()[:DIGEST_LENGTH]
+
+
+def adapter_rank(folder: Path) -> int:
+    """Rank of a LoRA adapter (``r`` of its config).
+
+    Raises:
+        SetupError: If its config cannot be read or names no rank.
+    """
+    config = folder / _ADAPTER_FILES[0]
+    rank = _read_json(config).get("r")
+    if not isinstance(rank, int) or rank < 1:
+        raise SetupError(
+            f"{config} names no rank r, but {rank!r}.", hint="Give a LoRA adapter as peft saves it."
+        )
+    return rank
 
 
 def _read_json(path: Path) -> dict[str, Any]:

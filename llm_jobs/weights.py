@@ -107,8 +107,8 @@ def require_memory(
 
 def readiness(entry: Entry, machine: Machine) -> str:
     """In two words, whether an entry would run here now, such as ``installed`` or ``too large``."""
-    if entry.engine == "echo" if isinstance(entry, ModelEntry) else entry.encoder == "hashing":
-        return "built in"
+    if without_weights := _readiness_without_weights(entry):
+        return without_weights
     if entry.folder is not None:
         return "own folder" if Path(entry.folder).is_dir() else "folder missing"
     if machine.model_memory_gib < entry.memory_gib:
@@ -118,6 +118,15 @@ def readiness(entry: Entry, machine: Machine) -> str:
     if find_spec("huggingface_hub") is not None and _cached_snapshot(entry, weights=True) is not None:
         return "downloaded"
     return "package" if entry.package is not None else "on the hub"
+
+
+def _readiness_without_weights(entry: Entry) -> str:
+    """Of entries that need no weights here; empty for all others."""
+    if isinstance(entry, EncoderEntry):
+        return "built in" if entry.encoder == "hashing" else ""
+    if entry.engine == "openai":
+        return "server" if entry.api_key_env is None or os.environ.get(entry.api_key_env) else "key missing"
+    return "built in" if entry.engine == "echo" else ""
 
 
 def alternatives(entry: Entry, machine: Machine) -> str:

@@ -16,6 +16,7 @@ from cli.generation import (
     choose_model,
     choose_prompt,
     choose_spending,
+    choose_upstream,
 )
 from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
@@ -42,14 +43,18 @@ def plan(
     from llm_jobs.plan_report import report_plan
 
     opened = open_project(project)
+    shortened = choose_prompt(opened, prompt, max_field_chars)
+    entry = choose_model(opened, model, model_folder)
+    upstream = choose_upstream(opened, shortened, entry, max_field_chars)
     found = report_plan(
         opened.store,
-        choose_prompt(opened, prompt, max_field_chars),
-        choose_model(opened, model, model_folder),
+        shortened,
+        entry,
         limit=limit,
         where=where,
         only_failed=only_failed,
         spending=choose_spending(opened, price_per_gpu_hour, max_cost, max_tokens),
+        engine=opened.config.engine,
+        upstream=upstream[-1] if upstream else None,
     )
     show_plan(Reporter(as_json=as_json), found)
-    found.check_ceilings()

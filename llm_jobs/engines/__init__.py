@@ -6,33 +6,10 @@ from dataclasses import dataclass
 
 from featurestore.spec import ModelSpec
 from llm_jobs.engine import Completion, EngineInfo, LLMEngine, Request
+from llm_jobs.engines.options import EngineOptions
 from llm_jobs.models import ModelEntry, model_spec
 
 __all__ = ["DeferredEngine", "EngineOptions", "OpenModel", "open_model"]
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How to run an engine on this machine. None of it may change what a text says.
-
-    Attributes:
-        max_num_seqs: Requests decoded at once; None: 64 on CPU, 256 on a GPU.
-        max_model_len: Context to start with, tokens; None: the entry's, or the weights' own if shorter.
-        kv_cache_gib: Key-value cache on CPU, GiB. On a GPU it takes what ``gpu_memory_share`` leaves.
-        kv_cache_blocks: Blocks of that cache, whatever memory there is (a block: 32 tokens on CPU, 16 on a GPU);
-            None: as many as fit. For measurements of what a small cache costs.
-        gpu_memory_share: Share of the GPU's memory the engine may take.
-        tensor_parallel_size: GPUs that share one model.
-        load_format: ``auto``, or ``dummy`` for random weights (speed measurements).
-    """
-
-    max_num_seqs: int | None = None
-    max_model_len: int | None = None
-    kv_cache_gib: float = 2.0
-    kv_cache_blocks: int | None = None
-    gpu_memory_share: float = 0.9
-    tensor_parallel_size: int = 1
-    load_format: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +90,20 @@ def open_model(entry: ModelEntry, *, options: EngineOptions | None = None) -> Ge
 
 
 def _start_engine(entry: ModelEntry, options: EngineOptions) -> LLMEngine:
-    if entry.engine == "echo":
-        from llm_jobs.engines.echo import EchoEngine
+    match entry.engine:
+        case "echo":
+            from llm_jobs.engines.echo import EchoEngine
 
-        return EchoEngine()
-    from llm_jobs.engines.vllm_offline import VllmEngine
+            return EchoEngine()
+        case "vllm":
+            from llm_jobs.engines.vllm_offline import VllmEngine
 
-    return VllmEngine(entry, options)
+            return VllmEngine(entry, options)
+        case "transformers":
+            from llm_jobs.engines.transformers_engine import TransformersEngine
+
+            return TransformersEngine(entry, options)
+        case "openai":
+            from llm_jobs.engines.openai_http import OpenAIEngine
+
+            return OpenAIEngine(entry, options)

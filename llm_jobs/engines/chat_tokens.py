@@ -26,6 +26,11 @@ class _Tokenizer(Protocol):
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str: ...
+
+    @property
+    def eos_token_id(self) -> int | None: ...
+
 
 class ChatTokens:
     """Renders and tokenises conversations for one model.
@@ -56,6 +61,16 @@ class ChatTokens:
             if continued is not None:
                 return continued
         return self._tokenizer.encode(text, add_special_tokens=False)
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The token that ends a turn, if the tokenizer names one."""
+        end = self._tokenizer.eos_token_id
+        return frozenset() if end is None else frozenset([end])
+
+    def text(self, token_ids: list[int]) -> str:
+        """The text of generated tokens, without the model's special ones."""
+        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
 
     def _continued(self, messages: Sequence[Message], previous: Completion, text: str) -> list[int] | None:
         """The previous turn's ids and the template's next turn, or None where that is not the same chat."""

@@ -6,6 +6,7 @@ and the seed only; options make it slow or faulty on chosen, repeatable requests
 
 import heapq
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from blake3 import blake3
 
-from llm_jobs.engine import Completion, EngineInfo, FailureReason, Message, Request
+from llm_jobs.engine import Completion, EngineInfo, Message, Request, failed_completion
 
 _VERSION: Final = "1"
 _CHARS_PER_TOKEN: Final = 4
@@ -31,16 +32,18 @@ class EchoOptions:
         latency_seconds: Mean time to a completion; each takes 0.5 to 1.5 times of it.
         failure_rate: Share of requests that fail as ``engine_error``.
         gibberish_rate: Share of requests that are answered without JSON.
+        hang_rate: Share of requests that get no outcome until they are aborted.
         reasoning: Opening and closing tag of thoughts to put before each answer; the opening one is left out,
             as models do whose chat template writes it.
         concurrency: Requests worth keeping in flight.
         max_model_len: Prompt and output tokens at most, at four characters a token.
-        seed: Chooses which requests fail and how long each takes.
+        seed: Chooses which requests fail or hang, and how long each takes.
     """
 
     latency_seconds: float = 0.0
     failure_rate: float = 0.0
     gibberish_rate: float = 0.0
+    hang_rate: float = 0.0
     reasoning: tuple[str, str] | None = None
     concurrency: int = 64
     max_model_len: int = 65536
@@ -68,8 +71,7 @@ class EchoEngine:
             if request.key in self._waiting:
                 raise ValueError(f"request {request.key!r} is in flight already.")
             draw = _Draw(request, self._options.seed)
-            ready_at = time.monotonic() + self._options.latency_seconds * (0.5 + draw.share("latency"))
-            self._enqueue(ready_at, self._answer(request, draw))
+            self._enqueue(self._ready_at(draw), self._answer(request, draw))
 
     def poll(self, timeout: float) -> list[Completion]:
         """See `LLMEngine.poll`."""
@@ -88,12 +90,17 @@ class EchoEngine:
         """See `LLMEngine.abort`."""
         for key in keys:
             if key in self._waiting:
-                self._enqueue(0.0, _failed(key, "aborted", "given up by the caller"))
+                self._enqueue(0.0, failed_completion(key, "aborted", "given up by the caller"))
 
     def close(self) -> None:
         """See `LLMEngine.close`."""
         self._queue.clear()
         self._waiting.clear()
+
+    def _ready_at(self, draw: "_Draw") -> float:
+        if draw.share("hang") < self._options.hang_rate:
+            return math.inf
+        return time.monotonic() + self._options.latency_seconds * (0.5 + draw.share("latency"))
 
     def _enqueue(self, ready_at: float, completion: Completion) -> None:
         self._num_submitted += 1
@@ -105,9 +112,9 @@ class EchoEngine:
         needed = prompt_tokens + request.sampling.max_tokens
         if needed > self._options.max_model_len:
             detail = f"prompt and answer need {needed} tokens; the engine takes {self._options.max_model_len}"
-            return _failed(request.key, "prompt_too_long", detail)
+            return failed_completion(request.key, "prompt_too_long", detail)
         if draw.share("failure") < self._options.failure_rate:
-            return _failed(request.key, "engine_error", "a failure that was asked for")
+            return failed_completion(request.key, "engine_error", "a failure that was asked for")
         text = _GIBBERISH if draw.share("gibberish") < self._options.gibberish_rate else draw.answer()
         if self._options.reasoning is not None:
             text = f"Let me think: {draw.word()}.\n{self._options.reasoning[1]}\n{text}"
@@ -182,7 +189,3 @@ def _data_words(messages: Sequence[Message]) -> list[str]:
 
 def _count_tokens(messages: Sequence[Message]) -> int:
     return sum(len(message.content) // _CHARS_PER_TOKEN + 1 for message in messages)
-
-
-def _failed(key: str, reason: FailureReason, detail: str) -> Completion:
-    return Completion(key=key, text=None, finish_reason="failed", failure=reason, detail=detail)

@@ -8,21 +8,20 @@ set, because vLLM loses constraints where grammar and reasoning meet (vllm#37359
 are parsed and validated like all others, and asked for again if they do not fit.
 """
 
-import asyncio
 import atexit
-import contextlib
-import queue
-import threading
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 from featurestore.errors import SetupError
-from llm_jobs.engine import Completion, EngineInfo, FailureReason, Request
-from llm_jobs.engines import EngineOptions
+from llm_jobs.engine import Completion, EngineInfo, Request, failed_completion, over_long
 from llm_jobs.engines.chat_tokens import load_chat_tokens
+from llm_jobs.engines.in_flight import InFlight
+from llm_jobs.engines.options import EngineOptions
 from llm_jobs.engines.process_guard import ProcessGuard
+from llm_jobs.engines.request_loop import RequestLoop
 from llm_jobs.engines.vllm_process import (
     children,
     end_processes,
@@ -34,7 +33,7 @@ from llm_jobs.entries import ModelEntry
 from llm_jobs.machine import look_at_machine
 from llm_jobs.weights import cache_folder, locate_model, require_memory
 
-_CLOSE_SECONDS = 30.0
+_SHUTDOWN_SECONDS = 15.0
 
 
 class VllmEngine:
@@ -61,22 +60,19 @@ class VllmEngine:
         require_memory(entry, folder, machine, kv_cache_gib=options.kv_cache_gib)
         self._entry = entry
         self._chat = load_chat_tokens(folder, entry.template_options, reasoning=entry.reasoning is not None)
-        self._done: queue.SimpleQueue[Completion] = queue.SimpleQueue()
-        self._in_flight: dict[str, asyncio.Task[Completion] | None] = {}
-        self._lock = threading.Lock()
+        self._in_flight = InFlight()
         self._closed = False
         self._llm: Any = None
+        self._lora: Any = None
         self._others = children()
         self._guard = ProcessGuard()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="vllm-loop", daemon=True)
-        self._thread.start()
+        self._loop = RequestLoop("vllm-loop", self._in_flight)
         atexit.register(self.close)
         try:
             set_environment(options)
             start = self._start(engine_arguments(entry, folder, options, machine))
             with self._guard.marking():
-                self._info = asyncio.run_coroutine_threadsafe(start, self._loop).result()
+                self._info = self._loop.call(start)
         except BaseException:
             self.close()
             raise
@@ -94,28 +90,18 @@ class VllmEngine:
             SetupError: If vLLM's own process has died.
         """
         self._require_running()
-        keys = [request.key for request in requests]
-        with self._lock:
-            doubled = {key for key in keys if key in self._in_flight or keys.count(key) > 1}
-            if doubled:
-                raise ValueError(f"requests are in flight already: {', '.join(sorted(doubled))}")
-            self._in_flight.update(dict.fromkeys(keys))
+        self._in_flight.add(requests)
         for request in requests:
             self._submit_one(request)
 
     def poll(self, timeout: float) -> list[Completion]:
         """See `LLMEngine.poll`; returns at once if nothing is in flight."""
-        ready: list[Completion] = []
-        with contextlib.suppress(queue.Empty):
-            ready.append(self._done.get(timeout=timeout) if self._in_flight else self._done.get_nowait())
-            while True:
-                ready.append(self._done.get_nowait())
-        return ready
+        return self._in_flight.poll(timeout)
 
     def abort(self, keys: Sequence[str]) -> None:
         """See `LLMEngine.abort`."""
         if not self._closed:
-            self._loop.call_soon_threadsafe(self._cancel, list(keys))
+            self._loop.abort(keys)
 
     def close(self) -> None:
         """See `LLMEngine.close`."""
@@ -123,12 +109,7 @@ class VllmEngine:
             return
         self._closed = True
         atexit.unregister(self.close)
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_CLOSE_SECONDS)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_CLOSE_SECONDS)
-        if not self._thread.is_alive():
-            self._loop.close()
+        self._loop.stop(self._shut_down)
         end_processes(children() - self._others)
         self._guard.close()
 
@@ -143,52 +124,26 @@ class VllmEngine:
 
     def _submit_one(self, request: Request) -> None:
         prompt = self._chat.prompt_ids(request)
-        limit = self._info.max_model_len
-        if len(prompt) + request.sampling.max_tokens > limit:
-            detail = (
-                f"the prompt has {len(prompt)} tokens and the answer may take {request.sampling.max_tokens}, "
-                f"but the context holds {limit}"
-            )
-            self._finish(_failed(request.key, "prompt_too_long", detail, len(prompt)))
+        too_long = over_long(request, len(prompt), self._info.max_model_len)
+        if too_long is not None:
+            self._in_flight.finish(too_long)
         else:
-            self._loop.call_soon_threadsafe(self._begin, request, prompt)
-
-    def _begin(self, request: Request, prompt: list[int]) -> None:
-        """On the loop: start the request's task; even one cancelled before it ran has an outcome."""
-
-        def finish(task: asyncio.Task[Completion]) -> None:
-            aborted = _failed(request.key, "aborted", "aborted before it finished", len(prompt))
-            self._finish(aborted if task.cancelled() else task.result())
-
-        task = self._loop.create_task(self._answer(request, prompt))
-        self._in_flight[request.key] = task
-        task.add_done_callback(finish)
-
-    def _cancel(self, keys: Sequence[str]) -> None:
-        """On the loop: cancel what is still running."""
-        for key in keys:
-            if task := self._in_flight.get(key):
-                task.cancel()
+            answer = partial(self._answer, request, prompt)
+            self._loop.start(request.key, answer, prompt_tokens=len(prompt))
 
     async def _answer(self, request: Request, prompt: list[int]) -> Completion:
-        try:
-            parameters = _sampling_parameters(request, grammar=self._entry.reasoning is None)
-            async for output in self._llm.generate(
-                # A prompt that says its type counts as rendered: vLLM tokenises nothing again.
-                {"type": "token", "prompt_token_ids": prompt},
-                parameters,
-                request.key,
-                priority=request.priority,
-            ):
-                return _completion(request.key, prompt, output)
-        except Exception as error:  # noqa: BLE001 - whatever vLLM raises is this request's outcome
-            return _failed(request.key, "engine_error", f"{type(error).__name__}: {error}"[:500], len(prompt))
-        return _failed(request.key, "engine_error", "vLLM ended the request without output", len(prompt))
-
-    def _finish(self, completion: Completion) -> None:
-        with self._lock:
-            self._in_flight.pop(completion.key, None)
-            self._done.put(completion)
+        async for output in self._llm.generate(
+            # A prompt that says its type counts as rendered: vLLM tokenises nothing again.
+            {"type": "token", "prompt_token_ids": prompt},
+            _sampling_parameters(request, grammar=self._entry.reasoning is None),
+            request.key,
+            lora_request=self._lora,
+            priority=request.priority,
+        ):
+            return _completion(request.key, prompt, output)
+        return failed_completion(
+            request.key, "engine_error", "vLLM ended the request without output", len(prompt)
+        )
 
     async def _start(self, arguments: dict[str, Any]) -> EngineInfo:
         with warnings.catch_warnings():
@@ -198,6 +153,10 @@ class VllmEngine:
             from vllm.platforms import current_platform
             from vllm.v1.engine.async_llm import AsyncLLM
 
+        if self._entry.adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self._lora = LoRARequest("adapter", 1, self._entry.adapter)
         try:
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except (RuntimeError, ValueError, OSError) as error:
@@ -211,21 +170,13 @@ class VllmEngine:
             device="cpu" if current_platform.is_cpu() else current_platform.get_device_name(),
             max_model_len=arguments["max_model_len"],
             # A few more than are decoded at once, so that a slot never waits for the next submit.
-            concurrency=arguments["max_num_seqs"] * 5 // 4,
+            concurrency=arguments["max_num_seqs"] * arguments["data_parallel_size"] * 5 // 4,
         )
 
-    async def _stop(self) -> None:
-        tasks = [task for task in self._in_flight.values() if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _shut_down(self) -> None:
         if self._llm is not None:
-            self._llm.shutdown(timeout=_CLOSE_SECONDS / 2)
+            self._llm.shutdown(timeout=_SHUTDOWN_SECONDS)
             self._llm = None
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
 
 
 def _sampling_parameters(request: Request, *, grammar: bool) -> Any:  # noqa: ANN401 - a type of vLLM
@@ -248,7 +199,7 @@ def _completion(key: str, prompt: list[int], output: Any) -> Completion:  # noqa
     answer = output.outputs[0]
     generated = tuple(answer.token_ids)
     if answer.finish_reason not in {"stop", "length"}:
-        return _failed(key, "aborted", f"vLLM finished with {answer.finish_reason!r}", len(prompt))
+        return failed_completion(key, "aborted", f"vLLM finished with {answer.finish_reason!r}", len(prompt))
     return Completion(
         key=key,
         text=answer.text,
@@ -257,15 +208,4 @@ def _completion(key: str, prompt: list[int], output: Any) -> Completion:  # noqa
         cached_tokens=output.num_cached_tokens or 0,
         output_tokens=len(generated),
         token_ids=(*prompt, *generated),
-    )
-
-
-def _failed(key: str, failure: FailureReason, detail: str, prompt_tokens: int) -> Completion:
-    return Completion(
-        key=key,
-        text=None,
-        finish_reason="failed",
-        prompt_tokens=prompt_tokens,
-        failure=failure,
-        detail=detail,
     )

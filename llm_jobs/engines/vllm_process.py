@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.errors import SetupError
-from llm_jobs.engines import EngineOptions
+from llm_jobs.engines.options import EngineOptions
 from llm_jobs.entries import ModelEntry
 from llm_jobs.machine import Machine
-from llm_jobs.model_folder import context_length
+from llm_jobs.model_folder import adapter_rank, context_length
 
 _CPU_BLOCK_SIZE = 32
 """Tokens per cache block on CPU. The default of 128 is longer than many prompts, which then share nothing."""
@@ -19,6 +19,7 @@ _CPU_BATCH_TOKENS = 4096
 """Prompt tokens computed at once, at least. A prompt must not be computed in parts: the worker then rewinds
 its seeded generator, which CPU generators cannot do, and vLLM 0.32 dies of it."""
 _GPU_SEQUENCES = 256
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 _PATIENCE_SECONDS = 5.0
 
 
@@ -74,19 +75,27 @@ def engine_arguments(
         "use_tqdm_on_load": False,
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "seed": 0,
+        "quantization": entry.quantization,
         "num_gpu_blocks_override": options.kv_cache_blocks,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "data_parallel_size": options.data_parallel_size,
     }
+    if entry.adapter is not None:
+        rank = adapter_rank(Path(entry.adapter))
+        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _allowed_rank(rank)}
     if machine.gpus:
-        return arguments | {
-            "gpu_memory_utilization": options.gpu_memory_share,
-            "tensor_parallel_size": options.tensor_parallel_size,
-        }
+        return arguments | {"gpu_memory_utilization": options.gpu_memory_share}
     return arguments | {
         "block_size": _CPU_BLOCK_SIZE,
         "enforce_eager": True,
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(arguments["max_model_len"], _CPU_BATCH_TOKENS),
     }
+
+
+def _allowed_rank(rank: int) -> int:
+    """The smallest size of vLLM's adapter slots that takes an adapter of this rank."""
+    return next((allowed for allowed in _LORA_RANKS if allowed >= rank), rank)
 
 
 def children() -> set[BaseProcess]:

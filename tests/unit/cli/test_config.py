@@ -22,6 +22,7 @@ def test_the_template_explains_every_key() -> None:
     for section in (
         config.store,
         config.generate,
+        config.engine,
         config.encode,
         config.graph,
         config.gates,
@@ -39,7 +40,7 @@ def test_unknown_keys_are_refused_with_the_nearest_and_the_known_ones() -> None:
     assert text.startswith("f.toml: ")
     assert "unknown key 'ingest.split.metod', did you mean 'method'?" in text
     assert "unknown key 'gates.min_cover', did you mean 'min_coverage'?" in text
-    assert "unknown key 'stor', did you mean 'store'? known: encode, encoders, gates," in text
+    assert "unknown key 'stor', did you mean 'store'? known: encode, encoders, engine, gates," in text
 
 
 def test_wrong_values_name_their_key() -> None:

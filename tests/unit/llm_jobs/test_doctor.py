@@ -23,6 +23,8 @@ _HEALTHY = Facts(
         "torchvision": Module(None),
         "sentence_transformers": Module("6.2.0"),
         "vllm": Module("0.32.0"),
+        "transformers": Module("5.19.0"),
+        "httpx2": Module("2.16.2"),
     },
     machine=Machine(32.0, 24.0, 100.0, cpu_flags=frozenset({"avx2", "avx512f"}), cores=8),
     hub=None,

@@ -74,7 +74,7 @@ def test_an_unknown_alias_lists_the_known_ones() -> None:
 def test_a_wrong_project_entry_is_named(keys: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         load_models({"echo": keys})
-    assert "Keys of an entry: context, disk_gib" in caught.value.hint
+    assert "Keys of an entry: adapter, api_key_env, base_url, context, disk_gib" in caught.value.hint
 
 
 def test_the_spec_of_echo_needs_no_files() -> None:
