@@ -1,6 +1,6 @@
-"""Objects beside the tables: create-once files in a folder or under an S3 prefix.
+"""Objects beside the tables: create-once files of a folder.
 
-Creating is atomic on both: a hard link on a local disk, ``If-None-Match: *`` on S3.
+Creating is atomic: a hard link on a local disk, ``If-None-Match: *`` on S3 (`featurestore.s3_objects`).
 """
 
 import os
@@ -8,13 +8,14 @@ import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
-from featurestore.errors import MissingVersionError, StorageFullError, StoreError, UsageError, missing_extra
+from featurestore.errors import MissingVersionError, StorageFullError, StoreError, UsageError
 from featurestore.store import ObjectStore
 
 _TEMPORARY = ".partial-"
-_CONFLICT_ATTEMPTS = 5
+_UNNAMED = getattr(os, "O_TMPFILE", os.O_CREAT | os.O_EXCL)
+"""Linux writes a file without a name first, so that a kill leaves nothing behind; elsewhere opening fails."""
 
 
 @runtime_checkable
@@ -49,15 +50,13 @@ class LocalObjects:
         target = self._root / checked_path(path)
         with disk_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
             try:
-                with partial.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                return _link(partial, target)
-            finally:
-                partial.unlink(missing_ok=True)
+                descriptor = os.open(target.parent, _UNNAMED | os.O_WRONLY, 0o644)
+            except OSError:  # such as a network file system
+                return _link_named(target, data)
+            with os.fdopen(descriptor, "wb") as file:
+                _write(file, data)
+                return _link(f"/proc/self/fd/{descriptor}", target)
 
     def read(self, path: str) -> bytes:
         """See `ObjectStore.read`."""
@@ -98,135 +97,6 @@ class LocalObjects:
         return file
 
 
-class S3Objects:
-    """Objects under a prefix of an S3 bucket. Credentials and endpoint come from the usual AWS variables.
-
-    Args:
-        bucket: Bucket name; it must exist.
-        prefix: Path inside the bucket, without slashes at its ends; may be empty.
-    """
-
-    def __init__(self, bucket: str, prefix: str) -> None:
-        self._bucket = bucket
-        self._prefix = f"{prefix}/" if prefix else ""
-        self._connection: _S3Client | None = None
-
-    def put_new(self, path: str, data: bytes) -> bool:
-        """See `ObjectStore.put_new`."""
-        key, client = self._prefix + checked_path(path), self._client
-        for _ in range(_CONFLICT_ATTEMPTS):
-            try:
-                with self._service_errors(path):
-                    client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
-            except _ExistsError:
-                return False
-            except _ConflictError:
-                continue
-            return True
-        raise StoreError(
-            f"others keep writing {path!r}; gave up after {_CONFLICT_ATTEMPTS} attempts.",
-            hint="Run the command again when the other job has ended.",
-        )
-
-    def read(self, path: str) -> bytes:
-        """See `ObjectStore.read`."""
-        key, client = self._prefix + checked_path(path), self._client
-        with self._service_errors(path):
-            return client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-
-    def list(self, prefix: str) -> list[str]:
-        """See `ObjectStore.list`."""
-        return sorted(self.sizes(prefix))
-
-    def sizes(self, prefix: str) -> Mapping[str, int]:
-        """See `ObjectStore.sizes`."""
-        pages = self._client.get_paginator("list_objects_v2")
-        with self._service_errors(prefix):
-            found = pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-            items = [item for page in found for item in page.get("Contents", [])]
-        return {item["Key"].removeprefix(self._prefix): item["Size"] for item in items}
-
-    def delete(self, path: str) -> None:
-        """See `ObjectStore.delete`."""
-        with self._service_errors(path):
-            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + checked_path(path))
-
-    def local_file(self, path: str) -> Path:
-        """See `HasLocalFiles.local_file`: downloaded once into the cache folder (objects never change)."""
-        home = Path(os.environ.get("FEATURESTORE_CACHE") or Path.home() / ".cache" / "cot-featurestore")
-        cache = LocalObjects(home / "objects" / self._bucket / self._prefix)
-        try:
-            return cache.local_file(path)
-        except MissingVersionError:
-            cache.put_new(path, self.read(path))
-            return cache.local_file(path)
-
-    @property
-    def _client(self) -> "_S3Client":
-        if self._connection is None:
-            try:
-                import boto3
-            except ImportError:
-                raise missing_extra("boto3", "s3") from None
-            self._connection = cast("_S3Client", boto3.client("s3", endpoint_url=s3_endpoint()))
-        return self._connection
-
-    @contextmanager
-    def _service_errors(self, path: str) -> Generator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except ClientError as error:
-            known = _S3_OUTCOMES.get(str(error.response.get("Error", {}).get("Code")))
-            if known is not None:
-                raise known(f"the store holds no object {path!r}.") from error
-            raise StoreError(
-                f"S3 refused {path!r} in bucket {self._bucket!r}: {error}",
-                hint="Check that the bucket exists and that your credentials may read and write it.",
-            ) from error
-        except BotoCoreError as error:
-            raise StoreError(
-                f"S3 cannot be reached for bucket {self._bucket!r}: {error}",
-                hint="Check AWS_ENDPOINT_URL, the region, and the credentials in the environment.",
-            ) from error
-
-
-class _S3Client(Protocol):
-    """The calls of boto3's client that objects need."""
-
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str) -> object: ...  # noqa: N803 boto3's names
-
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]: ...  # noqa: N803 boto3's names
-
-    def delete_object(self, *, Bucket: str, Key: str) -> object: ...  # noqa: N803 boto3's names
-
-    def get_paginator(self, operation_name: str) -> Any: ...  # noqa: ANN401 boto3 makes its type at run time
-
-
-class _ExistsError(StoreError):
-    """S3 holds the object already."""
-
-
-class _ConflictError(StoreError):
-    """Another writer was creating the same object."""
-
-
-_S3_OUTCOMES: dict[str, type[StoreError]] = {
-    "NoSuchKey": MissingVersionError,
-    "404": MissingVersionError,
-    "PreconditionFailed": _ExistsError,
-    "412": _ExistsError,
-    "ConditionalRequestConflict": _ConflictError,
-    "409": _ConflictError,
-}
-
-
-def s3_endpoint() -> str | None:
-    """Address of an S3 service other than Amazon's, from AWS_ENDPOINT_URL or AWS_ENDPOINT."""
-    return os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or None
-
-
 def checked_path(path: str) -> str:
     """``path`` itself.
 
@@ -244,14 +114,31 @@ def same_object(objects: ObjectStore, path: str, data: bytes) -> bool:
     return objects.put_new(path, data) or objects.read(path) == data
 
 
-def _link(partial: Path, target: Path) -> bool:
+def _link_named(target: Path, data: bytes) -> bool:
+    """Create by way of a file of its own name, which a kill leaves behind."""
+    partial = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
     try:
-        os.link(partial, target)
-    except FileExistsError:
-        return False
+        with partial.open("xb") as file:
+            _write(file, data)
+        return _link(str(partial), target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _link(source: str, target: Path) -> bool:
     folder = os.open(target.parent, os.O_RDONLY)
     try:
+        # With a folder given, os.link follows the link that /proc has for a file without a name.
+        os.link(source, target, src_dir_fd=folder, follow_symlinks=True)
         os.fsync(folder)
+    except FileExistsError:
+        return False
     finally:
         os.close(folder)
     return True

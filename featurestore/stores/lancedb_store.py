@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from featurestore.errors import FeatureStoreError, MissingVersionError, StoreError, UsageError
-from featurestore.objects import LocalObjects, S3Objects, disk_error, s3_endpoint
+from featurestore.objects import LocalObjects, disk_error
+from featurestore.s3_objects import S3Objects, s3_endpoint
 from featurestore.store import ObjectStore, StoredSize, TableVersion
 from featurestore.stores.lance_compaction import merge_fragments, remove_versions
 from featurestore.stores.rows import check_storable, check_upsert, select_rows
