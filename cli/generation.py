@@ -1,7 +1,8 @@
 """What ``generate`` and ``plan`` have in common: their options, and how a prompt and a model are chosen."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -10,7 +11,9 @@ from featurestore.errors import UsageError
 if TYPE_CHECKING:
     from cli.project import Project
     from llm_jobs.entries import ModelEntry
+    from llm_jobs.job_graph import UpstreamJob
     from llm_jobs.prompt import Prompt
+    from llm_jobs.runner import Runner
     from llm_jobs.spending import Spending
 
 PromptOption: TypeAlias = Annotated[
@@ -53,6 +56,25 @@ MaxTokensOption: TypeAlias = Annotated[
         "--max-tokens", min=0, help="Refuse a plan of more prompt and output tokens (exit code 11)."
     ),
 ]
+RunnerOption: TypeAlias = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--runner", help="Where the engines run: in this process, or on a Ray cluster."),
+]
+NumEnginesOption: TypeAlias = Annotated[
+    int, typer.Option("--num-engines", min=1, help="Engines that share the work, with --runner ray.")
+]
+GpusPerEngineOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--gpus-per-engine",
+        min=0,
+        help="GPUs of each engine, with --runner ray; by default 1 if the cluster has any.",
+    ),
+]
+ShardSizeOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--shard-size", min=1, help="Entities that an engine gets at a time, with --runner ray."),
+]
 
 
 def choose_prompt(project: "Project", name: str | None, max_field_chars: int | None) -> "Prompt":
@@ -83,8 +105,78 @@ def choose_model(project: "Project", name: str | None, folder: Path | None) -> "
     return find_model(alias, project.config.models, folder=folder, root=project.root)
 
 
+def choose_upstream(
+    project: "Project", prompt: "Prompt", entry: "ModelEntry", max_field_chars: int | None
+) -> "tuple[UpstreamJob, ...]":
+    """The jobs whose texts the prompt reads, those first that others build on.
+
+    Raises:
+        UsageError: If prompts read each other in a circle.
+    """
+    from llm_jobs.job_graph import upstream_jobs
+    from llm_jobs.models import find_model
+
+    def find_known(alias: str) -> "ModelEntry":
+        same = alias == entry.alias
+        return entry if same else find_model(alias, project.config.models, root=project.root)
+
+    def find_shortened(name: str) -> "Prompt":
+        return choose_prompt(project, name, max_field_chars)
+
+    return upstream_jobs(project.store, prompt, entry, find_shortened, find_known)
+
+
+def choose_runner(
+    project: "Project",
+    entry: "ModelEntry",
+    name: Literal["local", "ray"],
+    *,
+    num_engines: int,
+    gpus_per_engine: int | None,
+    shard_size: int | None,
+) -> "Runner | None":
+    """The runner that was named; None stands for this process.
+
+    Args:
+        project: The project.
+        entry: Who writes.
+        name: ``local`` or ``ray``.
+        num_engines: See `NumEnginesOption`.
+        gpus_per_engine: See `GpusPerEngineOption`.
+        shard_size: See `ShardSizeOption`.
+
+    Raises:
+        UsageError: If the store cannot be reached from elsewhere, or one process is to hold several engines.
+    """
+    if name == "local":
+        if num_engines > 1:
+            raise UsageError(
+                f"{num_engines} engines do not run in one process.",
+                hint="Add --runner ray, or leave out --num-engines.",
+            )
+        return None
+    from llm_jobs.engines import open_model
+    from llm_jobs.runners.ray_data import RayOptions, RayRunner
+    from llm_jobs.shards import DEFAULT_SHARD_SIZE
+
+    return RayRunner(
+        project.store_uri,
+        partial(open_model, entry, options=project.config.engine),
+        RayOptions(
+            num_engines=num_engines,
+            shard_size=shard_size or DEFAULT_SHARD_SIZE,
+            gpus_per_engine=0 if entry.engine in {"echo", "openai"} else gpus_per_engine,
+        ),
+    )
+
+
 def choose_spending(
-    project: "Project", price: float | None, max_cost: float | None, max_tokens: int | None
+    project: "Project",
+    price: float | None,
+    max_cost: float | None,
+    max_tokens: int | None,
+    *,
+    num_gpus: int = 1,
 ) -> "Spending":
     """The price, from the option or the configuration, and the ceilings.
 
@@ -94,7 +186,7 @@ def choose_spending(
     from llm_jobs.spending import Spending
 
     known = price if price is not None else project.config.generate.price_per_gpu_hour
-    return Spending(known, max_cost=max_cost, max_tokens=max_tokens)
+    return Spending(known, num_gpus, max_cost=max_cost, max_tokens=max_tokens)
 
 
 def _named(kind: str, name: str | None) -> str:

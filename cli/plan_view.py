@@ -7,11 +7,16 @@ from cli.report import Reporter, duration
 if TYPE_CHECKING:
     from featurestore.jobs.runcard import PlannedRun
     from llm_jobs.forecast import Forecast
+    from llm_jobs.job_graph import UpstreamTexts
     from llm_jobs.plan_report import PlanReport
 
 
 def show_plan(report: Reporter, plan: "PlanReport") -> None:
-    """Print a plan."""
+    """Print a plan, then refuse it if it exceeds a ceiling.
+
+    Raises:
+        PlanTooExpensiveError: If it does.
+    """
     report.say(
         f"{plan.feature} by {plan.model}: "
         f"{plan.num_chains:,} of {plan.num_entities:,} entities have something to do"
@@ -34,7 +39,19 @@ def show_plan(report: Reporter, plan: "PlanReport") -> None:
             f"memory: the model takes {plan.memory.needed_gib:.1f} GiB of {plan.memory.where}, "
             f"{plan.memory.free_gib:.1f} GiB are free: {verdict}"
         )
+    show_upstream(report, plan.stale_upstream)
+    plan.check_ceilings()
     report.result(plan.as_dict())
+
+
+def show_upstream(report: Reporter, texts: "UpstreamTexts | None") -> None:
+    """Warn of texts that histories read and that are missing or outdated."""
+    if texts is not None and not texts.is_current:
+        report.say(
+            f"warning: of {texts.num_read:,} items in the histories, {texts.num_missing:,} have no "
+            f"{texts.feature} and {texts.num_stale:,} an outdated one; --upstream of `featurestore generate` "
+            f"writes them first, with {texts.model}"
+        )
 
 
 def show_comparison(report: Reporter, planned: "PlannedRun", actual: "PlannedRun") -> None:
@@ -109,4 +126,6 @@ def _cost(plan: "PlanReport") -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.2f}" if value >= 1 else f"{value:.4f}"

@@ -1,5 +1,6 @@
 """``featurestore generate``: bring every text of a prompt up to date."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,24 +8,33 @@ import typer
 
 from cli.generation import (
     FieldCharsOption,
+    GpusPerEngineOption,
     LimitOption,
     MaxCostOption,
     MaxTokensOption,
     ModelFolderOption,
     ModelOption,
+    NumEnginesOption,
     OnlyFailedOption,
     PriceOption,
     PromptOption,
+    RunnerOption,
+    ShardSizeOption,
     WhereOption,
     choose_model,
     choose_prompt,
+    choose_runner,
     choose_spending,
+    choose_upstream,
 )
 from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
 
 if TYPE_CHECKING:
+    from llm_jobs.entries import ModelEntry
     from llm_jobs.generate_report import GenerateReport
+    from llm_jobs.job_graph import UpstreamJob
+    from llm_jobs.prompt import Prompt
 
 
 def generate(
@@ -35,6 +45,17 @@ def generate(
     limit: LimitOption = None,
     where: WhereOption = None,
     only_failed: OnlyFailedOption = False,
+    upstream: Annotated[
+        bool,
+        typer.Option(
+            "--upstream",
+            help="First bring all texts up to date that the prompt reads, each by the model that wrote them.",
+        ),
+    ] = False,
+    runner: RunnerOption = "local",
+    num_engines: NumEnginesOption = 1,
+    gpus_per_engine: GpusPerEngineOption = None,
+    shard_size: ShardSizeOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and stop, as `featurestore plan` does.")
     ] = False,
@@ -50,7 +71,7 @@ def generate(
     as_json: JsonOption = False,
 ) -> None:
     """Write the missing and outdated texts of a prompt; stored ones stay. Interrupt it whenever you like."""
-    from cli.plan_view import show_plan
+    from cli.plan_view import show_plan, show_upstream
     from cli.project import open_project
     from featurestore.jobs.committer import CommitPace
     from featurestore.prometheus import MetricsFile
@@ -65,7 +86,10 @@ def generate(
     config = opened.config.generate
     shortened = choose_prompt(opened, prompt, max_field_chars)
     entry = choose_model(opened, model, model_folder)
-    spending = choose_spending(opened, price_per_gpu_hour, max_cost, max_tokens)
+    spending = choose_spending(
+        opened, price_per_gpu_hour, max_cost, max_tokens, num_gpus=num_engines * max(1, gpus_per_engine or 1)
+    )
+    jobs = choose_upstream(opened, shortened, entry, max_field_chars)
     if dry_run:
         found = report_plan(
             opened.store,
@@ -75,9 +99,10 @@ def generate(
             where=where,
             only_failed=only_failed,
             spending=spending,
+            engine=opened.config.engine,
+            upstream=jobs[-1] if jobs else None,
         )
         show_plan(report, found)
-        found.check_ceilings()
         return
     options = GenerateOptions(
         limit=limit,
@@ -89,18 +114,42 @@ def generate(
     )
     path = metrics_file or (opened.path(config.metrics_file) if config.metrics_file is not None else None)
     metrics = [MetricsFile(path)] if path is not None else []
-    with open_model(entry) as open_llm, report.run_progress(*metrics) as progress:
-        done = generate_texts(
-            opened.store,
-            shortened,
-            open_llm,
-            options=options,
-            work_folder=opened.work_folder,
-            progress=progress,
-        )
+
+    def run(
+        text: "Prompt", writer: "ModelEntry", how: GenerateOptions, read: "UpstreamJob | None"
+    ) -> "GenerateReport":
+        engine = opened.config.engine
+        with open_model(writer, options=engine) as open_llm, report.run_progress(*metrics) as progress:
+            return generate_texts(
+                opened.store,
+                text,
+                open_llm,
+                options=how,
+                work_folder=opened.work_folder,
+                runner=choose_runner(
+                    opened,
+                    writer,
+                    runner,
+                    num_engines=num_engines,
+                    gpus_per_engine=gpus_per_engine,
+                    shard_size=shard_size,
+                ),
+                upstream=read,
+                progress=progress,
+            )
+
+    everything = replace(options, limit=None, where=None, only_failed=False)
+    before: list[GenerateReport] = []
+    for job in jobs if upstream else ():
+        report.say(f"first {job.prompt.name}, by {job.entry.alias}: {shortened.name} reads {job.feature}")
+        before.append(run(job.prompt, job.entry, everything, None))
+        _show_report(report, before[-1])
+    done = run(shortened, entry, options, jobs[-1] if jobs else None)
     if num_failed := sum(file.num_failed for file in metrics):
         report.say(f"the metrics file could not be written {num_failed:,} times")
     _show_report(report, done)
+    show_upstream(report, done.stale_upstream)
+    report.result({**done.as_dict(), "upstream_runs": [earlier.as_dict() for earlier in before]})
 
 
 def _show_report(report: Reporter, done: "GenerateReport") -> None:
@@ -135,4 +184,3 @@ def _show_report(report: Reporter, done: "GenerateReport") -> None:
         )
         if done.planned is not None:
             show_comparison(report, done.planned, done.actual)
-    report.result(done.as_dict())

@@ -83,7 +83,12 @@ def test_a_plan_above_a_ceiling_is_refused(
     assert connect(str(project / "store")).tables() == before
     assert run([*command, "-C", str(project), "--max-cost", "5", "--price-per-gpu-hour", "1"]) == 11
     assert "the cost is bounded but not known" in capsys.readouterr().err
-    assert run([*command, "-C", str(project), "--max-tokens", "10_000_000".replace("_", "")]) == 0
+    assert run([*command, "-C", str(project), "--max-tokens", "10000000"]) == 0
+
+
+def test_a_refused_plan_is_one_json_object(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", "-C", str(project), "--max-tokens", "100", "--json"]) == 11
+    assert _json(capsys)["error"]["type"] == "PlanTooExpensiveError"
 
 
 def test_a_ceiling_on_the_cost_needs_a_price(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,28 @@ def test_later_stages_hold_the_earlier_answers(store: MemoryStore) -> None:
     assert fused.prompt / 10 > backward.prompt / 10 + PRIOR_SHARE * item_cot().stages[1].max_tokens
 
 
+def test_thoughts_are_written_and_not_read_again(store: MemoryStore) -> None:
+    """A reasoning model pays for its thoughts once: later prompts hold its answers only."""
+    entry, prompt = find_model("echo", {}), item_cot()
+    plain = stage_specs(prompt, entry, model_spec(entry))
+    thinking = [
+        spec.model_copy(
+            update={
+                "model": spec.model.model_copy(update={"reasoning_close": "</think>"}),
+                "sampling": spec.sampling.model_copy(update={"max_tokens": spec.sampling.max_tokens + 1000}),
+            }
+        )
+        for spec in plain
+    ]
+    found = [
+        forecast(store, prompt, specs, plan_generation(store, prompt, specs), entry=entry).tokens
+        for specs in (plain, thinking)
+    ]
+    assert found[1].output == found[0].output + 60 * 3 * PRIOR_SHARE * 1000
+    assert found[1].prompt == pytest.approx(found[0].prompt, rel=0.01)
+    assert 0 < found[1].cached < found[0].cached, "the prefix ends where the thoughts were"
+
+
 def test_a_second_disjoint_batch_is_foreseen_within_15_percent(store: MemoryStore, tmp_path: Path) -> None:
     run(store, tmp_path, limit=30)
     report = run(store, tmp_path, limit=30)
