@@ -106,7 +106,7 @@ def _assert_whole(folder: Path) -> None:
 
 
 def _assert_no_process_left(folder: Path) -> None:
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 60.0
     while (left := [pid for pid in _lines(folder / "actors") if _lives(pid)]) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
