@@ -176,9 +176,18 @@ def choose_spending(
     max_cost: float | None,
     max_tokens: int | None,
     *,
-    num_gpus: int = 1,
+    num_engines: int = 1,
+    gpus_per_engine: int | None = None,
 ) -> "Spending":
     """The price, from the option or the configuration, and the ceilings.
+
+    Args:
+        project: The project; its ``[engine]`` section says how many GPUs an engine takes.
+        price: See `PriceOption`.
+        max_cost: See `MaxCostOption`.
+        max_tokens: See `MaxTokensOption`.
+        num_engines: See `NumEnginesOption`.
+        gpus_per_engine: See `GpusPerEngineOption`.
 
     Raises:
         UsageError: If there is a ceiling on the cost and no price.
@@ -186,6 +195,9 @@ def choose_spending(
     from llm_jobs.spending import Spending
 
     known = price if price is not None else project.config.generate.price_per_gpu_hour
+    engine = project.config.engine
+    own = engine.tensor_parallel_size * engine.data_parallel_size
+    num_gpus = num_engines * max(1, gpus_per_engine or own)
     return Spending(known, num_gpus, max_cost=max_cost, max_tokens=max_tokens)
 
 

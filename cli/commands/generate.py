@@ -87,7 +87,12 @@ def generate(
     shortened = choose_prompt(opened, prompt, max_field_chars)
     entry = choose_model(opened, model, model_folder)
     spending = choose_spending(
-        opened, price_per_gpu_hour, max_cost, max_tokens, num_gpus=num_engines * max(1, gpus_per_engine or 1)
+        opened,
+        price_per_gpu_hour,
+        max_cost,
+        max_tokens,
+        num_engines=num_engines,
+        gpus_per_engine=gpus_per_engine,
     )
     jobs = choose_upstream(opened, shortened, entry, max_field_chars)
     if dry_run:

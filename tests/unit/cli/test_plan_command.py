@@ -106,3 +106,13 @@ def test_nothing_to_do_passes_every_ceiling(project: Path, capsys: pytest.Captur
     assert run(["generate", "-C", str(project)]) == 0
     assert run(["plan", "-C", str(project), "--max-tokens", "0"]) == 0
     assert run(["generate", "-C", str(project), "--max-tokens", "0"]) == 0
+
+
+def test_every_gpu_of_an_engine_is_paid_for(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (project / "featurestore.toml").open("a") as file:
+        file.write("[engine]\ntensor_parallel_size = 2\ndata_parallel_size = 3\n")
+    assert run(["plan", "-C", str(project), "--json"]) == 0
+    assert _json(capsys)["gpus"] == 6
+    arguments = ["generate", "--dry-run", "-C", str(project), "--json", "--runner", "ray"]
+    assert run([*arguments, "--num-engines", "4", "--gpus-per-engine", "8"]) == 0
+    assert _json(capsys)["gpus"] == 32
