@@ -56,6 +56,7 @@ def compare(
     The store is read and not written. Each side starts its own engine, one after the other.
     """
     from contextlib import closing
+    from functools import partial
 
     from cli.project import open_project
     from llm_jobs.compare import compare as run_compare
@@ -86,7 +87,7 @@ def compare(
         done = run_compare(
             opened.store,
             sides,
-            open_engine=open_model,
+            open_engine=partial(open_model, options=config.engine),
             encoder=opened_encoder,
             sample=sample,
             seed=seed,

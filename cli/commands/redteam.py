@@ -65,7 +65,8 @@ def redteam(
     opened = Project(project, load_config(path) if path.is_file() else ProjectConfig())
     chosen = choose_prompt(opened, prompt, max_field_chars)
     entry = choose_model(opened, model, model_folder)
-    with open_model(entry) as open_llm, report.run_progress() as progress:
+    engine = opened.config.engine
+    with open_model(entry, options=engine) as open_llm, report.run_progress() as progress:
         done = attack(
             chosen,
             open_llm,

@@ -47,7 +47,8 @@ def replay(
     opened = open_project(project)
     found = find_written_row(opened.store, feature, view, row)
     prompt = choose_prompt(opened, found.spec.feature, max_field_chars)
-    with open_model(choose_model(opened, found.spec.model.alias, model_folder)) as model:
+    entry = choose_model(opened, found.spec.model.alias, model_folder)
+    with open_model(entry, options=opened.config.engine) as model:
         done = ask_again(opened.store, found, prompt, model, near=near)
     _print(report, done)
     report.result(_data(done, near))
