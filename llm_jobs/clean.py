@@ -1,4 +1,4 @@
-"""Make catalogue text safe to put into a prompt: no markup, no chat-template tokens, no hidden characters.
+"""Make catalogue text fit for a prompt: no markup, chat-template tokens, hidden characters or advertising.
 
 Titles and descriptions are hostile input. A chat-template token in a title would end the user's turn; a zero
 width or tag character can carry instructions that no reader sees. Taking one thing out can bring another
@@ -9,22 +9,27 @@ few rounds was built to do so and loses its special characters altogether.
 import html
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from llm_jobs.boilerplate import strip_advertising, strip_repeats
 from llm_jobs.markup import strip_css, strip_html
+from llm_jobs.token_estimate import approximate_tokens, cut_to_tokens
 
 CLEANER_VERSION: Final = 1
 """Raised when an equal input would give another text."""
 
-DEFAULT_FIELD_CHARS: Final = 400
-"""Characters of a field that no limit is given for."""
+DEFAULT_FIELD_TOKENS: Final = 100
+"""Tokens of a field that no budget is given for (see `llm_jobs.token_estimate`)."""
 
 _MAX_ROUNDS = 6
 _NAMES_IN_ANGLES = (
     "s|bos|eos|pad|unk|mask|sep|cls|im_start|im_end|start_of_turn|end_of_turn|end_of_utterance|"
     "start_of_image|end_of_image|tool_call|tool_response|tools|tool_code|function_calls|"
+    "BOS_TOKEN|EOS_TOKEN|sop|eop|eod|eot|eom|(?:begin|beginning|start|end)_of_(?:text|sentence|document)|seed:[a-z_]{1,20}|"
+    "image_soft_token|fim_(?:prefix|middle|suffix|pad)|"
     "system|user|assistant|human|bot|SPECIAL_\\d{1,4}|extra_id_\\d{1,4}|reserved_\\d{1,4}"
 )
 _NAMES_IN_SQUARES = (
@@ -33,12 +38,21 @@ _NAMES_IN_SQUARES = (
 )
 TEMPLATE_TOKENS: Final = re.compile(
     r"<\s{0,2}[|\uff5c][^<>|\uff5c]{1,64}[|\uff5c]\s{0,2}>"  # <|eot_id|>, DeepSeek's full-width bars
+    r"|\[[|\uff5c][^\[\]|\uff5c]{1,64}[|\uff5c]\]"  # EXAONE's [|user|]
     r"|<{1,2}\s{0,2}/?\s{0,2}SYS\s{0,2}>{1,2}"
     rf"|<\s{{0,2}}/?\s{{0,2}}(?:{_NAMES_IN_ANGLES})\s{{0,2}}>"
     rf"|\[\s{{0,2}}/?\s{{0,2}}(?:{_NAMES_IN_SQUARES})\s{{0,2}}\]",
     re.IGNORECASE,
 )
 """Tokens by which the chat templates of known models mark turns."""
+_TURN_LABELS = re.compile(
+    r"#{2,}\s{0,2}(?:Instruction|Response|Input|System|User|Assistant|Human)\s{0,2}:"
+    r"|>>(?:QUESTION|ANSWER|INTRODUCTION)<<"
+    r"|\b(?:USER|ASSISTANT|HUMAN):"
+    r"|^[ \t]*(?:Human|Assistant)[ \t]?:",
+    re.MULTILINE,
+)
+"""Words by which formats without tokens (Alpaca, Vicuna, Falcon) mark turns."""
 THINK_TAGS: Final = re.compile(
     r"<\s{0,2}/?\s{0,2}(?:think|thinking|thought|reasoning)\s{0,2}>", re.IGNORECASE
 )
@@ -54,73 +68,118 @@ _SPECIAL = str.maketrans(dict.fromkeys("<>&[]{}|\uff5c", " "))
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """What a field lost on its way into a prompt.
+
+    Attributes:
+        kinds: What was taken out, such as ``html``, with the characters it took; white space does not count.
+        cut: Tokens before and the budget, if the text was too long.
+    """
+
+    kinds: tuple[tuple[str, int], ...] = ()
+    cut: tuple[int, int] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds) or self.cut is not None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """For people: ``html``, ``cut from 1,302 to 600 tokens``."""
+        names = tuple(name for name, _ in self.kinds)
+        return (*names, f"cut from {self.cut[0]:,} to {self.cut[1]:,} tokens") if self.cut else names
+
+
+@dataclass(frozen=True, slots=True)
 class CleanedText:
     """Text that may go into a prompt.
 
     Attributes:
         text: One line, NFC.
-        removed: What was taken out, in words; empty if only white space changed.
+        removed: What was taken out.
     """
 
     text: str
-    removed: tuple[str, ...] = ()
+    removed: Removed
 
 
-def clean_text(text: str, max_chars: int) -> CleanedText:
+def clean_text(text: str, max_tokens: int) -> CleanedText:
     """Clean one text and cut it at a word end.
 
     Cleaning clean text changes nothing. Time is linear in the length of the text.
 
     Args:
         text: Anything.
-        max_chars: Characters kept, at most; about four a token.
+        max_tokens: Tokens kept, at most, as `llm_jobs.token_estimate` counts them.
     """
-    removed: dict[str, None] = {}
-    cleaned = _one_line(text)
-    for _ in range(_MAX_ROUNDS):
-        before = cleaned
-        for name, step in _STEPS:
-            changed = step(cleaned)
-            if changed != cleaned and name:
-                removed[name] = None
-            cleaned = changed
-        cleaned = _one_line(cleaned)
-        if cleaned == before:
-            break
-    else:
-        removed["special characters"] = None
-        cleaned = _one_line(cleaned.translate(_SPECIAL))
-    if len(cleaned) > max_chars:
-        removed[f"cut from {len(cleaned):,} to {max_chars:,} characters"] = None
-        cleaned = _cut(cleaned, max_chars)
-    return CleanedText(cleaned, tuple(removed))
+    lost: Counter[str] = Counter()
+    whole = _strip(unicodedata.normalize("NFC", text), lost)
+    tokens = approximate_tokens(whole)
+    if tokens <= max_tokens:
+        return CleanedText(whole, Removed(tuple(lost.items())))
+    # Only half of a sentence may be left, which a later cleaning could take for another one.
+    kept = _strip(cut_to_tokens(whole, max_tokens), Counter())
+    return CleanedText(kept, Removed(tuple(lost.items()), (tokens, max_tokens)))
 
 
 def clean_fields(
     fields: Mapping[str, Any], limits: Mapping[str, int]
-) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+) -> tuple[dict[str, Any], dict[str, Removed]]:
     """Clean every text field of an entity.
 
     Args:
         fields: Field values. Strings are cleaned, lists of strings joined with ``; `` and cleaned; other
             values (numbers, a history's events) stay as they are. Blank text becomes None.
-        limits: Characters of each field, at most; `DEFAULT_FIELD_CHARS` for fields without one.
+        limits: Tokens of each field, at most; `DEFAULT_FIELD_TOKENS` for fields without one.
 
     Returns:
         The cleaned fields, and for each field that lost something what it lost.
     """
     cleaned: dict[str, Any] = {}
-    notes: dict[str, tuple[str, ...]] = {}
+    removed: dict[str, Removed] = {}
     for name, value in fields.items():
-        if not isinstance(value, str) and not _is_text_list(value):
+        text = joined_text(value)
+        if text is None:
             cleaned[name] = value
             continue
-        text = value if isinstance(value, str) else "; ".join(value)
-        result = clean_text(text, limits.get(name, DEFAULT_FIELD_CHARS))
+        result = clean_text(text, limits.get(name, DEFAULT_FIELD_TOKENS))
         cleaned[name] = result.text or None
         if result.removed:
-            notes[name] = result.removed
-    return cleaned, notes
+            removed[name] = result.removed
+    return cleaned, removed
+
+
+def flags_of(removed: Mapping[str, Removed]) -> list[str]:
+    """What fields lost, for a row's flags: ``cut:description:1302>600``, ``cleaned:description:html``."""
+    flags: list[str] = []
+    for name, what in removed.items():
+        flags += [f"cleaned:{name}:{kind.replace(' ', '_')}" for kind, _ in what.kinds]
+        flags += [f"cut:{name}:{what.cut[0]}>{what.cut[1]}"] if what.cut else []
+    return flags
+
+
+def joined_text(value: object) -> str | None:
+    """A string, or a list of strings joined with ``; ``; None for what is no text."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(v, str) for v in value):
+        return None
+    return "; ".join(map(str, value))
+
+
+def _strip(text: str, lost: Counter[str]) -> str:
+    """The text after every step, repeated until none changes it; counts what each took."""
+    for _ in range(_MAX_ROUNDS):
+        before = text
+        for name, step in _STEPS:
+            changed = step(text)
+            if changed != text and name:
+                lost[name] += max(1, len(text) - len(changed))
+            text = changed
+        text = _one_line(text)
+        if text == before:
+            return text
+    lost["special characters"] += 1
+    return _one_line(text.translate(_SPECIAL))
 
 
 def strip_template_tokens(text: str) -> str:
@@ -137,6 +196,10 @@ def _strip_think_tags(text: str) -> str:
     return THINK_TAGS.sub(" ", text)
 
 
+def _strip_turn_labels(text: str) -> str:
+    return _TURN_LABELS.sub(" ", text)
+
+
 def _strip_hidden(text: str) -> str:
     return _HIDDEN.sub("", text)
 
@@ -146,23 +209,13 @@ _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("", unescape),
     ("template tokens", strip_template_tokens),
     ("template tokens", _strip_think_tags),
+    ("template tokens", _strip_turn_labels),
     ("html", strip_html),
     ("css", strip_css),
+    ("advertising", strip_advertising),
+    ("repeats", strip_repeats),
 )
 
 
 def _one_line(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text.split()))
-
-
-def _is_text_list(value: object) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(part, str) for part in value)
-
-
-def _cut(text: str, max_chars: int) -> str:
-    """The first ``max_chars`` characters, ending with a whole word unless the word is half of them."""
-    head = text[:max_chars]
-    if not text[max_chars].isspace():
-        space = head.rfind(" ")
-        head = head[:space] if space > max_chars // 2 else head
-    return head.rstrip()

@@ -22,8 +22,8 @@ from llm_jobs.clean import clean_text
 from llm_jobs.prompt import History
 from llm_jobs.render import FEATURE
 
-EVENT_FIELD_CHARS = 200
-"""Characters of each field of an event, at most: twenty events of four fields stay under 4,000 tokens."""
+EVENT_FIELD_TOKENS = 50
+"""Tokens of each field of an event, at most: twenty events of four fields stay under 4,000 tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +149,4 @@ def _cleaned(value: object) -> object:
     if value is None or isinstance(value, int | float):
         return value
     text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return clean_text(text, EVENT_FIELD_CHARS).text or None
+    return clean_text(text, EVENT_FIELD_TOKENS).text or None

@@ -15,17 +15,18 @@ from typing import Any, Literal, TypeAlias
 from jsonschema import Draft202012Validator
 
 from featurestore.ids import canonical_json
-from llm_jobs.answer_schema import in_schema_order
+from llm_jobs.answer_schema import describe_answer, in_schema_order
 from llm_jobs.clean import THINK_TAGS, strip_template_tokens
-from llm_jobs.prompt import Stage
+from llm_jobs.stage import Stage
 from llm_jobs.template import ABSENT
+from llm_jobs.text_checks import CheckName, first_problem
 
 PARSER_VERSION = 1
 """Raised when an equal output would give another answer."""
 
-FailureReason: TypeAlias = Literal[
-    "no_json", "schema", "empty_text", "cut_off", "think_leak", "quote_not_found"
-]
+FailureReason: TypeAlias = (
+    Literal["no_json", "schema", "empty_text", "cut_off", "think_leak", "quote_not_found"] | CheckName
+)
 
 _MAX_CANDIDATES = 32
 _UNWANTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -57,7 +58,7 @@ class ParseFailure:
 
     Attributes:
         reason: The typed reason that goes into the row.
-        detail: One sentence for people.
+        detail: One sentence, fit to be shown to the model when it is asked again.
     """
 
     reason: FailureReason
@@ -96,6 +97,7 @@ def parse_answer(
     reasoning_tags: tuple[str, str] | None = None,
     *,
     source_text: str | None = None,
+    system: str = "",
 ) -> ParsedAnswer | ParseFailure:
     """The answer that an output holds.
 
@@ -103,7 +105,9 @@ def parse_answer(
         text: Raw output of the engine.
         stage: The stage that was asked.
         reasoning_tags: Opening and closing tag, if the model was to reason first.
-        source_text: The data block the model saw; if given, the stage's quotes must occur in it.
+        source_text: The data block the model saw, which an answer may repeat; if given, the stage's quotes
+            must occur in it.
+        system: The system turn, which an answer may not repeat.
     """
     reasoning: str | None = None
     if reasoning_tags is not None:
@@ -114,7 +118,7 @@ def parse_answer(
     found = _first_valid(text, stage)
     if isinstance(found, ParseFailure):
         return found
-    failure = _content_failure(found, stage, source_text)
+    failure = _content_failure(found, stage, source_text, system)
     if failure is not None:
         return failure
     return ParsedAnswer(found, answer_text(found, stage), canonical_json(found), reasoning)
@@ -206,14 +210,22 @@ def _ordered(answer: dict[str, Any], stage: Stage) -> dict[str, Any]:
     return in_schema_order(answer, stage.output_schema)
 
 
-def _content_failure(answer: dict[str, Any], stage: Stage, source_text: str | None) -> ParseFailure | None:
-    strings = list(_strings(answer))
-    if any(THINK_TAGS.search(part) for part in strings):
+def _content_failure(
+    answer: dict[str, Any], stage: Stage, source_text: str | None, system: str
+) -> ParseFailure | None:
+    if any(THINK_TAGS.search(part) for part in _strings(answer)):
         return ParseFailure("think_leak", "the answer holds a reasoning tag")
     if not any(character.isalnum() for character in answer_text(answer, stage)):
         return ParseFailure("empty_text", f"{', '.join(stage.text_fields)} hold no words")
-    if source_text is None:
-        return None
+    texts = {name: _as_text(answer[name]) for name in stage.text_fields}
+    instructions = (system, stage.template, describe_answer(stage.output_schema))
+    problem = first_problem(texts, stage.checks, instructions=instructions, data=source_text or "")
+    if problem is not None:
+        return ParseFailure(*problem)
+    return _quote_failure(answer, stage, source_text) if source_text is not None else None
+
+
+def _quote_failure(answer: dict[str, Any], stage: Stage, source_text: str) -> ParseFailure | None:
     source = _comparable(source_text)
     for path in stage.quotes:
         for quote in _at_path(answer, path.split(".")):

@@ -67,11 +67,13 @@ def preview_prompt(
 def _preview(
     prompt: Prompt, stage: Stage, entity_id: str, row: dict[str, Any], events: Sequence[dict[str, Any]] | None
 ) -> Preview:
-    fields, notes = clean_fields({name: row[name] for name in prompt.variables}, prompt.limits)
+    fields, removed = clean_fields({name: row[name] for name in prompt.variables}, prompt.limits)
     if events is not None:
         fields[EVENTS] = events
     answers = {name: canonical_json(answer) for name, answer in prompt.sample.answers.items()}
-    return Preview(entity_id, stage.name, conversation(prompt, stage, fields, answers), notes)
+    messages = conversation(prompt, stage, fields, answers)
+    notes = {name: what.words for name, what in removed.items()}
+    return Preview(entity_id, stage.name, messages, notes)
 
 
 def _events(store: Store, prompt: Prompt, user_ids: Sequence[str]) -> dict[str, Sequence[dict[str, Any]]]:

@@ -15,58 +15,21 @@ from pydantic import Field, ValidationError, model_validator
 from featurestore.errors import ConfigError, UnknownNameError, UsageError
 from featurestore.ids import digest
 from featurestore.spec import Entity, Frozen, Name
-from llm_jobs.answer_schema import describe_answer, schema_problems, shrink, worst_case_tokens
-from llm_jobs.clean import DEFAULT_FIELD_CHARS
+from llm_jobs.answer_schema import describe_answer, shrink, worst_case_tokens
+from llm_jobs.clean import DEFAULT_FIELD_TOKENS
+from llm_jobs.stage import Stage
 from llm_jobs.template import TEMPLATE_VERSION, variables_of
 
 EVENTS = "events"
 """The template variable that holds a user's history; never an entity field."""
-DEFAULT_LIMITS = {"description": 2_400}
-"""Characters of a field that reach the model (about four a token), unless the prompt says otherwise."""
-
-
-class Stage(Frozen):
-    """One question and the answer it asks for."""
-
-    name: Name
-    template: str = Field(min_length=1)
-    """Jinja text of the question; may read entity fields."""
-    output_schema: dict[str, Any]
-    """Bounded JSON schema of the answer (see `llm_jobs.answer_schema`)."""
-    text_fields: tuple[str, ...] = Field(min_length=1)
-    """Fields of the answer that make up the stored text, in order."""
-    quotes: tuple[str, ...] = ()
-    """Paths of strings that must occur in the entity's data, such as ``CoT.quote``."""
-    max_tokens: int = Field(default=0, ge=0)
-    """Tokens of the answer at most, without reasoning; the schema's worst case if the file names none."""
-    upstream: tuple[str, ...] = ()
-    """Earlier stages whose questions and answers come before this one in the conversation."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_max_tokens(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever it was given
-        if not isinstance(data, dict) or data.get("max_tokens"):
-            return data
-        schema = data.get("output_schema")
-        if not isinstance(schema, dict) or schema_problems(schema):
-            return data
-        return {**data, "max_tokens": worst_case_tokens(schema)}
-
-    @model_validator(mode="after")
-    def _check(self) -> "Stage":
-        problems = schema_problems(self.output_schema)
-        if self.output_schema.get("type") != "object":
-            problems.append("output_schema.type must be 'object'")
-        if problems:
-            raise ValueError("; ".join(problems))
-        unknown = [name for name in self.text_fields if name not in self.output_schema["properties"]]
-        if unknown:
-            known = ", ".join(self.output_schema["properties"])
-            raise ValueError(f"text_fields name {', '.join(unknown)}; the answer has {known}")
-        needed = worst_case_tokens(self.output_schema)
-        if self.max_tokens < needed:
-            raise ValueError(f"max_tokens is {self.max_tokens}; the longest answer needs {needed}")
-        return self
+ATTRIBUTES = "attributes"
+"""The template variable that holds what other fields say about the entity in words that the model does not
+see; derived from the fields that the prompt reads (see `llm_jobs.entity_fields`), never a field itself."""
+DERIVED = frozenset({EVENTS, ATTRIBUTES})
+DEFAULT_LIMITS = {"description": 600}
+"""Tokens of a field that reach the model, unless the prompt says otherwise."""
+CONDENSED_BUDGET = 6_000
+"""Tokens of a field that reach the stage which condenses it, unless the prompt says otherwise."""
 
 
 class History(Frozen):
@@ -101,8 +64,8 @@ class Prompt(Frozen):
     """Jinja text of the entity's data block, which opens the first turn."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     history: History | None = None
-    field_chars: dict[str, int] = Field(default_factory=dict[str, int])
-    """Characters of a field that reach the model, where the default is not meant."""
+    field_tokens: dict[str, int] = Field(default_factory=dict[str, int])
+    """Tokens of a field that reach the model (see `llm_jobs.token_estimate`), if not the default."""
     sample: Sample
 
     @model_validator(mode="after")
@@ -119,9 +82,19 @@ class Prompt(Frozen):
 
     @property
     def limits(self) -> dict[str, int]:
-        """Characters of each variable that reach the model."""
-        defaults = {name: DEFAULT_LIMITS.get(name, DEFAULT_FIELD_CHARS) for name in self.variables}
-        return defaults | self.field_chars
+        """Tokens of each variable that reach the model; of a condensed field, those its own stage sees."""
+        defaults = {name: DEFAULT_LIMITS.get(name, DEFAULT_FIELD_TOKENS) for name in self.variables}
+        condensed = {stage.condenses: CONDENSED_BUDGET for stage in self.stages if stage.condenses}
+        return defaults | condensed | self.field_tokens
+
+    @property
+    def reads_attributes(self) -> bool:
+        """Whether a template reads `ATTRIBUTES`."""
+        return any(ATTRIBUTES in variables_of(source) for source in self._sources)
+
+    @property
+    def _sources(self) -> tuple[str, ...]:
+        return (self.data, *(stage.template for stage in self.stages))
 
     @property
     def digest(self) -> str:
@@ -146,9 +119,18 @@ class Prompt(Frozen):
 
     def reads(self, stage: Stage) -> tuple[str, ...]:
         """Entity fields that a stage's conversation reads, sorted; the history is not one of them."""
+        if stage.condenses:
+            return (stage.condenses,)
         sources = [self.data, *(turn.template for turn in self.turns(stage))]
         names = {name for source in sources for name in variables_of(source)}
-        return tuple(sorted(names - {EVENTS}))
+        return tuple(sorted(names - DERIVED))
+
+    def condensing(self, stage: Stage) -> dict[str, Stage]:
+        """The stages whose texts stand for fields in a stage's conversation, by field."""
+        if stage.condenses:
+            return {}
+        condensed = {s.condenses: s for s in self.stages if s.condenses is not None}
+        return {field: s for field, s in condensed.items() if field in self.reads(stage)}
 
     def stage_digest(self, stage: Stage) -> str:
         """Digest of all that decides a stage's answer besides the entity, earlier answers and the model."""
@@ -158,12 +140,15 @@ class Prompt(Frozen):
                 "template_version": TEMPLATE_VERSION,
                 "entity": self.entity,
                 "system": self.system,
-                "data": self.data,
+                "data": stage.condenses or self.data,
                 "turns": [[t.template, describe_answer(t.output_schema)] for t in self.turns(stage)],
                 "history": self.history.model_dump() if self.history else None,
-                "field_chars": {name: limits[name] for name in self.reads(stage)},
+                "field_tokens": {name: limits[name] for name in self.reads(stage)},
+                "condensed": {field: s.name for field, s in self.condensing(stage).items()},
+                "longer_than": stage.longer_than,
                 "output_schema": stage.output_schema,
                 "quotes": stage.quotes,
+                "checks": stage.checks.model_dump(),
                 "max_tokens": stage.max_tokens,
             }
         )
@@ -196,17 +181,36 @@ class Prompt(Frozen):
                     needed = ", ".join(sorted(missing))
                     problems.append(f"stage {stage.name!r} reads {name!r} and must list {needed} too")
             seen[stage.name] = stage
+        return problems + self._condensing_problems()
+
+    def _condensing_problems(self) -> list[str]:
+        problems: list[str] = []
+        for position, stage in enumerate(self.stages):
+            field = stage.condenses
+            if field is None:
+                continue
+            where = f"stage {stage.name!r} condenses {field!r}"
+            if any(s.condenses in (None, field) for s in self.stages[:position]):
+                problems.append(f"{where} and must come first, and once")
+            if any(stage.name in s.upstream for s in self.stages):
+                problems.append(f"{where}: later stages read {field!r}, and do not list it as upstream")
+            if field not in variables_of(self.data) or variables_of(stage.template) - {field}:
+                problems.append(f"{where}, which the data block must read, and its question alone")
+            if stage.longer_than >= self.limits.get(field, 0):
+                problems.append(
+                    f"{where} and sees {self.limits.get(field, 0)} tokens: longer_than must be less"
+                )
         return problems
 
     def _variable_problems(self) -> list[str]:
         if "{{" in self.system or "{%" in self.system:
             return ["the system text is plain: it cannot read variables"]
         try:
-            names = {n for s in (self.data, *(t.template for t in self.stages)) for n in variables_of(s)}
+            names = {name for source in self._sources for name in variables_of(source)}
         except UsageError as error:
             return [error.message]
         problems = [
-            f"field_chars names {n!r}, which no template reads" for n in set(self.field_chars) - names
+            f"field_tokens names {name!r}, which no template reads" for name in set(self.field_tokens) - names
         ]
         if EVENTS in names and self.history is None:
             problems.append("a template reads events, but there is no [history] section")

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from llm_jobs.phrases import any_of
+
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
@@ -33,12 +35,8 @@ class Phrases:
 
 
 def _phrases(rule: str, anchors: str, lines: str) -> Phrases:
-    """Phrases from anchors parted by commas and one pattern a line, in which ``{name}`` stands for a part."""
-    text = lines
-    for name, part in _PARTS.items():
-        text = text.replace("{" + name + "}", part)
-    patterns = "|".join(line.strip() for line in text.strip().splitlines())
-    return Phrases(rule, tuple(anchors.split(",")), re.compile(patterns))
+    """Phrases from anchors parted by commas and one pattern a line."""
+    return Phrases(rule, tuple(anchors.split(",")), any_of(lines, _PARTS))
 
 
 _PARTS: Final = {
@@ -123,12 +121,22 @@ PHRASES: Final = (
         \b(?:pretend|imagine)(?: that)? you (?:have|had) no (?:rules|restrictions|limits|instructions|filters?)\b
         \bfrom now on (?:you|your|act|answer|respond|reply|always|ignore|the (?:ai|assistant|model))\b
         \b(?:enter|enable|activate|switch to) (?:developer|dan|jailbreak|god|unrestricted) mode\b
-        \bstay in character\b|\bjailbreak prompt\b|\bdo anything now\b
+        \bstay in character\b
+        \bjailbreak prompt\b
+        \bdo anything now\b
         \blets? (?:us )?(?:play|do) a (?:role ?play|game) (?:in which|where) you\b
         \byou are (?:now )?an? (?:\w+ )?(?:seller|salesman|salesperson|marketer|marketing|copywriter|pirate|hacker)\w* (?:who|that|bot|ai|and|for)\b
-        \b(?:a partir de ahora|desde ahora) (?:eres|seras|debes|responde)|\bab (?:jetzt|sofort) bist du\b
-        \b(?:desormais|a partir de maintenant) (?:tu es|vous etes|tu dois)|\bd ora in poi (?:sei|devi)\b
-        \ba partir de agora (?:voce|tu|es)\b|\bтеперь ты\b|\bс этого момента ты\b|从现在开始你|現在から|これからあなたは|이제부터 너
+        \b(?:a partir de ahora|desde ahora) (?:eres|seras|debes|responde)
+        \bab (?:jetzt|sofort) bist du\b
+        \b(?:desormais|a partir de maintenant) (?:tu es|vous etes|tu dois)
+        \bd ora in poi (?:sei|devi)\b
+        \ba partir de agora (?:voce|tu|es)\b
+        \bтеперь ты\b
+        \bс этого момента ты\b
+        从现在开始你
+        現在から
+        これからあなたは
+        이제부터 너
         """,
     ),
     _phrases(
@@ -163,10 +171,15 @@ PHRASES: Final = (
         \b(?:when|if) (?:you are )?asked (?:[^\s.!?]+ ){0,9}?(?:answer|say|reply|respond) (?!to|questions?)
         \b(?:tell|convince|assure|inform) (?:all|every|each) users? (?:that|to)\b
         \b(?:say|state|claim|write|report|answer|respond) that {everyone} (?:is|are|loves?|likes?|should|must|needs?|would|will|dislikes?|hates?)\b
-        \b(?:responde|contesta|escribe|di) (?:solo|solamente|unicamente|siempre|exactamente)\b|\brepond(?:s|ez)? (?:seulement|uniquement|toujours)\b
-        \b(?:antworte|schreibe?|sage?) (?:nur|immer|ausschliesslich|genau|stattdessen)\b|\b(?:rispondi|scrivi) (?:solo|sempre|soltanto)\b
-        \b(?:responda|escreva) (?:apenas|somente|sempre)\b|\b(?:ответь|отвечай|напиши|пиши)\w* (?:только|всегда)
-        (?:只|仅|必须|請|请)(?:回答|回复|回覆|输出|輸出)|だけ(?:答え|出力|返)|라고만 (?:답|대답|말)
+        \b(?:responde|contesta|escribe|di) (?:solo|solamente|unicamente|siempre|exactamente)\b
+        \brepond(?:s|ez)? (?:seulement|uniquement|toujours)\b
+        \b(?:antworte|schreibe?|sage?) (?:nur|immer|ausschliesslich|genau|stattdessen)\b
+        \b(?:rispondi|scrivi) (?:solo|sempre|soltanto)\b
+        \b(?:responda|escreva) (?:apenas|somente|sempre)\b
+        \b(?:ответь|отвечай|напиши|пиши)\w* (?:только|всегда)
+        (?:只|仅|必须|請|请)(?:回答|回复|回覆|输出|輸出)
+        だけ(?:答え|出力|返)
+        라고만 (?:답|대답|말)
         """,
     ),
     _phrases(
@@ -181,7 +194,8 @@ PHRASES: Final = (
         \b(?:repeat|print|output|copy|recite|translate|summari[sz]e) (?:the|all|all of the|every) (?:text|words?|messages?|content|conversation|lines?|rules|instructions) (?:above|before this|so far|that came before)\b
         \b(?:begin|start|beginning|starting) with (?:the words )?you (?:describe|are|analy[sz]e)\b
         \b(?:revela|muestra|mostra|montre|affiche|zeige?|rivela|mostre|revele)\w* {gap}(?:prompt|instrucciones|instructions|anweisungen|istruzioni|instrucoes)\b
-        (?:显示|顯示|透露|输出|輸出|重复|重複)[^.!?。]{0,10}(?:系统提示|系統提示|提示词|提示詞|指令)|(?:покажи|раскрой|выведи)\w* [^.!?]{0,20}(?:промпт|инструкц)
+        (?:显示|顯示|透露|输出|輸出|重复|重複)[^.!?。]{0,10}(?:系统提示|系統提示|提示词|提示詞|指令)
+        (?:покажи|раскрой|выведи)\w* [^.!?]{0,20}(?:промпт|инструкц)
         """,
     ),
 )

@@ -50,7 +50,7 @@ def show(name: NameArgument, project: ProjectOption = Path(), as_json: JsonOptio
     prompt = load_prompt(path)
     report.say(f"{prompt.name}: {prompt.description}")
     report.say(f"digest {prompt.digest}, {origin}: {path}")
-    limits = [f"{field} (at most {chars:,} characters)" for field, chars in prompt.limits.items()]
+    limits = [f"{field} (at most {tokens:,} tokens)" for field, tokens in prompt.limits.items()]
     report.say(f"reads of each {prompt.entity}: {', '.join(limits) or 'no fields'}")
     if prompt.history:
         feature = f", and {prompt.history.item_feature}" if prompt.history.item_feature else ""

@@ -23,8 +23,8 @@ NAMES = [prompt.name for prompt, _ in list_prompts(None)]
 
 
 def sample_fields(prompt: Prompt) -> dict[str, object]:
-    fields, notes = clean_fields(prompt.sample.fields, prompt.limits)
-    assert notes == {}
+    fields, removed = clean_fields(prompt.sample.fields, prompt.limits)
+    assert removed == {}
     return {**fields, EVENTS: prompt.sample.events}
 
 

@@ -101,8 +101,8 @@ def test_what_is_shown_of_a_history_reaches_every_digest(path: tuple[str, str], 
 
 def test_what_a_field_is_cut_to_reaches_every_digest() -> None:
     prompt = find_prompt("item_cot", None)
-    assert moved(prompt, changed(prompt, ("field_chars",), {"title": 80})) == set(digests(prompt))
-    assert moved(prompt, changed(prompt, ("field_chars",), {"title": 400})) == set()
+    assert moved(prompt, changed(prompt, ("field_tokens",), {"title": 80})) == set(digests(prompt))
+    assert moved(prompt, changed(prompt, ("field_tokens",), {"title": 100})) == set()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -115,13 +115,13 @@ def test_sample_answers_every_stage() -> None:
 
 
 def test_limits_for_fields_that_nobody_reads_are_refused() -> None:
-    said = problems_of(field_chars={"titel": 80})
-    assert "field_chars names 'titel', which no template reads" in said
+    said = problems_of(field_tokens={"titel": 80})
+    assert "field_tokens names 'titel', which no template reads" in said
 
 
 def test_limits_are_the_defaults_unless_the_prompt_says_otherwise() -> None:
-    prompt = make_prompt(data="{{ title }} {{ description }}", field_chars={"title": 80})
-    assert prompt.limits == {"title": 80, "description": 2_400, "color": 400}
+    prompt = make_prompt(data="{{ title }} {{ description }}", field_tokens={"title": 80})
+    assert prompt.limits == {"title": 80, "description": 600, "color": 100}
 
 
 def test_every_problem_of_a_file_is_listed_at_once(tmp_path: Path) -> None:
