@@ -1,0 +1,100 @@
+"""`make faults`: kill jobs at a thousand random moments and write docs/results/faults.md."""
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from kill_harness import PHASES, Kill, Toll, kill_often  # noqa: E402 the harness lives with the tests
+from kill_job import CONCURRENCY, LATENCY, MOST_UNFLUSHED, PACE  # noqa: E402
+
+REPORT = ROOT / "docs" / "results" / "faults.md"
+_DEFAULT_SEED = 20240229
+_REPORT = """# Killed a thousand times
+
+Written by `make faults`: do not edit it by hand. What is promised, and why, is in
+[exactly-once.md](../exactly-once.md).
+
+{date}, Python {python}, seed {seed}: {num_kills} kills (SIGKILL) in {toll.rounds} rounds, {seconds:.0f} s.
+
+| what | found | allowed |
+|---|---:|---:|
+| rows lost | {toll.lost} | 0 |
+| rows or cached answers doubled | {toll.doubled} | 0 |
+| requests repeated although their row had been flushed | {toll.flushed_work_repeated} | 0 |
+| requests unflushed at a kill, at most | {most_unflushed} | {window} |
+| requests repeated for one kill, at most | {toll.worst} | {window} |
+| logs or drafts left behind, jobs that failed | {unclean} | 0 |
+
+A round changes 25 of 40 items, kills the job that follows up to four times, lets it end, and checks every row
+of its three stages. One flush window is {window} requests here: {in_flight} in flight, and what the engine
+can answer between two flushes ({flush_ms:.0f} ms apart; an answer takes {answer_ms:.0f} ms at least).
+
+| killed during | kills | requests repeated, mean | at most |
+|---|---:|---:|---:|"""
+
+
+def render(toll: Toll, *, seed: int, seconds: float) -> str:
+    """The report."""
+    report = _REPORT.format(
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        python=platform.python_version(),
+        seed=seed,
+        seconds=seconds,
+        num_kills=len(toll.kills),
+        toll=toll,
+        unclean=len(toll.unclean),
+        most_unflushed=_most(toll.kills),
+        window=MOST_UNFLUSHED,
+        in_flight=CONCURRENCY,
+        flush_ms=PACE.flush_seconds * 1000,
+        answer_ms=LATENCY * 500,
+    )
+    lines = [report, *_by_phase(toll), "", *(f"* {complaint}" for complaint in toll.unclean[:20])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _by_phase(toll: Toll) -> Iterator[str]:
+    by_phase: dict[str, list[Kill]] = defaultdict(list)
+    for kill in toll.kills:
+        for phase in kill.phases or ("run",):
+            by_phase[phase].append(kill)
+    names = {phase: phase for phase in PHASES} | {"run": "planning and asking", "cache": "cache flush"}
+    for phase in PHASES:
+        repeated = [kill.recomputed for kill in by_phase[phase]] or [0]
+        mean = sum(repeated) / len(repeated)
+        yield f"| {names[phase]} | {len(by_phase[phase])} | {mean:.1f} | {max(repeated)} |"
+
+
+def main() -> None:
+    """Run the kills, say how it goes, write the report. Exit code 1 if anything was lost or doubled."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=_DEFAULT_SEED)
+    options = parser.parse_args()
+    started, toll = time.monotonic(), Toll()
+    with tempfile.TemporaryDirectory() as folder:
+        for toll in kill_often(Path(folder), options.seed, options.kills):
+            state = f"lost {toll.lost}, doubled {toll.doubled}, worst repeat {toll.worst}"
+            print(f"\r{len(toll.kills)} of {options.kills} kills: {state}", end="", flush=True)
+    print()
+    REPORT.write_text(render(toll, seed=options.seed, seconds=time.monotonic() - started), "utf-8")
+    print(f"wrote {REPORT}")
+    faults = toll.lost + toll.doubled + toll.flushed_work_repeated + len(toll.unclean)
+    sys.exit(1 if faults or _most(toll.kills) > MOST_UNFLUSHED else 0)
+
+
+def _most(kills: list[Kill]) -> int:
+    return max((kill.unflushed for kill in kills), default=0)
+
+
+if __name__ == "__main__":
+    main()
