@@ -12,6 +12,7 @@ from llm_jobs.doctor import Facts, Finding, examine
 from llm_jobs.machine import Gpu, Machine
 from llm_jobs.models import find_encoder, find_model
 from llm_jobs.module_probe import Module, probe_modules
+from llm_jobs.weights import readiness
 
 _NMS = "RuntimeError: operator torchvision::nms does not exist"
 _HEALTHY = Facts(
@@ -160,3 +161,41 @@ def test_the_command_prints_findings_and_ends_with_4_if_something_is_broken(
     report = json.loads(capsys.readouterr().out)
     assert not report["healthy"]
     assert {f["check"] for f in report["findings"] if f["status"] == "broken"} == {"torchvision"}
+
+
+@pytest.mark.parametrize(
+    ("module", "keys", "extra"),
+    [
+        ("transformers", {"engine": "transformers"}, "encode"),
+        ("httpx2", {"engine": "openai", "base_url": "http://127.0.0.1:8000/v1"}, "http"),
+    ],
+)
+def test_other_engines_need_their_library_and_no_vllm(module: str, keys: dict[str, str], extra: str) -> None:
+    entry = find_model("smollm2-135m", {"smollm2-135m": keys})
+    absent = {"vllm": Module(None), module: Module(None)}
+    facts = replace(_HEALTHY, model=entry, modules={**_HEALTHY.modules, **absent})
+    assert _found(facts, "vllm").status == "note"
+    finding = _found(facts, module)
+    assert (finding.status, f"cot-featurestore[{extra}]" in finding.remedy) == ("broken", True)
+    assert _found(replace(facts, model=None), module).status == "note"
+
+
+def test_a_model_behind_a_server_needs_no_memory_here_but_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {"engine": "openai", "base_url": "http://127.0.0.1:8000/v1", "api_key_env": "OUR_KEY"}
+    entry = find_model("qwen3-32b", {"qwen3-32b": keys})
+    monkeypatch.delenv("OUR_KEY", raising=False)
+    facts = replace(_HEALTHY, model=entry, model_state=readiness(entry, _HEALTHY.machine))
+    assert _found(facts, "memory").status == "ok"
+    assert (_found(facts, "model").status, _found(facts, "model").remedy) == (
+        "broken",
+        "Put the server's key there: export OUR_KEY=...",
+    )
+    monkeypatch.setenv("OUR_KEY", "x")
+    assert readiness(entry, _HEALTHY.machine) == "server"
+
+
+def test_transformers_runs_where_vllm_cannot() -> None:
+    entry = find_model("smollm2-135m", {"smollm2-135m": {"engine": "transformers"}})
+    old = replace(_HEALTHY.machine, cpu_flags=frozenset({"sse2"}))
+    assert _found(replace(_HEALTHY, machine=old), "processor").status == "broken"
+    assert _found(replace(_HEALTHY, machine=old, model=entry), "processor").status == "ok"

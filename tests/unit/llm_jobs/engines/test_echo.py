@@ -68,3 +68,17 @@ def test_latency_delays_completions() -> None:
     engine.submit([Request("k", (Message("user", "tea"),), Sampling())])
     assert engine.poll(0.01) == []
     assert [c.key for c in engine.poll(1.0)] == ["k"]
+
+
+def test_a_hanging_request_ends_only_when_it_is_aborted() -> None:
+    engine = EchoEngine(EchoOptions(hang_rate=0.5, seed=3))
+    keys = [str(n) for n in range(40)]
+    engine.submit([Request(key, (Message("user", key),), Sampling()) for key in keys])
+    answered = {completion.key for completion in engine.poll(0.0)}
+    hung = sorted(set(keys) - answered)
+    assert 8 <= len(hung) <= 32
+    assert engine.poll(0.05) == []
+    engine.abort(hung)
+    done = engine.poll(1.0)
+    assert sorted(completion.key for completion in done) == hung
+    assert {completion.failure for completion in done} == {"aborted"}
