@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal, TypeAlias
 
@@ -167,6 +168,11 @@ def python_version() -> str:
 
 def library_versions() -> dict[str, str]:
     """Versions of the installed libraries that can change a text or a number."""
+    return dict(_installed())
+
+
+@cache
+def _installed() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for package in _PACKAGES:
         try:
