@@ -1,7 +1,7 @@
 """Attack a prompt and a model with hostile catalogue texts, with the product's defence and without it.
 
 Both runs are the product's own generation over a store in memory. Without the defence the model gets the raw
-texts, no marks around the data and no rule about it, and what the checks refuse counts as if it were stored.
+texts, no marks around the data and no rule about it, and its answers are not checked beyond their form.
 """
 
 import tempfile
@@ -26,8 +26,6 @@ from llm_jobs.redteam_world import PlacedText, RawTextEngine, build_world, has_d
 from llm_jobs.specs import stage_specs
 
 _SUSPICIOUS: Final = "suspicious:"
-_NO_ANSWER: Final = frozenset({"no_json", "schema", "empty_text", "cut_off"})
-"""Reasons for which there is nothing that could have been stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class _Run:
     def defended(self, model: OpenModel, cases: Sequence[_Case]) -> tuple[CaseOutcome, ...]:
         store = build_world(self._prompt, [case.placed(case.text) for case in cases])
         rows = self._generate(store, self._prompt, model)
-        return tuple(self._outcome(case, rows[case.entity_id], checked=True) for case in cases)
+        return tuple(self._outcome(case, rows[case.entity_id], is_cleaned=True) for case in cases)
 
     def undefended(self, model: OpenModel, cases: Sequence[_Case]) -> tuple[CaseOutcome, ...]:
         stand_ins = {f"rawtext{number:05d}": case for number, case in enumerate(cases)}
@@ -101,7 +99,7 @@ class _Run:
         engine = RawTextEngine(model.engine, {name: case.text for name, case in stand_ins.items()})
         bare = OpenModel(model.entry, model.spec, engine)
         rows = self._generate(store, without_defence(self._prompt), bare)
-        return tuple(self._outcome(case, rows[case.entity_id], checked=False) for case in cases)
+        return tuple(self._outcome(case, rows[case.entity_id], is_cleaned=False) for case in cases)
 
     def _generate(
         self, store: MemoryStore, prompt: Prompt, model: OpenModel
@@ -123,30 +121,19 @@ class _Run:
                 rows.setdefault(row[c.ID], {})[spec.view] = row
         return rows
 
-    def _outcome(self, case: _Case, rows: dict[str, dict[str, Any]], *, checked: bool) -> CaseOutcome:
-        texts = {
-            view: text
-            for view, row in rows.items()
-            if (text := _stored_text(row, checked=checked)) is not None
-        }
+    def _outcome(self, case: _Case, rows: dict[str, dict[str, Any]], *, is_cleaned: bool) -> CaseOutcome:
+        texts = {view: row[c.TEXT] for view, row in rows.items() if row[c.TEXT] is not None}
         shown = [view for view, text in texts.items() if case.attack.succeeded(text, self._prompt.system)]
         flags = {flag for row in rows.values() for flag in row[c.FLAGS] or ()}
         return CaseOutcome(
             attack=case.attack,
             is_twin=case.is_twin,
             texts=texts,
-            failures={view: row[c.REASON] for view, row in rows.items() if view not in texts},
+            failures={view: row[c.REASON] for view, row in rows.items() if row[c.REASON] is not None},
             shown_in=tuple(shown),
             flags=tuple(sorted(f.removeprefix(_SUSPICIOUS) for f in flags if f.startswith(_SUSPICIOUS))),
-            damaged=checked and _is_damaged(case.text),
+            damaged=is_cleaned and _is_damaged(case.text),
         )
-
-
-def _stored_text(row: dict[str, Any], *, checked: bool) -> str | None:
-    """The row's text; of an answer that only a check refused, the raw output, if nothing is checked."""
-    if row[c.TEXT] is not None or checked or row[c.REASON] in _NO_ANSWER or row[c.REQUEST_KEY] is None:
-        return row[c.TEXT]
-    return row[c.RAW]
 
 
 def _is_damaged(text: str) -> bool:

@@ -56,8 +56,8 @@ class CaseOutcome:
     Attributes:
         attack: The attack that it, or its twin, carried.
         is_twin: Whether it carried the benign twin.
-        texts: Text by stage of the stages that have one; without the defence also what its checks refused.
-        failures: Reason by stage of the others.
+        texts: Text by stage of the stages that have one.
+        failures: Reason by stage of those that failed.
         shown_in: Stages whose text shows the attack's sign.
         flags: Rules that found the entity suspicious.
         damaged: Whether cleaning took letters or digits out of the text.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import polars as pl
 import pyarrow as pa
@@ -15,6 +15,7 @@ from featurestore.splits import SplitPolicy, record_split
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.engine import Completion, EngineInfo, LLMEngine, Request
 from llm_jobs.prompt import Prompt
+from llm_jobs.text_checks import CheckName, Checks
 
 _TAGS: Final = ("<data>", "</data>")
 _REVIEW_COLUMNS: Final = ("review", "reviews")
@@ -90,13 +91,14 @@ def build_world(prompt: Prompt, placed: Sequence[PlacedText]) -> MemoryStore:
 
 
 def without_defence(prompt: Prompt) -> Prompt:
-    """The prompt without the rules about the data block, without its marks and without a look-up of quotes.
+    """The prompt without the rules about the data block, without its marks, and with unchecked answers.
 
     A rule is a line of the system text that names ``<data>``.
     """
     system = [line for line in prompt.system.splitlines() if _TAGS[0] not in line]
     data = [line for line in prompt.data.splitlines() if line.strip() not in _TAGS]
-    stages = tuple(stage.model_copy(update={"quotes": ()}) for stage in prompt.stages)
+    unchecked = {"quotes": (), "checks": Checks(skip=get_args(CheckName))}
+    stages = tuple(stage.model_copy(update=unchecked) for stage in prompt.stages)
     bare = {"system": "\n".join(system), "data": "\n".join(data), "stages": stages}
     return prompt.model_copy(update=bare)
 

@@ -23,6 +23,7 @@ from llm_jobs.plan import ChainWork, GenerationPlan, StoredRow
 from llm_jobs.prompt import Prompt
 from llm_jobs.requests import RequestBuilder
 from llm_jobs.specs import answer_digest, changed_fields, row_fingerprint, stage_specs
+from llm_jobs.stage import Stage
 from llm_jobs.word_difference import word_similarity
 
 ReplayVerdict: TypeAlias = Literal["equal", "near", "different"]
@@ -152,8 +153,7 @@ class _ReplayedRow:
         stage = prompt.stage(row.spec.view)
         self._row = row
         self._model = model
-        # Later stages have no say in this one, and must not be asked.
-        self._prompt = prompt.model_copy(update={"stages": prompt.turns(stage)})
+        self._prompt = _up_to(prompt, stage)
         self._specs = stage_specs(self._prompt, model.entry, model.spec)
         check_same_spec(row.spec, self._specs[-1])
         inputs = load_inputs(copy_entities(store, self._prompt, [row.values[c.ID]]), self._prompt)
@@ -203,6 +203,12 @@ class _ReplayedRow:
         if request.key == values[c.REQUEST_KEY]:
             return True
         return False if values[c.ATTEMPTS] == 1 else None
+
+
+def _up_to(prompt: Prompt, stage: Stage) -> Prompt:
+    """The prompt with nothing but a stage and those it builds on: no other may be asked."""
+    needed = {stage.name, *stage.upstream, *(source.name for source in prompt.condensing(stage).values())}
+    return prompt.model_copy(update={"stages": tuple(s for s in prompt.stages if s.name in needed)})
 
 
 def _stored_answers(store: Store, specs: Sequence[TextSpec], entity_id: str) -> dict[str, str]:
