@@ -19,7 +19,7 @@ from llm_jobs.outcomes import Tally
 from llm_jobs.plan import ChainWork, GenerationPlan
 from llm_jobs.runner import ChainJob
 
-DEFAULT_SHARD_SIZE: Final = 2000
+DEFAULT_SHARD_SIZE: Final = 4000
 """Entities: minutes of work for one engine, and long enough that its first and last requests, when the engine
 is not full, cost little (docs/scaling.md)."""
 _ID_DIGITS: Final = 16
