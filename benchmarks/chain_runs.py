@@ -146,7 +146,7 @@ def stagewise(work: Workload, meter: Meter, *, goes_on: bool) -> None:
         while waiting:
             for completion in meter.poll(0.2):
                 chain = waiting.pop(completion.key)
-                verdict = judge(completion, stage, None, None)
+                verdict = judge(completion, stage, None, source_text="", system="")
                 chain.last = completion
                 if isinstance(verdict, Answer):
                     chain.answers[stage.name] = verdict.canonical

@@ -20,9 +20,10 @@ from llm_jobs.entity_chain import EntityChain, open_chain
 from llm_jobs.outcomes import NO_INPUT, UPSTREAM_FAILED, Answer, Failure, Tally, Verdict, judge, outcome_row
 from llm_jobs.plan import GenerationPlan
 from llm_jobs.prompt import Prompt
-from llm_jobs.render import data_block
+from llm_jobs.render import NOTHING_CONDENSED, data_block, needs_condensing, source_text
 from llm_jobs.requests import RequestBuilder
 from llm_jobs.specs import answer_digest, row_fingerprint
+from llm_jobs.template import ABSENT
 
 _POLL_SECONDS: Final = 0.2
 _STARTS_PER_POLL: Final = 1000
@@ -186,8 +187,13 @@ class ChainRunner:
 
     def _judge(self, chain: EntityChain, completion: Completion) -> Verdict:
         stage = self._prompt.stages[chain.stage]
-        source_text = data_block(self._prompt, chain.fields) if stage.quotes else None
-        return judge(completion, stage, self._reasoning_tags(chain), source_text)
+        return judge(
+            completion,
+            stage,
+            self._reasoning_tags(chain),
+            source_text=source_text(self._prompt, stage, chain.fields, chain.answers),
+            system=self._prompt.system,
+        )
 
     def _advance(self, chain: EntityChain) -> None:
         """Take a chain as far as it goes without the engine, then ask its next question."""
@@ -228,9 +234,14 @@ class ChainRunner:
             self._write(chain, None, Failure(NO_INPUT))
         elif None in answers:
             self._write(chain, None, Failure(UPSTREAM_FAILED))
+        elif (field := self._prompt.stages[chain.stage].condenses) and not self._is_long(chain):
+            self._write(chain, None, Answer(str(chain.fields[field] or ABSENT), NOTHING_CONDENSED))
         else:
             return False
         return True
+
+    def _is_long(self, chain: EntityChain) -> bool:
+        return needs_condensing(self._prompt.stages[chain.stage], chain.fields)
 
     def _ask(self, request: Request, chain: EntityChain) -> None:
         """Submit a request, or wait for the one in flight that is the same."""

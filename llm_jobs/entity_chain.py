@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featurestore.spec import TextSpec
-from llm_jobs.clean import clean_fields
 from llm_jobs.engine import Completion
+from llm_jobs.entity_fields import entity_fields
 from llm_jobs.outcomes import Failure
 from llm_jobs.plan import ChainWork, GenerationPlan
 from llm_jobs.prompt import EVENTS, Prompt
 from llm_jobs.specs import field_digests, input_digest
-from llm_jobs.suspicion import suspicion_flags
 
 
 @dataclass(slots=True)
@@ -71,16 +70,15 @@ def open_chain(
     fields = inputs.fields(work.position)
     history = inputs.history(work.position)
     events_digest = history.events_digest if history else None
-    raw = {name: fields[name] for name in prompt.variables}
-    cleaned, _ = clean_fields(raw, prompt.limits)
+    shown = entity_fields(prompt, fields)
     reads = {spec.reads for spec in specs}
     return EntityChain(
         entity_id=inputs.ids[work.position],
         work=work,
-        fields={**cleaned, EVENTS: history.events} if history else cleaned,
+        fields={**shown.fields, EVENTS: history.events} if history else shown.fields,
         inputs={names: input_digest(fields, names, events_digest) for names in reads},
         field_digests={names: field_digests(fields, names, events_digest) for names in reads},
-        flags=tuple(suspicion_flags(fields)),
+        flags=shown.flags,
         event_set=history.event_set if history else None,
         events_digest=events_digest,
     )

@@ -9,7 +9,7 @@ NUMBER: Final = r"\d+(?:[.,]\d+)*(?:[- ]\d+/\d+|/\d+)?"
 _LENGTH: Final = r"inch(?:es)?|in\.|ft\.?|feet|foot|yards?|yd|cm|mm|meters?|metres?|mil|[\"\u2033\u201d]|''"
 CONTENT_UNIT: Final = (
     r"fl\.? ?oz\.?|fluid ounces?|oz\.?|ounces?|ml|milliliters?|millilitres?|cl|lit(?:er|re)s?|l(?=[\s,.;)]|$)|"
-    r"gallons?|gal\.?|quarts?|pints?|kg|kilograms?|g(?=[\s,.;)]|$)|grams?|mg|lbs?\.?|pounds?"
+    r"gallons?|gal\.?|quarts?|pints?|kg|kilograms?|(?-i:g)(?=[\s,.;)]|$)|grams?|mg|lbs?\.?|pounds?"
 )
 _OTHER_UNIT: Final = (
     r"watts?|w(?=[\s,.;)]|$)|volts?|v(?=[\s,.;)]|$)|mah|hz|ghz|gb|mb|tb|dpi|ppm|psi|microns?|degrees?|"

@@ -62,7 +62,12 @@ Verdict: TypeAlias = Answer | Failure
 
 
 def judge(
-    completion: Completion, stage: Stage, reasoning_tags: tuple[str, str] | None, source_text: str | None
+    completion: Completion,
+    stage: Stage,
+    reasoning_tags: tuple[str, str] | None,
+    *,
+    source_text: str,
+    system: str,
 ) -> Verdict:
     """The verdict on a completion; reasoning is split off and dropped.
 
@@ -70,12 +75,13 @@ def judge(
         completion: What the engine returned.
         stage: What was asked.
         reasoning_tags: Tags of a reasoning model.
-        source_text: The data block, if the stage's quotes are to be looked up in it.
+        source_text: The data block, which the answer may repeat and its quotes must occur in.
+        system: The system turn, which it may not repeat.
     """
     if completion.text is None:
         reason = completion.failure or "engine_error"
         return Failure(reason, completion.detail[:_RAW_CHARS], may_pass=reason in _PASSING)
-    parsed = parse_answer(completion.text, stage, reasoning_tags, source_text=source_text)
+    parsed = parse_answer(completion.text, stage, reasoning_tags, source_text=source_text, system=system)
     if isinstance(parsed, ParsedAnswer):
         return Answer(parsed.text, parsed.canonical)
     raw = completion.text[:_RAW_CHARS]

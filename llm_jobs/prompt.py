@@ -88,6 +88,11 @@ class Prompt(Frozen):
         return defaults | condensed | self.field_tokens
 
     @property
+    def data_fields(self) -> tuple[str, ...]:
+        """Entity fields that the data block reads, and with it every question, sorted."""
+        return tuple(sorted(variables_of(self.data) - DERIVED))
+
+    @property
     def reads_attributes(self) -> bool:
         """Whether a template reads `ATTRIBUTES`."""
         return any(ATTRIBUTES in variables_of(source) for source in self._sources)

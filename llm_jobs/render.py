@@ -20,7 +20,7 @@ from llm_jobs.token_estimate import approximate_tokens
 
 FEATURE = "feature"
 """Key of an event that holds the item's own text feature, if the history names one."""
-NOT_CONDENSED = "{}"
+NOTHING_CONDENSED = "{}"
 """Canonical answer of a stage whose field was short: it was not asked, and the field stays as it is."""
 
 _FIELD_BLOCK = "<data>\n{{ name }}: {{ value }}\n</data>"

@@ -9,6 +9,7 @@ from llm_jobs.clean import CLEANER_VERSION
 from llm_jobs.entries import ModelEntry
 from llm_jobs.parse import PARSER_VERSION
 from llm_jobs.prompt import EVENTS, Prompt
+from llm_jobs.stage import Stage
 
 _SHORT = 8
 _NO_ANSWER = "failed"
@@ -32,7 +33,7 @@ def stage_specs(prompt: Prompt, entry: ModelEntry, model: ModelSpec) -> tuple[Te
             entity=prompt.entity,
             prompt_digest=prompt.stage_digest(stage),
             reads=prompt.reads(stage),
-            upstream=(*stage.upstream, *beside),
+            upstream=(*stage.upstream, *_condensed_by(prompt, stage), *beside),
             output_schema=stage.output_schema,
             text_fields=stage.text_fields,
             model=model,
@@ -43,6 +44,10 @@ def stage_specs(prompt: Prompt, entry: ModelEntry, model: ModelSpec) -> tuple[Te
         )
         for stage in prompt.stages
     )
+
+
+def _condensed_by(prompt: Prompt, stage: Stage) -> list[str]:
+    return [source.name for source in prompt.condensing(stage).values()]
 
 
 def input_digest(fields: Mapping[str, object], reads: Sequence[str], events_digest: str | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from generation_world import STAGES, CountingEngine, catalogue, put_items, rows_of, run
+from generation_world import STAGES, CountingEngine, catalogue, item_cot, put_items, rows_of, run
 
 from featurestore.jobs.answers import CachedAnswer
 from featurestore.stores.memory import MemoryStore
@@ -13,7 +13,9 @@ from llm_jobs.answers import RecentAnswers, as_completion, known_answer
 from llm_jobs.chain import ChainLimits
 from llm_jobs.engine import Completion, Request
 from llm_jobs.engines.echo import EchoEngine, EchoOptions
+from llm_jobs.prompt import Prompt
 from llm_jobs.specs import changed_fields, field_digests
+from llm_jobs.stage import Stage
 
 
 class _Mumbler(CountingEngine):
@@ -126,6 +128,53 @@ def test_a_row_says_that_its_item_tries_to_steer_the_model(tmp_path: Path) -> No
     rows = rows_of(store, "fused")
     assert rows["i0"]["flags"] == ["suspicious:instruction_override"]
     assert rows["i1"]["flags"] == []
+
+
+def _condensing() -> Prompt:
+    """The packaged prompt, with descriptions of more than ten tokens condensed first."""
+    prompt = item_cot()
+    condensed = Stage(
+        name="condensed",
+        template="Sum the text up.",
+        output_schema={
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["gist"],
+            "properties": {"gist": {"type": "string", "maxLength": 60}},
+        },
+        text_fields=("gist",),
+        condenses="description",
+        longer_than=10,
+    )
+    sample = prompt.sample.model_copy(
+        update={"answers": {**prompt.sample.answers, "condensed": {"gist": "Oil."}}}
+    )
+    return Prompt.model_validate(
+        {**prompt.model_dump(), "stages": (condensed, *prompt.stages), "sample": sample, "name": "condensing"}
+    )
+
+
+def test_a_long_field_is_condensed_before_it_is_shown(tmp_path: Path) -> None:
+    store = MemoryStore()
+    long = "It boils a litre of water in three minutes and whistles when it is done with the work."
+    items = {
+        "i0": {"title": "Kettle", "description": long},
+        "i1": {"title": "Mug", "description": "For tea."},
+        "i2": {"title": "Bowl", "description": None},
+    }
+    put_items(store, items)
+    engine = CountingEngine()
+    report = run(store, tmp_path, engine, _condensing())
+    assert report.outcomes["condensed"] == report.outcomes["fused"] == {"ok": 3}
+    assert report.requests == 1 + 3 * 3
+    texts = {item: row["text"] for item, row in rows_of(store, "condensed", "condensing").items()}
+    assert texts["i1"] == "For tea."
+    shown = [r.messages[1].content for r in engine.requests if "Kettle" in r.messages[1].content]
+    assert len(shown) == 3
+    assert all(texts["i0"] in turn and long not in turn for turn in shown)
+    items["i1"]["description"] = "For coffee."
+    put_items(store, items)
+    assert run(store, tmp_path, prompt=_condensing()).requests == 3
 
 
 def test_field_digests_name_the_events() -> None:

@@ -17,21 +17,23 @@ def _completion(text: str | None, finish: str = "stop", failure: str | None = No
 
 
 def test_a_valid_answer_is_kept_without_its_thoughts() -> None:
-    verdict = judge(_completion(f"Hm, tea.</think>{_GOOD}"), _STAGE, ("<think>", "</think>"), None)
+    verdict = judge(
+        _completion(f"Hm, tea.</think>{_GOOD}"), _STAGE, ("<think>", "</think>"), source_text="", system=""
+    )
     assert isinstance(verdict, Answer)
     assert verdict.text == "Tea drinkers."
     assert "Hm" not in verdict.canonical
 
 
 def test_a_cut_off_output_is_named_so_whatever_is_wrong_with_it() -> None:
-    verdict = judge(_completion("I was about to", "length"), _STAGE, None, None)
+    verdict = judge(_completion("I was about to", "length"), _STAGE, None, source_text="", system="")
     assert verdict == Failure("cut_off", "I was about to", may_pass=True)
 
 
 def test_engine_failures_keep_their_reason_and_words() -> None:
-    too_long = judge(_completion(None, "failed", "prompt_too_long"), _STAGE, None, None)
+    too_long = judge(_completion(None, "failed", "prompt_too_long"), _STAGE, None, source_text="", system="")
     assert too_long == Failure("prompt_too_long", "words of the engine", may_pass=False)
-    broken = judge(_completion(None, "failed", "engine_error"), _STAGE, None, None)
+    broken = judge(_completion(None, "failed", "engine_error"), _STAGE, None, source_text="", system="")
     assert broken == Failure("engine_error", "words of the engine", may_pass=True)
 
 
