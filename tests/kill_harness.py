@@ -191,11 +191,13 @@ class _Journal:
         """Take in what was noted since."""
         if not self._path.exists():
             return
-        with self._path.open() as lines:
-            lines.seek(self._position)
-            noted = lines.read()
-            self._position = lines.tell()
-        for line in noted.splitlines():
+        with self._path.open("rb") as journal:
+            journal.seek(self._position)
+            whole_lines = journal.read().rpartition(b"\n")[0] + b"\n"
+        if len(whole_lines) == 1:
+            return
+        self._position += len(whole_lines)
+        for line in whole_lines.decode().splitlines():
             kind, _, what = line.partition(" ")
             match kind:
                 case "asked":

@@ -22,8 +22,8 @@ from featurestore.stores.lancedb_store import LanceStore
 from llm_jobs.engine import Request
 from llm_jobs.engines.echo import EchoOptions
 
-# This module is loaded by the server that jobs are forked from: nothing of Lance runs in it yet, so its warnings
-# of forks do not apply.
+# Jobs are forked from a server that loads this module; nothing of Lance runs in it, so its warnings of forks
+# do not apply.
 warnings.filterwarnings("ignore", message="lance.*fork")
 
 CONCURRENCY: Final = 8

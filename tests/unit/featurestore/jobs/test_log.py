@@ -43,6 +43,32 @@ def test_a_damaged_log_yields_only_intact_records(
     assert all(record in _RECORDS for record in read_records(path))
 
 
+def test_every_truncation_keeps_all_records_before_it(tmp_path: Path) -> None:
+    path = _written(tmp_path, _RECORDS)
+    data = path.read_bytes()
+    ends = [n + 1 for n, byte in enumerate(data) if byte == ord("\n")]
+    for cut in range(len(data) + 1):
+        path.write_bytes(data[:cut])
+        whole = sum(end <= cut for end in ends)
+        assert list(read_records(path)) == _RECORDS[:whole]
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_every_flipped_bit_costs_its_own_record_at_most_and_the_next(tmp_path: Path, bit: int) -> None:
+    path = _written(tmp_path, _RECORDS)
+    data = path.read_bytes()
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << bit
+        path.write_bytes(damaged)
+        hit = data[:position].count(b"\n")
+        found = list(read_records(path))
+        assert all(record in _RECORDS for record in found)
+        # A flipped line end joins two records; any other bit belongs to one.
+        spared = [record for n, record in enumerate(_RECORDS) if n not in (hit, hit + 1)]
+        assert [record for record in found if record in spared] == spared
+
+
 def test_a_torn_tail_loses_only_the_last_record(tmp_path: Path) -> None:
     path = _written(tmp_path, _RECORDS)
     path.write_bytes(path.read_bytes()[:-3])
