@@ -62,7 +62,7 @@ _PATTERNS: Final[Mapping[str, tuple[re.Pattern[str], ...]]] = {
         re.compile(r"(?<![\w-])(A[3-7])(?![\w-])(?= (?:size|paper|format)|[,)]|$)"),
     ),
     "model_number": (
-        re.compile(r"\bmodel(?: (?:number|no\.?|#))?\s?[:#]\s?([A-Z0-9][A-Z0-9/-]{2,20})\b"),
+        re.compile(r"\b[Mm]odel(?: (?:[Nn]umber|[Nn]o\.?|#))?\s?[:#]\s?([A-Z0-9][A-Z0-9/-]{2,20})\b"),
         re.compile(r"\(((?=[A-Z0-9/-]*\d)(?=[A-Z0-9/-]*[A-Z])[A-Z0-9][A-Z0-9/-]{3,20})\)"),
     ),
 }  # fmt: skip

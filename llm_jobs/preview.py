@@ -10,8 +10,8 @@ from featurestore.ids import canonical_json
 from featurestore.source_tables import ITEMS, USERS
 from featurestore.splits import current_split
 from featurestore.store import Store
-from llm_jobs.clean import clean_fields
 from llm_jobs.engine import Message
+from llm_jobs.entity_fields import entity_fields
 from llm_jobs.history import user_histories
 from llm_jobs.prompt import EVENTS, Prompt, Stage
 from llm_jobs.render import check_variables, conversation
@@ -67,13 +67,11 @@ def preview_prompt(
 def _preview(
     prompt: Prompt, stage: Stage, entity_id: str, row: dict[str, Any], events: Sequence[dict[str, Any]] | None
 ) -> Preview:
-    fields, removed = clean_fields({name: row[name] for name in prompt.variables}, prompt.limits)
-    if events is not None:
-        fields[EVENTS] = events
+    entity = entity_fields(prompt, row)
+    fields = entity.fields | ({EVENTS: events} if events is not None else {})
     answers = {name: canonical_json(answer) for name, answer in prompt.sample.answers.items()}
     messages = conversation(prompt, stage, fields, answers)
-    notes = {name: what.words for name, what in removed.items()}
-    return Preview(entity_id, stage.name, messages, notes)
+    return Preview(entity_id, stage.name, messages, entity.removed)
 
 
 def _events(store: Store, prompt: Prompt, user_ids: Sequence[str]) -> dict[str, Sequence[dict[str, Any]]]:
