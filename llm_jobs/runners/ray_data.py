@@ -10,6 +10,8 @@ shard that costs too many actors is given up: the run goes on, and ends with an 
 
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from featurestore.errors import UsageError, missing_extra
+from featurestore.errors import SetupError, ShardsFailedError, UsageError, missing_extra
 from featurestore.jobs.committer import Committer
 from featurestore.stores import connect
 from llm_jobs.plan import GenerationPlan
@@ -40,6 +42,8 @@ _OBJECT_STORE_BYTES: Final = 512 * 2**20
 _SPARE_CORES: Final = 2
 """Logical cores beside the engines', without which Ray Data may starve (seen with 2 in all)."""
 _ENGINE_FAILED: Final = 70
+_RAY_WORDS: Final = 1000
+"""Characters of Ray's own words, which end with the cause."""
 _SILENT_DEATH: Final = "its process was killed, most often for lack of memory"
 
 
@@ -100,7 +104,7 @@ class RayRunner:
         Raises:
             SkipBudgetError: If too many rows fail.
             ShardsFailedError: At the end, if shards were given up; earlier, if they are too many.
-            SetupError: If Ray is not installed.
+            SetupError: If Ray is not installed, or the cluster does not answer.
         """
         arrivals = Arrivals(job, len(plan.works), committer, standing)
         try:
@@ -115,6 +119,7 @@ class RayRunner:
     def _reports(self, job: ChainJob, plan: GenerationPlan) -> Iterator[ShardReport]:
         import ray
         import ray.data
+        from ray.exceptions import RayError
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         options, gpus = self._options, self._options.gpus_per_engine
@@ -137,8 +142,14 @@ class RayRunner:
             max_restarts=-1,
             max_task_retries=-1,
         )
-        for row in reports.iter_rows():
-            yield ShardReport.model_validate_json(row[_REPORT])
+        try:
+            for row in reports.iter_rows():
+                yield ShardReport.model_validate_json(row[_REPORT])
+        except RayError as error:
+            raise ShardsFailedError(
+                f"Ray gave the run up: {type(error).__name__}: {str(error)[-_RAY_WORDS:]}",
+                hint="What was committed is kept. Run the command again: it does what is missing.",
+            ) from error
 
 
 class _Attempts:
@@ -214,18 +225,42 @@ def _running_ray(num_engines: int) -> Generator[None]:
     if ray.is_initialized():
         yield
         return
-    if on_cluster:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    else:
-        ray.init(
-            "local",
-            num_cpus=max(os.cpu_count() or 1, num_engines + _SPARE_CORES),
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+    with _own_signal_handling():
+        if on_cluster:
+            _join_cluster(os.environ["RAY_ADDRESS"])
+        else:
+            ray.init(
+                "local",
+                num_cpus=max(os.cpu_count() or 1, num_engines + _SPARE_CORES),
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _join_cluster(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise SetupError(
+            f"no Ray cluster answers at RAY_ADDRESS={address!r}: {error}",
+            hint="Start it, or unset RAY_ADDRESS to run on this machine.",
+        ) from error
+
+
+@contextmanager
+def _own_signal_handling() -> Generator[None]:
+    """Keep SIGTERM as it was: Ray's handler would end this process before finished rows are committed."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)

@@ -21,7 +21,7 @@ _NUM_ITEMS = 60
 _SHARD_SIZE = 10
 
 _JOB = f"""
-import json, os, sys
+import json, os, signal, sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,7 @@ def open_engine(folder, fault):
     yield OpenModel(entry, model_spec(entry), Engine(folder, fault))
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     store = str(folder / "store")
     options = RayOptions(num_engines=2, shard_size={_SHARD_SIZE})
     runner = RayRunner(store, partial(open_engine, folder, fault), options)
@@ -151,6 +152,21 @@ def test_a_shard_that_kills_every_engine_is_named_and_the_others_are_done(tmp_pa
     assert run(store, tmp_path / "work").requests == 3 * _SHARD_SIZE
     _assert_whole(tmp_path)
     _assert_no_process_left(tmp_path)
+
+
+def test_a_terminated_run_commits_the_shards_that_are_done(tmp_path: Path) -> None:
+    process = _start(tmp_path, "none")
+    store = connect(str(tmp_path / "store"))
+    _wait_for_requests(tmp_path, 3 * 3 * _SHARD_SIZE, process)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert store.objects.list("segments/") == []
+    stored = len(rows_of(store, "fused"))
+    assert stored >= _SHARD_SIZE
+    _assert_no_process_left(tmp_path)
+    assert run(store, tmp_path / "work").requests == 3 * (_NUM_ITEMS - stored)
+    _assert_whole(tmp_path)
 
 
 def test_a_run_whose_driver_is_killed_is_continued_from_its_receipts(tmp_path: Path) -> None:
