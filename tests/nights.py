@@ -120,7 +120,7 @@ def simulate_nights(folder: Path, prompt: Prompt, *, num_items: int, num_nights:
         titles |= changed
         _ingest(store, changed)
         run(store, folder / "work", prompt=prompt)
-        _compact(store, prompt)
+        compact_now(store, prompt)
         publish(store, gates=GatePolicy(min_coverage=0.0))
         num_rows = len(tables) * len(titles)
         if number == 0:
@@ -156,7 +156,8 @@ def _ingest(store: Store, titles: dict[str, str]) -> None:
     store.upsert("source.items", pa.Table.from_pylist(rows, schema=ITEMS), key="item_id")
 
 
-def _compact(store: Store, prompt: Prompt) -> None:
+def compact_now(store: Store, prompt: Prompt) -> None:
+    """Compact a prompt's tables as after a run, sparing no version for its age."""
     entry = find_model("echo", {})
     with ExitStack() as stack:
         targets = [
