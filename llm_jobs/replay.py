@@ -208,7 +208,11 @@ class _ReplayedRow:
 def _up_to(prompt: Prompt, stage: Stage) -> Prompt:
     """The prompt with nothing but a stage and those it builds on: no other may be asked."""
     needed = {stage.name, *stage.upstream, *(source.name for source in prompt.condensing(stage).values())}
-    return prompt.model_copy(update={"stages": tuple(s for s in prompt.stages if s.name in needed)})
+    changes: dict[str, Any] = {"stages": tuple(s for s in prompt.stages if s.name in needed)}
+    if stage.condenses:
+        # Its conversation holds that field alone; the data block reads fields that it does not.
+        changes["data"] = f"{{{{ {stage.condenses} }}}}"
+    return prompt.model_copy(update=changes)
 
 
 def _stored_answers(store: Store, specs: Sequence[TextSpec], entity_id: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from generation_world import LENIENT, PROMPTS, catalogue, item_cot, put_items, rows_of, run, table_of
 from gullible_engine import GullibleEngine
+from test_condensing import EXAMPLE
 
 from featurestore.errors import MissingIdsError, UnknownNameError, UsageError
 from featurestore.stores.memory import MemoryStore
@@ -14,7 +15,7 @@ from llm_jobs.engines import OpenModel
 from llm_jobs.engines.echo import EchoEngine, EchoOptions
 from llm_jobs.models import find_model, model_spec
 from llm_jobs.plain_text import build_plain_texts
-from llm_jobs.prompt import Prompt, load_prompt
+from llm_jobs.prompt import Prompt, load_prompt, parse_prompt
 from llm_jobs.redteam_world import PlacedText, build_world
 from llm_jobs.replay import Replay, find_written_row, replay
 
@@ -180,3 +181,17 @@ def test_a_stage_that_is_gone_is_named(tmp_path: Path) -> None:
     store.delete(table_of("forward", item_cot()), ["i001"], key="id")
     with pytest.raises(MissingIdsError, match=r"text\.item_cot\.forward\."):
         _replay(store)
+
+
+def test_a_condensed_field_is_taken_as_it_is_stored(tmp_path: Path) -> None:
+    prompt = parse_prompt(EXAMPLE, name="example", origin="here")
+    store = MemoryStore()
+    long = " ".join(f"word{n}" for n in range(40))
+    put_items(store, {"long": {"title": "Mug", "description": long}, "short": {"title": "Cup"}})
+    run(store, tmp_path, prompt=prompt)
+    for entity_id in ("long", "short"):
+        done = _replay(store, entity_id, "answer", prompt=prompt)
+        assert (done.verdict, done.same_inputs, done.same_request) == ("equal", True, True)
+    assert _replay(store, "long", "condensed", prompt=prompt).verdict == "equal"
+    with pytest.raises(UsageError, match=r"no model was asked for 'short' in example\.condensed"):
+        _replay(store, "short", "condensed", prompt=prompt)
