@@ -12,6 +12,7 @@ from featurestore.errors import FeatureStoreError, SkipBudgetError
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.answers import AnswerCache
 from featurestore.jobs.committer import CommitPace, CommitTarget, Committer
+from featurestore.jobs.compaction import compact_after_run
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.runcard import RunStatus, write_run_card
 from featurestore.progress import RunProgress, no_run_progress
@@ -132,6 +133,7 @@ def generate(
                     state.standing,
                     lambda: progress(state.snapshot("running")),
                 )
+        compact_after_run(store, targets)
     return state.report()
 
 

@@ -19,8 +19,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
-from featurestore.errors import LockHeldError, StorageFullError, StoreError
-from featurestore.jobs.owner import LockOwner, is_gone, same_boot, this_process
+from pydantic import ValidationError
+
+from featurestore.errors import LockHeldError, MissingVersionError, StorageFullError, StoreError
+from featurestore.jobs.owner import UNKNOWN_OWNER, LockOwner, is_gone, same_boot, this_process
 from featurestore.store import ObjectStore
 
 LEASE_SECONDS: Final = 120.0
@@ -154,9 +156,12 @@ class FeatureLock:
         return [(int(epoch), part) for epoch, dot, part in (name.partition(".") for name in names) if dot]
 
     def _read_owner(self, epoch: int) -> LockOwner | None:
-        with contextlib.suppress(StoreError):
+        try:
             return LockOwner.model_validate_json(self._objects.read(self._path(epoch, _OWNER)))
-        return None
+        except MissingVersionError:
+            return None
+        except ValidationError:
+            return UNKNOWN_OWNER
 
     def _delete(self, parts: Sequence[tuple[int, str]]) -> None:
         for epoch, part in parts:

@@ -31,6 +31,12 @@ class LockOwner(Frozen):
         return f"{self.user}, pid {self.pid} on {self.host}, since {self.since}"
 
 
+UNKNOWN_OWNER: Final = LockOwner(
+    user="a user of another version of this product", pid=0, host="some host", since="unknown", boot_id=""
+)
+"""Stands for a record that this version cannot read. Only its heartbeats say whether it lives."""
+
+
 def this_process() -> LockOwner:
     """The running process."""
     return LockOwner(

@@ -131,6 +131,16 @@ def test_a_living_owner_elsewhere_is_believed_whatever_its_clock_says(
         lock.check()
 
 
+def test_an_owner_that_cannot_be_read_is_judged_by_its_heartbeats() -> None:
+    objects = MemoryObjects()
+    objects.put_new("locks/t/000000001.owner", b"{}")
+    with FeatureLock(objects, "t", lease_seconds=0.2) as lock:
+        assert lock.epoch == 2
+        objects.put_new("locks/t/000000003.owner", b"{}")
+        with pytest.raises(LockHeldError, match="lost its lock on t to a user of another version"):
+            lock.check()
+
+
 def test_a_used_again_pid_does_not_count_as_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     objects = MemoryObjects()
     earlier: LockOwner = this_process().model_copy(update={"process_started": "1"})
