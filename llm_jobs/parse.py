@@ -29,6 +29,9 @@ FailureReason: TypeAlias = (
 )
 
 _MAX_CANDIDATES = 32
+_DEFAULT_TAGS = ("<think>", "</think>")
+"""Of models that think without having been declared to."""
+_TAG_IN_ANSWER = "the answer holds a reasoning tag"
 _UNWANTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _STRAIGHT_QUOTES = str.maketrans(
     dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"') | dict.fromkeys("\u2018\u2019\u201a", "'")
@@ -74,17 +77,18 @@ class SplitOutput:
 
 
 def split_reasoning(text: str, open_tag: str, close_tag: str) -> SplitOutput | ParseFailure:
-    """Split a reasoning model's output at its first closing tag.
+    """Split a reasoning model's output at its last closing tag: all before it may be thoughts.
 
     The opening tag may be in the output, or in the prompt (the chat templates of R1 distills open it there).
-    A closing tag that never comes means that the thoughts were cut off: nothing can be trusted.
+    Thoughts may speak of the tag, so the first one need not end them. A closing tag that never comes means
+    that the thoughts were cut off: nothing can be trusted.
 
     Args:
         text: Raw output.
         open_tag: Such as ``<think>``.
         close_tag: Such as ``</think>``.
     """
-    before, found, after = text.partition(close_tag)
+    before, found, after = text.rpartition(close_tag)
     if not found:
         return ParseFailure("cut_off", f"the output never closes its reasoning with {close_tag}")
     thoughts = before.strip().removeprefix(open_tag).strip()
@@ -109,19 +113,23 @@ def parse_answer(
             must occur in it.
         system: The system turn, which an answer may not repeat.
     """
-    reasoning: str | None = None
-    if reasoning_tags is not None:
-        split = split_reasoning(text, *reasoning_tags)
-        if isinstance(split, ParseFailure):
-            return split
-        reasoning, text = split.reasoning, split.answer
-    found = _first_valid(text, stage)
+    open_tag, close_tag = reasoning_tags or _DEFAULT_TAGS
+    num_closed = text.count(close_tag)
+    split = SplitOutput(None, text)
+    if reasoning_tags is not None or num_closed:
+        split = split_reasoning(text, open_tag, close_tag)
+    if isinstance(split, ParseFailure):
+        return split
+    answer, opened_again, _ = split.answer.partition(open_tag or _DEFAULT_TAGS[0])
+    found = _first_valid(answer, stage)
     if isinstance(found, ParseFailure):
-        return found
+        # The tag stands inside the answer, or thoughts go on after it: neither may be told from the other.
+        expected = 1 if reasoning_tags is not None else 0
+        return ParseFailure("think_leak", _TAG_IN_ANSWER) if opened_again or num_closed > expected else found
     failure = _content_failure(found, stage, source_text, system)
     if failure is not None:
         return failure
-    return ParsedAnswer(found, answer_text(found, stage), canonical_json(found), reasoning)
+    return ParsedAnswer(found, answer_text(found, stage), canonical_json(found), split.reasoning)
 
 
 def answer_text(answer: Mapping[str, Any], stage: Stage) -> str:
@@ -214,7 +222,7 @@ def _content_failure(
     answer: dict[str, Any], stage: Stage, source_text: str | None, system: str
 ) -> ParseFailure | None:
     if any(THINK_TAGS.search(part) for part in _strings(answer)):
-        return ParseFailure("think_leak", "the answer holds a reasoning tag")
+        return ParseFailure("think_leak", _TAG_IN_ANSWER)
     if not any(character.isalnum() for character in answer_text(answer, stage)):
         return ParseFailure("empty_text", f"{', '.join(stage.text_fields)} hold no words")
     texts = {name: _as_text(answer[name]) for name in stage.text_fields}

@@ -124,7 +124,7 @@ def test_what_it_condenses_and_from_where_on_reach_its_digest(prompt: Prompt) ->
     ("stages", "said"),
     [
         ([stage(), condensing()], "stage 'short' condenses 'title' and must come first"),
-        ([condensing(), condensing(name="again"), stage()], "stage 'again' condenses 'title' and must come first"),
+        ([condensing(), condensing(name="again"), stage()], "stage 'again' condenses 'title' and must"),
         ([condensing(), stage(upstream=["short"])], "later stages read 'title', and do not list it"),
         ([condensing(condenses="color"), stage()], "which the data block must read"),
         ([condensing(template="{{ color }}?"), stage()], "must read, and its question alone"),

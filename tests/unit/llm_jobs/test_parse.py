@@ -92,6 +92,59 @@ def test_splitting_keeps_every_word_on_its_side(before: str, after: str) -> None
     assert (split.reasoning or "") == before.strip().removeprefix("<think>").strip()
 
 
+DRAFT = json.dumps({"reasoning": "SECRET draft", "feature": "SECRET cup"})
+PIECES = ["A cup? ", "SECRET ", "\n\n", "<think>", "</thinking>", DRAFT, "{", '"}', "```"]
+CLOSES = ["</think>", 'the "</think>" tag ']
+THOUGHTS = st.lists(st.sampled_from(PIECES + CLOSES), max_size=8).map("".join)
+OPEN_THOUGHTS = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+
+
+@given(
+    THOUGHTS,
+    st.sampled_from(["<think>", "<think>\n", "", "\n  "]),
+    st.sampled_from(["", "\n", " \n\n"]),
+    st.booleans(),
+)
+def test_whatever_is_thought_the_answer_is_right_or_there_is_none(
+    thoughts: str, opening: str, space: str, declared: bool
+) -> None:
+    """The thoughts speak of tags, close them several times, hold drafts of the answer: none may be stored."""
+    output = f"{opening}{thoughts}{space}</think>{space}{GOOD}{space}"
+    result = parse_answer(output, STAGE, TAGS if declared else None)
+    assert isinstance(result, ParsedAnswer), result
+    assert result.answer == ANSWER
+
+
+@given(OPEN_THOUGHTS, OPEN_THOUGHTS, st.integers(0, 400))
+def test_an_output_that_is_cut_or_thinks_again_never_leaks_its_thoughts(
+    before: str, after: str, length: int
+) -> None:
+    whole = f"<think>{before}</think>{GOOD}<think>{after}"
+    for output in (whole, whole[:length], f"{before}</think><think>{after}", f"{before}<think>{after}"):
+        result = parse_answer(output, STAGE, TAGS)
+        if isinstance(result, ParsedAnswer):
+            assert result.answer == ANSWER
+
+
+def test_a_model_that_thinks_without_having_been_declared_to_is_split_too() -> None:
+    answer = parsed(f"<think>Perhaps {DRAFT}?</think>\n{GOOD}")
+    assert (answer.text, answer.reasoning) == ("Small cup", f"Perhaps {DRAFT}?")
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        f"A cup.</think>{GOOD}</think>",
+        f"A cup.</think><think>Once more: {DRAFT}",
+        f"<think>A cup.</think>{GOOD[:20]}</think>",
+        'A cup.</think>{"reasoning": "It uses the <think> tag", "feature": "cup"}',
+        'A cup.</think>{"reasoning": "It uses the </think> tag", "feature": "cup"}',
+    ],
+)
+def test_a_tag_that_comes_again_is_a_typed_failure(output: str) -> None:
+    assert failed(output, TAGS) == ("think_leak", "the answer holds a reasoning tag")
+
+
 @pytest.mark.parametrize(
     "output",
     [
