@@ -59,7 +59,7 @@ PLACEHOLDER: Final = any_of(
 THOUGHT: Final = any_of(
     r"""
     ^\W{0,3}(?:(?:okay|ok|alright|all right|hmm+|well|wait|so|right)\b[,.! ]+){1,3}(?:so |now )?(?:i|i['\u2019]ll|let|we|the user|the question|first|this is|looking|what)\b
-    ^\W{0,3}(?:hmm+|wait)\b
+    ^\W{0,3}(?:hmm+|wait)\b[,.! ]
     \blet(?: me|['\u2019]?s| us) (?:think|see|start|begin|analy[sz]e|break|look at|re-?read|check|figure|consider|try|recall|summari[sz]e|draft|write)\b
     \bi (?:need|have|want|should|will|am going|am asked|was asked) to (?:figure|determine|analy[sz]e|answer|think|consider|describe|write|find|summari[sz]e|look at|output|produce|provide|identify|come up|make sure|follow)\b
     \bi(?: should|['\u2019]ll|['\u2019]d) (?:output|answer|respond|write|mention|describe|summari[sz]e|start)\b
