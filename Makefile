@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
-.PHONY: help setup demo test lint bench docs clean clean-all
+.PHONY: help setup demo test lint bench faults docs clean clean-all
 
 help: ## Show what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -51,8 +51,12 @@ lint: $(READY) ## Check style, types and import contracts.
 	$(BIN)/lint-imports
 
 bench: $(READY) ## Measure speed against named peers; each script prints its ratios.
-	@for script in $(filter-out benchmarks/common.py,$(wildcard benchmarks/*.py)); do \
+	@for script in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "==> $$script"; $(BIN)/python $$script; done
+
+faults: $(READY) ## Kill jobs at a thousand random moments, simulate sixty nights; write the reports to docs/results.
+	$(BIN)/python scripts/faults.py
+	$(BIN)/python scripts/growth.py
 
 docs: $(READY) ## Write docs/cli.md from the commands, and docs/results/README.md from the records.
 	@$(BIN)/python scripts/write_cli_docs.py
