@@ -225,7 +225,9 @@ def _running_ray(num_engines: int) -> Generator[None]:
     if ray.is_initialized():
         yield
         return
-    with _own_signal_handling():
+    with _own_signal_handling(), warnings.catch_warnings():
+        # LanceDB warns of each process that Ray starts: these never touch it before they are Ray's own.
+        warnings.filterwarnings("ignore", message="lancedb fork support")
         if on_cluster:
             _join_cluster(os.environ["RAY_ADDRESS"])
         else:
