@@ -10,8 +10,17 @@ import pytest
 from store_samples import fill_store
 
 from featurestore import schema
-from featurestore.errors import InputError, MissingIdsError, MissingVersionError, StoreError, UsageError
+from featurestore.errors import (
+    InputError,
+    LockHeldError,
+    MissingIdsError,
+    MissingVersionError,
+    StoreError,
+    UsageError,
+)
 from featurestore.gates import GatePolicy
+from featurestore.jobs.lock import FeatureLock
+from featurestore.jobs.receipts import read_receipts, read_segment, remove_segments, write_segment
 from featurestore.publish import publish
 from featurestore.reader import FeatureStore
 from featurestore.spec import table_name
@@ -230,6 +239,27 @@ def test_upsert_after_replace_goes_on(store: Store):
     store.replace("t", notes(b="2", c="3"))
     assert store.upsert("t", notes(b="new"), key="id").num_rows == 2
     assert content(store.read("t")) == {"b": "new", "c": "3"}
+
+
+def test_a_lock_holds_for_everyone_who_reaches_the_store(store: Store):
+    elsewhere = store if store.uri.startswith("memory:") else connect(store.uri)
+    with FeatureLock(store.objects, "text.a") as lock:
+        lock.check()
+        with pytest.raises(LockHeldError, match=r"another job works on text\.a"):
+            FeatureLock(elsewhere.objects, "text.a").__enter__()
+    with FeatureLock(elsewhere.objects, "text.a") as second:
+        assert second.epoch == 2
+        with pytest.raises(LockHeldError, match="commits nothing more"):
+            lock.check()
+
+
+def test_segments_reach_the_store_of_everyone(store: Store):
+    receipt = write_segment(store.objects, "r1", "1", "a", [("t", {"id": "i1", "note": "x"})])
+    assert write_segment(store.objects, "r1", "1", "b", [("t", {"id": "i1", "note": "y"})]) == receipt
+    assert read_receipts(store.objects, "r1") == [receipt]
+    assert read_segment(store.objects, receipt) == [("t", {"id": "i1", "note": "x"})]
+    remove_segments(store.objects, "r1")
+    assert store.objects.list("segments/") == []
 
 
 def test_compaction_keeps_what_is_asked_for_and_the_newest(store: Store):
