@@ -79,15 +79,17 @@ def other_language(text: str, language: Language) -> str | None:
     if language not in _PROFILES:
         return None
     words = Counter(_WORDS.findall(text.casefold()))
-    counts = {name: sum(words[word] for word in profile) for name, profile in _PROFILES.items()}
-    distinct = {name: sum(word in words for word in profile) for name, profile in _PROFILES.items()}
+    found = {name: profile & words.keys() for name, profile in _PROFILES.items()}
+    counts = {name: sum(words[word] for word in known) for name, known in found.items()}
     best = max(counts, key=lambda name: counts[name])
-    plainly = distinct[best] >= _MIN_FUNCTION_WORDS and counts[best] >= 3 * counts[language] + 1
+    plainly = len(found[best]) >= _MIN_FUNCTION_WORDS and counts[best] >= 3 * counts[language] + 1
     return best if best != language and plainly else None
 
 
 def _other_script(text: str, language: Language) -> str | None:
     """The script of most letters, if too many are of another script than the language's."""
+    if text.isascii() and language in _PROFILES:
+        return None
     own = _SCRIPTS.get(language, ("LATIN",))
     scripts = Counter(_script(character) for character in text if character.isalpha())
     foreign = scripts.total() - sum(scripts[name] for name in own)

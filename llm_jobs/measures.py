@@ -12,7 +12,7 @@ CONTENT_UNIT: Final = (
     r"gallons?|gal\.?|quarts?|pints?|kg|kilograms?|(?-i:g)(?=[\s,.;)]|$)|grams?|mg|lbs?\.?|pounds?"
 )
 _OTHER_UNIT: Final = (
-    r"watts?|w(?=[\s,.;)]|$)|volts?|v(?=[\s,.;)]|$)|mah|hz|ghz|gb|mb|tb|dpi|ppm|psi|microns?|degrees?|"
+    r"years?|yrs?|watts?|w(?=[\s,.;)]|$)|volts?|v(?=[\s,.;)]|$)|mah|hz|ghz|gb|mb|tb|dpi|ppm|psi|microns?|degrees?|"
     r"sheets?|pages?|pieces?|pcs\.?|packs?|pk|counts?|ct\.?|sets?|rolls?|labels?|cards?|colou?rs?|tabs?|pockets?|bottles?"
 )
 

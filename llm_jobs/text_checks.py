@@ -8,6 +8,7 @@ many, so every check asks for plain evidence.
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
@@ -90,7 +91,7 @@ def _problems(
 
 def too_short(text: str, min_chars: int) -> str | None:
     """Fewer letters and digits than asked for."""
-    count = sum(character.isalnum() for character in text)
+    count = sum(1 for _ in islice(filter(str.isalnum, text), min_chars))
     if count >= min_chars:
         return None
     return f"the text has {count} letters, and at least {min_chars} are needed to say anything"
@@ -142,9 +143,7 @@ def repetition(text: str) -> str | None:
 def prompt_echo(text: str, instructions: Sequence[str], data: str) -> str | None:
     """Repeats the instructions: a long run of their words, or hardly anything else."""
     words = [word.casefold() for word in _WORD.findall(text)]
-    told = [_pieces(part) for part in instructions]
-    given = _pieces(data)
-    longest, covered = _overlap(words, told, given)
+    longest, covered = _overlap(words, _pieces(*instructions), _pieces(data))
     if longest >= _ECHO_RUN or (covered >= _MIN_ECHO_WORDS and covered >= _MAX_ECHO_SHARE * len(words)):
         return "repeats the words of the instructions instead of answering them"
     return None
@@ -171,12 +170,12 @@ def _cycle(words: Sequence[str]) -> Sequence[str]:
 
 
 def _overlap(
-    words: Sequence[str], told: Sequence[frozenset[tuple[str, ...]]], given: frozenset[tuple[str, ...]]
+    words: Sequence[str], told: frozenset[tuple[str, ...]], given: frozenset[tuple[str, ...]]
 ) -> tuple[int, int]:
     """(longest run of words that the instructions hold and the data does not, words in such runs of four)."""
     longest = current = covered = 0
     for run in _runs(words, _ECHO_PIECE):
-        if run not in given and any(run in part for part in told):
+        if run in told and run not in given:
             covered += 1 if current else _ECHO_PIECE
             current += 1 if current else _ECHO_PIECE
             longest = max(longest, current)
@@ -186,8 +185,9 @@ def _overlap(
 
 
 @lru_cache(maxsize=256)
-def _pieces(text: str) -> frozenset[tuple[str, ...]]:
-    return frozenset(_runs([word.casefold() for word in _WORD.findall(text)], _ECHO_PIECE))
+def _pieces(*texts: str) -> frozenset[tuple[str, ...]]:
+    words = ([word.casefold() for word in _WORD.findall(text)] for text in texts)
+    return frozenset(run for part in words for run in _runs(part, _ECHO_PIECE))
 
 
 def _runs(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
