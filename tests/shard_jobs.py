@@ -22,17 +22,8 @@ ROWS_PER_SHARD: Final = 25
 
 def rows_of_shard(run_id: str, shard: int, attempt: str) -> list[TableRow]:
     """What an attempt makes: its name is the text, so that two attempts can be told apart."""
-    rows: list[dict[str, Any]] = [
-        {
-            "id": f"i{shard}-{n}",
-            "status": "ok",
-            "text": f"{run_id} {attempt}",
-            "fingerprint": "f",
-            "attempts": 1,
-        }
-        for n in range(ROWS_PER_SHARD)
-    ]
-    return [(TABLE, row | {"run_id": run_id}) for row in rows]
+    row: dict[str, Any] = {"status": "ok", "text": f"{run_id} {attempt}", "fingerprint": "f", "attempts": 1}
+    return [(TABLE, row | {"id": f"i{shard}-{n}", "run_id": run_id}) for n in range(ROWS_PER_SHARD)]
 
 
 def work_on_shard(folder: str, run_id: str, shard: int, attempt: str) -> None:
@@ -42,7 +33,7 @@ def work_on_shard(folder: str, run_id: str, shard: int, attempt: str) -> None:
 
 
 def commit_shards(folder: str, run_id: str) -> None:
-    """Recover what earlier runs left, then commit the shards of this run."""
+    """Commit the shards of this run; of a run without any, recover what earlier ones left."""
     store = connect(f"{folder}/store")
     with (
         FeatureLock(store.objects, TABLE) as lock,
