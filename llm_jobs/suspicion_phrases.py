@@ -88,7 +88,7 @@ PHRASES: Final = (
         "ignor,olvid,omit,descart,desatiend,esque,desconsider,dimentic,trascur,oubli,sigas,siga ,seguire,suivez,suis,"
         "compte,abstraction,vergi,vergess,missacht,uberge,befolg,negeer,vergeet,glem,glom,zapom,pomin,talimat,kural,"
         "komut,yonerge,abaikan,lupakan,bo qua,phot lo,quen,игнор,ігнор,забудь,следуй,забрав,отмени,指示,命令,指令,规则,"
-        "規則,提示,要求,内容,说明,說明,ルール,プロンプト,지시,명령,지침,규칙,프롬프트,تجاهل,انس,نادیده,דתעלם,התעלם,निर्देश,नियम,आदेश",
+        "規則,提示,要求,内容,说明,說明,ルール,プロンプト,지시,명령,지침,규칙,프롬프트,تجاهل,انس,نادیده,התעלם,निर्देश,नियम,आदेश",
         r"""
         \b(?:ignor|olvid|omit|descart|desatiend|esque[cz]|desconsider|dimentic|trascur|oubli)\w* {gap}(?:instrucci?on(?:es)?|instrucoes|instrucao|istruzion[ei]|instructions?|consignes?|regles?|reglas?|regras?|regole)\b
         \b(?:ignor|olvid|omit|descart|desatiend|esque[cz]|desconsider|dimentic|trascur|oubli)\w* {gap}(?:indicacion(?:es)?|indicazioni|orientacoes|directives?|directivas?|ordenes|ordens|ordini|todo lo anterior|tudo acima|tout ce qui)\b
@@ -104,7 +104,7 @@ PHRASES: Final = (
         (?:指示|命令|指令|ルール|プロンプト|規則)[^.!?。]{0,8}(?:無視|忘れ|従わな)
         (?:지시|명령|지침|규칙|프롬프트)[^.!?]{0,8}(?:무시|잊|따르지)
         (?:تجاهل|انس|نادیده بگیر)\w* {gap}(?:ال)?(?:تعليمات|اوامر|أوامر|قواعد|دستور)
-        (?:דתעלם|התעלם|תתעלם) {gap}(?:ה)?(?:הוראות|הנחיות)
+        (?:התעלם|תתעלם) {gap}(?:ה)?(?:הוראות|הנחיות)
         (?:निर्देश|नियम|आदेश)[^.!?।]{0,30}(?:अनदेखा|नज़रअंदाज़|नजरअंदाज|भूल|उपेक्षा)
         """,
     ),
