@@ -9,13 +9,11 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
-from jsonschema import Draft202012Validator
-
 from featurestore.ids import canonical_json
-from llm_jobs.answer_schema import describe_answer, in_schema_order
+from llm_jobs.answer_model import AnswerProblemError, validate_answer
+from llm_jobs.answer_schema import describe_answer
 from llm_jobs.clean import THINK_TAGS, strip_template_tokens
 from llm_jobs.stage import Stage
 from llm_jobs.template import ABSENT
@@ -155,11 +153,10 @@ def _first_valid(text: str, stage: Stage) -> dict[str, Any] | ParseFailure:
         if isinstance(candidate, ParseFailure):
             failure = failure or candidate
             continue
-        answer = _tidy(candidate)
-        problem = _schema_problem(answer, stage)
-        if problem is None:
-            return _ordered(answer, stage)
-        failure = failure or ParseFailure("schema", problem)
+        try:
+            return validate_answer(_tidy(candidate), stage.output_schema)
+        except AnswerProblemError as error:
+            failure = failure or ParseFailure("schema", str(error))
     return failure or ParseFailure("no_json", f"no JSON object in {text[:80]!r}")
 
 
@@ -198,24 +195,6 @@ def _tidy(value: Any) -> Any:  # noqa: ANN401 - any JSON value
             return [_tidy(part) for part in value]
         case _:
             return value
-
-
-def _schema_problem(answer: dict[str, Any], stage: Stage) -> str | None:
-    """The first thing the stage's schema has against an answer; None if it is valid."""
-    error = next(iter(_validator(json.dumps(stage.output_schema)).iter_errors(answer)), None)
-    if error is None:
-        return None
-    where = ".".join(str(part) for part in error.absolute_path) or "the answer"
-    return f"{where}: {error.message[:200]}"
-
-
-@lru_cache(maxsize=64)
-def _validator(schema_json: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema_json))
-
-
-def _ordered(answer: dict[str, Any], stage: Stage) -> dict[str, Any]:
-    return in_schema_order(answer, stage.output_schema)
 
 
 def _content_failure(

@@ -7,10 +7,10 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from fake_openai_server import fake_openai_server
-from jsonschema import Draft202012Validator
 from vllm_server import SERVED, vllm_server
 
 from featurestore.spec import Sampling
+from llm_jobs.answer_model import validate_answer
 from llm_jobs.engine import Completion, LLMEngine, Message, Request
 from llm_jobs.engines import DeferredEngine, EngineOptions
 from llm_jobs.engines.echo import EchoEngine, EchoOptions
@@ -173,7 +173,7 @@ def test_an_answer_matches_its_schema(open_engine: OpenEngine, request: pytest.F
     (done,) = _wait(engine, 1)
     assert done.text is not None
     assert done.finish_reason == "stop"
-    Draft202012Validator(_SCHEMA).validate(json.loads(done.text))
+    validate_answer(json.loads(done.text), _SCHEMA)
 
 
 def _second_turn(engine: LLMEngine) -> tuple[Completion, Completion]:
