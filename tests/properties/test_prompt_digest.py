@@ -23,6 +23,9 @@ def changed(prompt: Prompt, path: tuple[str | int, ...], value: Any) -> Prompt:
     return Prompt.model_validate(content)
 
 
+CHECKS = {"min_chars": 9, "language": "de", "refused_phrases": ("cheap",), "skip": ("refusal",)}
+
+
 def digests(prompt: Prompt) -> dict[str, str]:
     return {stage.name: prompt.stage_digest(stage) for stage in prompt.stages}
 
@@ -60,7 +63,7 @@ def test_a_new_question_moves_its_stage_and_those_whose_conversation_holds_it(
 @given(
     st.sampled_from(NAMES),
     st.integers(0, 2),
-    st.sampled_from(["template", "max_tokens", "quotes", "describe", "order", "bound"]),
+    st.sampled_from(["template", "max_tokens", "quotes", "describe", "order", "bound", *CHECKS]),
 )
 def test_every_part_of_a_stage_reaches_its_digest(name: str, number: int, part: str) -> None:
     prompt = find_prompt(name, None)
@@ -75,6 +78,7 @@ def test_every_part_of_a_stage_reaches_its_digest(name: str, number: int, part: 
         "describe": ((*schema, "properties", first, "description"), "something else"),
         "order": ((*schema, "properties"), lambda parts: dict(reversed(parts.items()))),
         "bound": ((*schema, "properties", first), _tighter),
+        **{name: ((*where, "checks", name), value) for name, value in CHECKS.items()},
     }
     after = changed(prompt, *changes[part])
     assert prompt.stages[number].name in moved(prompt, after)
