@@ -1,7 +1,7 @@
 """Answers that are known already: an identical rendered request is computed once.
 
 A request's key covers all that can change its answer, so an answer may serve any row, feature and job.
-`featurestore.jobs.answers.AnswerCache` keeps answers for all jobs of a store; `RecentAnswers` for one process.
+`featurestore.jobs.answers.AnswerCache` keeps answers for all jobs of a store, `RecentAnswers` for a process.
 """
 
 from typing import Final, Protocol
@@ -53,8 +53,8 @@ def known_answer(completion: Completion, reasoning_tags: tuple[str, str] | None)
         return None
     text = completion.text
     if reasoning_tags is not None:
-        _, closed, answer = text.partition(reasoning_tags[1])
-        text = closed + answer
+        _, closed, answer = text.rpartition(reasoning_tags[1])
+        text = closed + answer if closed else ""
     return CachedAnswer(text, completion.finish_reason, completion.prompt_tokens, completion.output_tokens)
 
 

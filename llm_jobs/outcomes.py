@@ -87,7 +87,7 @@ def judge(
     raw = completion.text[:_RAW_CHARS]
     if completion.finish_reason == "length" or parsed.reason == "cut_off":
         return Failure("cut_off", raw, may_pass=True)
-    answer = completion.text.partition(reasoning_tags[1])[2] if reasoning_tags else completion.text
+    answer = completion.text.rpartition(reasoning_tags[1])[2] if reasoning_tags else completion.text
     shown = strip_template_tokens(answer).strip()[:_SHOWN_CHARS]
     return Failure(parsed.reason, raw, may_pass=True, problem=parsed.detail, answer=shown)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,10 @@ def test_thoughts_are_not_kept_of_a_known_answer() -> None:
     kept = known_answer(completion, ("<think>", "</think>"))
     assert kept == CachedAnswer('</think>\n{"a": "b"}', "stop", 7, 9)
     assert as_completion("k", kept).cached_tokens == 7
+    thoughts = replace(completion, text='Where does </think> go?</think>\n{"a": "b"}')
+    assert known_answer(thoughts, ("<think>", "</think>")) == kept
+    unfinished = known_answer(replace(completion, text="I think"), ("<think>", "</think>"))
+    assert unfinished == CachedAnswer("", "stop", 7, 9)
     assert known_answer(Completion("k", None, "failed", failure="engine_error"), None) is None
 
 

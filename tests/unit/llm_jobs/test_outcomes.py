@@ -25,6 +25,14 @@ def test_a_valid_answer_is_kept_without_its_thoughts() -> None:
     assert "Hm" not in verdict.canonical
 
 
+def test_a_rejected_answer_is_shown_without_the_thoughts_before_it() -> None:
+    output = 'Where does </think> go?</think>{"reasoning": "x"}'
+    verdict = judge(_completion(output), _STAGE, ("<think>", "</think>"), source_text="", system="")
+    assert isinstance(verdict, Failure)
+    assert verdict.answer == '{"reasoning": "x"}'
+    assert verdict.raw == output
+
+
 def test_a_cut_off_output_is_named_so_whatever_is_wrong_with_it() -> None:
     verdict = judge(_completion("I was about to", "length"), _STAGE, None, source_text="", system="")
     assert verdict == Failure("cut_off", "I was about to", may_pass=True)
