@@ -7,7 +7,7 @@
     ├── InputError                   3   the data given cannot be used
     │   └── RowContractError             a required column is absent or of the wrong kind
     ├── SetupError                   4   a missing extra, model, GPU or path, or too little memory or disk
-    ├── GateFailedError              5   a release was refused, its alias stands; or too many attacks succeeded
+    ├── GateFailedError              5   a release was refused; or too many attacks succeeded
     ├── LockHeldError                6   another job works on the same feature
     ├── StoreError                   7   the store is damaged, or holds no such thing
     │   ├── MissingVersionError

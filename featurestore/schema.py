@@ -84,9 +84,9 @@ TEXTS: Final = pa.schema(
 
 ``text`` is set when ok, ``reason`` and ``raw`` when failed; ``answer`` is the parsed JSON answer, canonical.
 ``event_set`` names the split part a user's text was built from (``<split digest>:train``).
-``field_digests`` holds a short digest of each field that was read, as JSON: it tells which of them changed.
-``flags`` says what a reader of the text should know, as ``kind:what``: ``cut:description:5210>2400`` (units of
-the field's budget), ``suspicious:instruction_override`` (the input tries to steer the model).
+``field_digests`` holds a short digest of each field read, as JSON: they tell which of them changed.
+``flags`` says what a reader of the text should know, as ``kind:what``: ``cut:description:1302>600`` (tokens),
+``suspicious:instruction_override`` (the input tries to steer the model).
 """
 
 EDGES: Final = pa.schema(
