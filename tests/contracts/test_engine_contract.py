@@ -75,7 +75,7 @@ def _vllm_serve() -> Iterator[LLMEngine]:
         yield engine
 
 
-_REAL = [pytest.mark.real_llm, pytest.mark.slow, pytest.mark.xdist_group("vllm")]
+_REAL = [pytest.mark.real_llm, pytest.mark.slow]
 _ENGINES = [
     pytest.param(lambda: closing(_echo()), id="echo"),
     pytest.param(lambda: closing(_deferred()), id="deferred"),

@@ -21,7 +21,6 @@ from featurestore.stores import connect
 pytestmark = [
     pytest.mark.real_llm,
     pytest.mark.slow,
-    pytest.mark.xdist_group("vllm"),
     pytest.mark.timeout(1200),
 ]
 

@@ -12,7 +12,7 @@ from llm_jobs.engines import EngineOptions
 from llm_jobs.models import find_model, model_spec
 from llm_jobs.weights import locate_model
 
-pytestmark = [pytest.mark.real_llm, pytest.mark.slow, pytest.mark.xdist_group("vllm")]
+pytestmark = [pytest.mark.real_llm, pytest.mark.slow]
 
 _RANK = 4
 

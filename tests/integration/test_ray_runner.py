@@ -15,7 +15,7 @@ from generation_world import STAGES, catalogue, put_items, rows_of, run
 from featurestore.jobs.runcard import list_runs, read_run_card
 from featurestore.stores import connect
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 _NUM_ITEMS = 60
 _SHARD_SIZE = 10

@@ -18,7 +18,7 @@ from featurestore import columns as c
 from featurestore.features import FeatureRegistry
 from featurestore.stores import connect
 
-pytestmark = [pytest.mark.real_llm, pytest.mark.slow, pytest.mark.xdist_group("vllm")]
+pytestmark = [pytest.mark.real_llm, pytest.mark.slow]
 
 _STAGES = ("forward", "backward", "fused")
 _MARK = "FEATURESTORE_TEST_RUN"
