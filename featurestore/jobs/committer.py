@@ -159,6 +159,8 @@ class Committer:
             if old or len(batch.rows) >= self._pace.commit_rows:
                 self._flush_batch(table, batch)
                 self._hand_over(table)
+                if len(self._commits) > _WAITING_COMMITS:
+                    self._commits.popleft().result()
 
     def delete(self, table: str, ids: Sequence[str]) -> None:
         """Remove the rows of entities that are gone, under the same lock as commits."""
@@ -225,8 +227,6 @@ class Committer:
     def _hand_over(self, table: str) -> None:
         batch = self._batches.pop(table)
         self._commits.append(self._executor.submit(self._commit, self._targets[table], batch))
-        if len(self._commits) > _WAITING_COMMITS:
-            self._commits.popleft().result()
 
     def _commit(self, target: CommitTarget, batch: _Batch) -> None:
         self._upsert(target, batch.rows)

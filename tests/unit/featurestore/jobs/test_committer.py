@@ -2,6 +2,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,36 @@ def test_a_full_store_disk_keeps_the_rows_in_the_log(tmp_path: Path, target: Com
     with _committer(store, target, tmp_path, run_id="r2") as again:
         assert again.recover() == 1
     assert _texts(store) == {"i1": "x"}
+
+
+def test_closing_waits_for_every_commit_though_some_fail(tmp_path: Path) -> None:
+    """A commit that goes on after its owner has let go of the lock would disturb the next owner."""
+    names = [f"v{number}" for number in range(8)]
+    specs = [_SPEC.model_copy(update={"view": name}) for name in names]
+
+    class FirstFails(MemoryStore):
+        def upsert(self, table: str, rows: pa.Table, *, key: str) -> TableVersion:
+            time.sleep(0.01)
+            if table == table_name(specs[0]):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().upsert(table, rows, key=key)
+
+    store = FirstFails()
+    with ExitStack() as locks:
+        targets = [
+            CommitTarget(
+                spec, TEXTS, locks.enter_context(FeatureLock(LocalObjects(tmp_path), table_name(spec)))
+            )
+            for spec in specs
+        ]
+        committer = Committer(store, targets, folder=tmp_path, run_id="r1", pace=_NEVER)
+        for spec in specs:
+            committer.add(table_name(spec), _row("i1"))
+        with pytest.raises(StorageFullError):
+            committer.close()
+        assert sorted(set(store.tables()) & {table_name(spec) for spec in specs}) == sorted(
+            table_name(spec) for spec in specs[1:]
+        )
 
 
 def test_a_full_log_disk_does_not_keep_rows_from_the_store(
