@@ -119,7 +119,9 @@ def estimate_tokens(
     for work in works:
         sample.add(work)
     stages = [
-        _stage_tokens(stage, spec, plan, past.get(stage.name), sample.means(stage))
+        _stage_tokens(
+            stage, spec, plan, past.get(stage.name), sample.means(stage, _asked_before(prompt, stage, plan))
+        )
         for stage, spec in zip(prompt.stages, specs, strict=True)
         if sum(plan.reasons[stage.name].values())
     ]
@@ -127,28 +129,62 @@ def estimate_tokens(
 
 
 def _stage_tokens(
-    stage: Stage, spec: TextSpec, plan: GenerationPlan, past: PastAnswers | None, means: tuple[float, float]
+    stage: Stage, spec: TextSpec, plan: GenerationPlan, past: PastAnswers | None, means: "_PromptMeans"
 ) -> StageTokens:
     rows = sum(plan.reasons[stage.name].values())
     allowed = spec.sampling.max_tokens
-    prompt_mean, repeated_mean = means
     requests, output = float(rows), PRIOR_SHARE * allowed
     basis = f"{PRIOR_SHARE:.0%} of what it may take: no earlier answers"
-    cached_share = repeated_mean / prompt_mean if prompt_mean else 0.0
+    cached_share = means.cached_share(past.cached_share if past is not None else None)
     if past is not None:
         requests *= past.asked_share * past.requests_per_row
         output, basis = min(past.output_tokens, allowed), past.basis
-        cached_share = past.cached_share if past.cached_share is not None else cached_share
     return StageTokens(
         stage=stage.name,
         rows=rows,
         requests=round(requests),
-        prompt=round(requests * prompt_mean),
-        cached=round(requests * prompt_mean * cached_share),
+        prompt=round(requests * means.prompt),
+        cached=round(requests * means.prompt * cached_share),
         output=round(requests * output),
         output_at_most=round(max(requests, rows) * allowed),
         basis=basis,
     )
+
+
+def _asked_before(prompt: Prompt, stage: Stage, plan: GenerationPlan) -> float:
+    """Share of a stage's rows whose turn before is asked for in this run as well, and so in the cache.
+
+    What makes a turn stale makes those stale that build on it: the rows of the turn before are among ours.
+    """
+    if not stage.upstream:
+        return 1.0
+    before = prompt.turns(stage)[-2].name
+    return sum(plan.reasons[before].values()) / sum(plan.reasons[stage.name].values())
+
+
+@dataclass(frozen=True, slots=True)
+class _PromptMeans:
+    """Prompt tokens of a request of a stage.
+
+    Attributes:
+        prompt: All of them.
+        repeated: Of these, tokens that repeat an earlier request of the whole chain.
+        system: Of these, tokens that every conversation begins with.
+        asked_before: See `_asked_before`.
+    """
+
+    prompt: float
+    repeated: float
+    system: float
+    asked_before: float
+
+    def cached_share(self, measured: float | None) -> float:
+        """Share of the prompt that was computed before, given what was measured where the whole chain ran."""
+        if not self.prompt:
+            return 0.0
+        whole = measured if measured is not None else self.repeated / self.prompt
+        alone = min(whole, self.system / self.prompt)
+        return self.asked_before * whole + (1.0 - self.asked_before) * alone
 
 
 class _Sample:
@@ -189,9 +225,14 @@ class _Sample:
             self._repeated[stage.name] += self._prefix(stage, messages, counted, answers, longer)
             answers[stage.name], longer[stage.name] = self._answer(index, stage.name, work)
 
-    def means(self, stage: Stage) -> tuple[float, float]:
+    def means(self, stage: Stage, asked_before: float) -> _PromptMeans:
         """Prompt tokens of a request of a stage, and how many of them repeat an earlier request."""
-        return self._prompts[stage.name] / self._size, self._repeated[stage.name] / self._size
+        return _PromptMeans(
+            prompt=self._prompts[stage.name] / self._size,
+            repeated=self._repeated[stage.name] / self._size,
+            system=self._system,
+            asked_before=asked_before,
+        )
 
     def _prefix(
         self,

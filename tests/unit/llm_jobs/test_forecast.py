@@ -115,6 +115,20 @@ def test_another_version_by_the_same_model_tells_the_length(store: MemoryStore, 
     assert bases["fused"] == "30 rows of another version by this model"
 
 
+def test_a_last_question_asked_alone_finds_the_system_text_in_the_cache_and_no_more(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    """The conversation in front was computed by a run that is over: its cache went with it."""
+    whole = {stage.stage: stage.cached / stage.prompt for stage in _foresee(store).tokens.stages}
+    run(store, tmp_path, limit=30)
+    (alone,) = _foresee(store, wording="Say it in one line.", limit=30).tokens.stages
+    assert alone.stage == "fused"
+    assert whole["fused"] > 0.8
+    assert 0 < alone.cached / alone.prompt < 0.3
+    mixed = _foresee(store, wording="Say it in one line.").tokens.stages[-1]
+    assert alone.cached / alone.prompt < mixed.cached / mixed.prompt < whole["fused"]
+
+
 def test_the_sample_is_the_same_each_time(store: MemoryStore) -> None:
     put_items(store, catalogue(300))
     assert _foresee(store) == _foresee(store)
