@@ -10,7 +10,7 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -155,6 +155,21 @@ def flags_of(removed: Mapping[str, Removed]) -> list[str]:
         flags += [f"cleaned:{name}:{kind.replace(' ', '_')}" for kind, _ in what.kinds]
         flags += [f"cut:{name}:{what.cut[0]}>{what.cut[1]}"] if what.cut else []
     return flags
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """All strings of a nested value, keys left out."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for part in value.values():
+                yield from strings_in(part)
+        case list() | tuple():
+            for part in value:
+                yield from strings_in(part)
+        case _:
+            return
 
 
 def joined_text(value: object) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from featurestore.ids import canonical_json
 from llm_jobs.answer_model import AnswerProblemError, validate_answer
 from llm_jobs.answer_schema import describe_answer
-from llm_jobs.clean import THINK_TAGS, strip_template_tokens
+from llm_jobs.clean import THINK_TAGS, strings_in, strip_template_tokens
 from llm_jobs.stage import Stage
 from llm_jobs.template import ABSENT
 from llm_jobs.text_checks import CheckName, first_problem
@@ -200,7 +200,7 @@ def _tidy(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 def _content_failure(
     answer: dict[str, Any], stage: Stage, source_text: str | None, system: str
 ) -> ParseFailure | None:
-    if any(THINK_TAGS.search(part) for part in _strings(answer)):
+    if any(THINK_TAGS.search(part) for part in strings_in(answer)):
         return ParseFailure("think_leak", _TAG_IN_ANSWER)
     if not any(character.isalnum() for character in answer_text(answer, stage)):
         return ParseFailure("empty_text", f"{', '.join(stage.text_fields)} hold no words")
@@ -220,20 +220,6 @@ def _quote_failure(answer: dict[str, Any], stage: Stage, source_text: str) -> Pa
             if wanted in ("", ABSENT.casefold()) or wanted not in source:
                 return ParseFailure("quote_not_found", f"{path} {quote[:120]!r} is not in the input")
     return None
-
-
-def _strings(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            for part in value.values():
-                yield from _strings(part)
-        case list():
-            for part in value:
-                yield from _strings(part)
-        case _:
-            return
 
 
 def _at_path(value: Any, path: Sequence[str]) -> Iterator[str]:  # noqa: ANN401 - any JSON value

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from llm_jobs.clean import TEMPLATE_TOKENS, THINK_TAGS, unescape
+from llm_jobs.clean import TEMPLATE_TOKENS, THINK_TAGS, strings_in, unescape
 from llm_jobs.lookalikes import folded, has_masked_word, latinised, without_leet
 from llm_jobs.suspicion_phrases import PHRASES, SQUEEZED
 
@@ -94,7 +94,7 @@ def suspicion_flags(fields: Mapping[str, Any]) -> list[str]:
     Args:
         fields: Field values; strings anywhere in them are looked at, a history's events included.
     """
-    found = {rule for text in _strings(fields) for rule in suspicions(text)}
+    found = {rule for text in strings_in(fields) for rule in suspicions(text)}
     return [f"suspicious:{rule}" for rule in RULES if rule in found]
 
 
@@ -129,17 +129,3 @@ def _words(plain: str) -> str:
 
 def _letters_only(text: str) -> str:
     return "".join(character for character in text if character.isalpha())
-
-
-def _strings(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            for part in value.values():
-                yield from _strings(part)
-        case list() | tuple():
-            for part in value:
-                yield from _strings(part)
-        case _:
-            return
