@@ -9,14 +9,12 @@ import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 Language: TypeAlias = Literal[
     "da", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "sv", "ja", "ko", "ru", "zh"
 ]
 """ISO 639-1 codes of the languages that can be told apart."""
-
-LANGUAGES: Final[tuple[str, ...]] = get_args(Language)
 
 _FUNCTION_WORDS: Final = {
     "da": ("og er det som til ikke der på med af også jeg han hun eller efter blev være ved hvor deres"),

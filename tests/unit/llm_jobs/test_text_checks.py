@@ -3,13 +3,14 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
 
 from llm_jobs.answer_schema import describe_answer
 from llm_jobs.catalog import find_prompt, list_prompts
-from llm_jobs.language import LANGUAGES, other_language
+from llm_jobs.language import Language, other_language
 from llm_jobs.parse import ParsedAnswer, ParseFailure, parse_answer
 from llm_jobs.render import data_block
 from llm_jobs.text_checks import Checks, first_problem, prompt_echo, repetition
@@ -225,7 +226,7 @@ def test_every_language_knows_its_own_and_tells_the_others_apart() -> None:
         "ru": "Этот крем для сухой кожи без запаха",
         "zh": "这款面霜适合干性皮肤的人使用，没有香味",
     }
-    assert set(sentences) == set(LANGUAGES)
+    assert set(sentences) == set(get_args(Language))
     for language, sentence in sentences.items():
         assert other_language(sentence, language) is None  # pyright: ignore[reportArgumentType]
         if language != "en":
