@@ -15,7 +15,7 @@ import typer.core
 from cli.commands import COMMANDS, GROUPS
 from cli.log import use_json_log
 from cli.report import ErrorReport, print_error
-from featurestore.errors import FeatureStoreError, SetupError, StorageFullError, UnknownNameError
+from featurestore.errors import FeatureStoreError, SetupError, StorageFullError, UnknownNameError, own_words
 
 _KEPT = "what was flushed is kept, run the command again to go on."
 _INTERRUPTED = 130
@@ -158,7 +158,7 @@ def _usage(error: BaseException) -> ErrorReport:
     command = context.command_path if context else "featurestore"
     if type(error).__name__ == "NoArgsIsHelpError":
         return ErrorReport("UsageError", f"{command} needs a command.", 2, str(error))
-    message = str(getattr(error, "format_message", error.__str__)())
+    message = own_words(str(getattr(error, "format_message", error.__str__)()))
     return ErrorReport("UsageError", message, 2, f"See: {command} --help")
 
 

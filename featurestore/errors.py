@@ -134,7 +134,12 @@ class MissingIdsError(StoreError):
     def __init__(self, table: str, ids: Sequence[str]) -> None:
         shown = ", ".join(repr(i) for i in ids[:10])
         more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
-        super().__init__(f"{len(ids)} ids are not in {table}: {shown}{more}.")
+        what = (
+            f"the id {shown} is not in {table}"
+            if len(ids) == 1
+            else f"{len(ids)} ids are not in {table}: {shown}"
+        )
+        super().__init__(f"{what}{more}.")
         self.table = table
         self.ids = tuple(ids)
 
@@ -177,6 +182,11 @@ class ReplayDiffersError(FeatureStoreError):
     """A row that was asked for again came out different; nothing was written."""
 
     exit_code = 13
+
+
+def own_words(message: str) -> str:
+    """What a validator of ours said, without the words that pydantic puts before it."""
+    return message.replace("Value error, ", "")
 
 
 def nearest_name(name: str, known: Collection[str]) -> str | None:

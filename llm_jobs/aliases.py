@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from featurestore.errors import ConfigError, UnknownNameError
+from featurestore.errors import ConfigError, UnknownNameError, own_words
 from llm_jobs.entries import EncoderEntry, ModelEntry, with_folder
 
 ProjectEntries = Mapping[str, Mapping[str, Any]]
@@ -84,7 +84,9 @@ def _entry(section: str, entry_class: type[_Entry], alias: str, keys: Mapping[st
     try:
         return entry_class.model_validate({**keys, "alias": alias})
     except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'entry'}: {e['msg']}" for e in error.errors())
+        found = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'entry'}: {own_words(e['msg'])}" for e in error.errors()
+        )
         allowed = ", ".join(sorted(set(entry_class.model_fields) - {"alias"}))
         raise ConfigError(
             f"[{section}.{alias}] in featurestore.toml cannot be used: {found}.",

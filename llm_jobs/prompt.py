@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from featurestore.errors import ConfigError, UnknownNameError, UsageError
+from featurestore.errors import ConfigError, UnknownNameError, UsageError, own_words
 from featurestore.ids import digest
 from featurestore.spec import Entity, Frozen, Name
 from llm_jobs.answer_schema import describe_answer, shrink, worst_case_tokens
@@ -251,7 +251,7 @@ def parse_prompt(text: str, *, name: str, origin: str) -> Prompt:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc']) or 'prompt'}: {e['msg']}" for e in error.errors()]
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'prompt'}: {own_words(e['msg'])}" for e in error.errors()]
         listed = "\n".join(f"  - {line}" for line in lines)
         raise ConfigError(
             f"{origin} is no usable prompt:\n{listed}",

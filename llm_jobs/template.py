@@ -50,7 +50,9 @@ def variables_of(source: str) -> frozenset[str]:
     try:
         return frozenset(meta.find_undeclared_variables(_ENVIRONMENT.parse(source)))
     except TemplateError as error:
-        raise UsageError(f"the template is not valid Jinja: {error}.", hint=_first_line(source)) from error
+        raise UsageError(
+            f"the template is not valid Jinja: {_told(error)}.", hint=_first_line(source)
+        ) from error
 
 
 def fill(source: str, values: Mapping[str, object]) -> str:
@@ -62,12 +64,18 @@ def fill(source: str, values: Mapping[str, object]) -> str:
     try:
         return _compiled(source).render(values).strip()
     except TemplateError as error:
-        raise UsageError(f"the template cannot be rendered: {error}.", hint=_first_line(source)) from error
+        raise UsageError(
+            f"the template cannot be rendered: {_told(error)}.", hint=_first_line(source)
+        ) from error
 
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Template:
     return _ENVIRONMENT.from_string(source)
+
+
+def _told(error: TemplateError) -> str:
+    return (error.message or type(error).__name__).rstrip(".")
 
 
 def _first_line(source: str) -> str:

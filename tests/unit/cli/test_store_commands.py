@@ -108,8 +108,7 @@ def test_show_names_what_it_does_not_find(project, store):
     message = refuse(UnknownNameError, 2, project, "show", "user_cot", "--view", "backward")
     assert "unknown view of text feature 'user_cot' 'backward'" in message
     message = refuse(MissingIdsError, 7, project, "show", "item_text", "--id", "i1", "--id", "nope")
-    assert "1 ids are not in text.item_text.text." in message
-    assert message.endswith(": 'nope'.")
+    assert message.startswith("the id 'nope' is not in text.item_text.text.")
     message = refuse(MissingVersionError, 7, project, "show", "item_text", "--release", "production")
     assert "the store has no release or alias 'production'. Aliases: none. Releases: none." in message
 

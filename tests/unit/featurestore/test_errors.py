@@ -36,6 +36,7 @@ def test_missing_ids_are_named_up_to_ten():
     text = str(MissingIdsError("text.a", [str(i) for i in range(12)]))
     assert "12 ids are not in text.a: '0', '1'" in text
     assert text.endswith("'9' and 2 more.")
+    assert str(MissingIdsError("text.a", ["x"])) == "the id 'x' is not in text.a."
 
 
 def test_a_missing_extra_gives_the_install_line():

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from featurestore.errors import ConfigError, UnknownNameError
+from llm_jobs.catalog import prompt_path
 from llm_jobs.prompt import Prompt, load_prompt, parse_prompt
 
 SCHEMA: dict[str, Any] = {
@@ -97,6 +98,18 @@ def test_the_system_text_reads_no_variables() -> None:
 
 def test_a_broken_template_is_named() -> None:
     assert "the template is not valid Jinja" in problems_of(data="{{ title ")
+
+
+def test_problems_of_a_file_are_in_our_own_words(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        prompt_path("item_cot", None)[0].read_text().replace("{{ title }}", "{{ title | nofilter }}")
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_prompt(path)
+    assert caught.value.message.splitlines()[1:] == [
+        "  - prompt: the template is not valid Jinja: No filter named 'nofilter'."
+    ]
 
 
 def test_events_need_a_history_section() -> None:
