@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from featurestore.errors import ConfigError, nearest_name
+from featurestore.errors import ConfigError, nearest_name, own_words
 from featurestore.gates import GatePolicy
 from featurestore.spec import Frozen
 from featurestore.splits import SplitPolicy
@@ -118,6 +118,18 @@ def load_config(path: Path) -> ProjectConfig:
     return parse_config(data, origin=str(path))
 
 
+def config_if_any(folder: Path) -> ProjectConfig | None:
+    """The configuration of a folder that need not be a project; None if it is not.
+
+    Raises:
+        ConfigError: If there is no such folder, or its file cannot be used.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}.", hint="Correct --project, or leave it out.")
+    path = folder / CONFIG_FILE
+    return load_config(path) if path.is_file() else None
+
+
 def parse_config(data: dict[str, Any], *, origin: str) -> ProjectConfig:
     """Check configuration values.
 
@@ -131,7 +143,9 @@ def parse_config(data: dict[str, Any], *, origin: str) -> ProjectConfig:
     try:
         return ProjectConfig.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(list(found["loc"]), found["type"], found["msg"]) for found in error.errors()]
+        problems = [
+            _problem(list(found["loc"]), found["type"], own_words(found["msg"])) for found in error.errors()
+        ]
         raise ConfigError(f"{origin}: {'; '.join(problems)}.") from None
 
 

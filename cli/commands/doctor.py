@@ -26,12 +26,11 @@ def doctor(
 
     Ends with exit code 4 if something that the project needs is broken.
     """
-    from cli.config import CONFIG_FILE, ProjectConfig, load_config
+    from cli.config import ProjectConfig, config_if_any
     from llm_jobs.doctor import examine, gather_facts
     from llm_jobs.models import find_encoder, find_model
 
-    path = project / CONFIG_FILE
-    config = load_config(path) if path.is_file() else ProjectConfig()
+    config = config_if_any(project) or ProjectConfig()
     name = model or config.generate.model
     entry = find_model(name, config.models, root=project) if name else None
     encoder = find_encoder(config.encode.encoder, config.encoders, root=project)

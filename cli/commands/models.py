@@ -22,13 +22,12 @@ def models(
     as_json: JsonOption = False,
 ) -> None:
     """List language models and encoders with what they need, and whether this machine has it."""
-    from cli.config import CONFIG_FILE, load_config
+    from cli.config import config_if_any
     from llm_jobs.machine import look_at_machine
     from llm_jobs.models import find_encoder, find_model, load_encoders, load_models
     from llm_jobs.weights import cache_folder
 
-    path = project / CONFIG_FILE
-    config = load_config(path) if path.is_file() else None
+    config = config_if_any(project)
     own_models, own_encoders = (config.models, config.encoders) if config else ({}, {})
     language = [find_model(alias, own_models, root=project) for alias in load_models(own_models)]
     encoders = [find_encoder(alias, own_encoders, root=project) for alias in load_encoders(own_encoders)]

@@ -54,15 +54,14 @@ def redteam(
 
     Every attack and its benign twin is generated in a store in memory; no project store is read or written.
     """
-    from cli.config import CONFIG_FILE, ProjectConfig, load_config
+    from cli.config import ProjectConfig, config_if_any
     from cli.project import Project
     from llm_jobs.engines import open_model
     from llm_jobs.redteam import redteam as attack
     from llm_jobs.redteam_attacks import in_turns, load_attacks
 
     report = Reporter(as_json=as_json)
-    path = project / CONFIG_FILE
-    opened = Project(project, load_config(path) if path.is_file() else ProjectConfig())
+    opened = Project(project, config_if_any(project) or ProjectConfig())
     chosen = choose_prompt(opened, prompt, max_field_chars)
     entry = choose_model(opened, model, model_folder)
     engine = opened.config.engine
@@ -81,7 +80,9 @@ def redteam(
     report.result({**done.as_dict(), "max_success_rate": max_success_rate, "passed": passed})
     if not passed:
         refused = f"{rate:.1%} of the attacks succeeded, {max_success_rate:.1%} are allowed."
-        print_error(ErrorReport(GateFailedError.__name__, refused, GateFailedError.exit_code), as_json=False)
+        hint = "Look at the attacks above, harden the prompt or take another model, or allow more."
+        found = ErrorReport(GateFailedError.__name__, refused, GateFailedError.exit_code, hint)
+        print_error(found, as_json=False)
         raise typer.Exit(GateFailedError.exit_code)
 
 

@@ -60,3 +60,10 @@ def test_a_projects_own_prompt_is_attacked(tmp_path: Path, capsys: pytest.Captur
     capsys.readouterr()
     assert _redteam("-C", str(tmp_path), "--prompt", "mine") == 0
     assert "has no line that names <data>" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_not_there_is_no_folder_without_a_project(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _redteam("-C", str(tmp_path / "absent")) == 2
+    assert "there is no folder" in capsys.readouterr().err
