@@ -67,7 +67,12 @@ def compare(
     from llm_jobs.models import find_encoder
 
     if not out.parent.is_dir():
-        raise UsageError(f"{out} cannot be written: there is no folder {out.parent}.")
+        raise UsageError(
+            f"{out} cannot be written: there is no folder {out.parent}.",
+            hint="Make it, or name another page.",
+        )
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder.", hint="Name a file for the page, such as compare.html.")
     report = Reporter(as_json=as_json)
     opened = open_project(project)
     config = opened.config

@@ -65,3 +65,5 @@ def test_a_page_that_cannot_be_written_is_refused_before_anything_runs(
     arguments = ["compare", "-p", "item_cot", "--prompt-b", "mine", "-C", str(project)]
     assert run([*arguments, "-o", str(project / "absent" / "page.html")]) == 2
     assert "there is no folder" in capsys.readouterr().err
+    assert run([*arguments, "-o", str(project)]) == 2
+    assert "is a folder" in capsys.readouterr().err
