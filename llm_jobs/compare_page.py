@@ -15,6 +15,7 @@ from llm_jobs.compare_result import Comparison, Side, StageOutcome, number_rows,
 from llm_jobs.word_difference import SideLetter, WordRun, word_difference, word_similarity
 
 _TEMPLATE: Final = "compare_page.html.jinja"
+_CONTROLS: Final = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,13 @@ def _plots(a: Side, b: Side) -> list[Histogram]:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=False, finalize=_without_controls
+    )
     source = (files("llm_jobs") / _TEMPLATE).read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+def _without_controls(value: object) -> object:
+    """Characters that HTML forbids would make the page invalid: they are shown as replaced ones."""
+    return value.translate(_CONTROLS) if type(value) is str else value

@@ -225,6 +225,16 @@ def test_the_page_needs_nothing_else_and_holds_hostile_text_as_text() -> None:
     assert html.count("<bdi>") == html.count("</bdi>")
 
 
+def test_the_page_holds_no_control_characters() -> None:
+    store = MemoryStore()
+    put_items(
+        store, {f"i{n}": {"title": f"\x1b[31mred\x00 {n}", "description": "A kettle."} for n in range(2)}
+    )
+    html = render_page(_compare(store, item_cot(), item_cot("Which?"), sample=2))
+    assert "\ufffd[31mred\ufffd 1" in html
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", html)
+
+
 def test_differences_by_word() -> None:
     runs = word_difference("a light steel kettle", "a heavy steel kettle for camping")
     assert [(run.side, run.text) for run in runs] == [
