@@ -1,6 +1,7 @@
 """What a run may cost: a price, and ceilings above which a plan is refused."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 from featurestore.errors import PlanTooExpensiveError, UsageError
 
@@ -16,7 +17,7 @@ class Spending:
         max_tokens: Prompt and output tokens at most, together.
 
     Raises:
-        UsageError: If there is a ceiling on the cost and no price.
+        UsageError: If there is a ceiling on the cost and no price, or the price is infinite.
     """
 
     price_per_gpu_hour: float | None = None
@@ -25,6 +26,8 @@ class Spending:
     max_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        if self.price_per_gpu_hour is not None and not isfinite(self.price_per_gpu_hour):
+            raise UsageError("the price of a GPU hour must be finite.", hint="Correct --price-per-gpu-hour.")
         if self.max_cost is not None and self.price_per_gpu_hour is None:
             raise UsageError(
                 "a ceiling on the cost needs a price.",

@@ -36,3 +36,9 @@ def test_too_dear_a_plan_is_refused_and_so_is_one_of_unknown_cost() -> None:
 def test_a_ceiling_on_the_cost_needs_a_price() -> None:
     with pytest.raises(UsageError, match="a ceiling on the cost needs a price"):
         Spending(max_cost=1.0)
+
+
+def test_an_infinite_price_is_refused() -> None:
+    """It has no JSON, and a plan without work would cost not a number."""
+    with pytest.raises(UsageError, match="must be finite"):
+        Spending(float("inf"))
