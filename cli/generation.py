@@ -146,13 +146,18 @@ def choose_runner(
         shard_size: See `ShardSizeOption`.
 
     Raises:
-        UsageError: If the store cannot be reached from elsewhere, or one process is to hold several engines.
+        UsageError: If the store cannot be reached from elsewhere, or options for many engines go to one.
     """
     if name == "local":
         if num_engines > 1:
             raise UsageError(
                 f"{num_engines} engines do not run in one process.",
                 hint="Add --runner ray, or leave out --num-engines.",
+            )
+        if gpus_per_engine is not None or shard_size is not None:
+            raise UsageError(
+                "--gpus-per-engine and --shard-size are for many engines.",
+                hint="Add --runner ray, or leave them out; [engine] in featurestore.toml is for one engine.",
             )
         return None
     from llm_jobs.engines import open_model

@@ -113,3 +113,5 @@ def test_prompts_that_read_no_texts_have_no_upstream(
 def test_several_engines_need_a_runner_for_them(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _users(project, "--num-engines", "2") == 2
     assert "2 engines do not run in one process" in capsys.readouterr().err
+    assert _users(project, "--shard-size", "5") == 2
+    assert "are for many engines" in capsys.readouterr().err
