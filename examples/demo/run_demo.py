@@ -75,8 +75,9 @@ def _prepare(demo: Demo) -> None:
     if not (PROJECT / "featurestore.toml").exists():
         demo.step(
             "Start a project",
-            "Writes featurestore.toml, where every option has its place. The demo raises two of them: its model "
-            "is so small that half of its last answers only repeat the question, and the checks refuse those.",
+            "Writes featurestore.toml, where every option has its place. The demo raises two of them: its "
+            "model is so small that half of its last answers only repeat the question, which the checks "
+            "refuse.",
             ["init"],
         )
         _allow_failures(PROJECT / "featurestore.toml")
