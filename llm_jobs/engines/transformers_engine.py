@@ -1,7 +1,7 @@
 """Transformers, for machines on which vLLM does not run: continuous batching in one thread of this process.
 
-Transformers brings a continuous batching of its own, but with one sampling for all requests, no seeds and no
-repetition penalty, and a tenth of this one's speed on a CPU (docs/engines.md). Answers are not held to a
+Transformers brings a continuous batching of its own, but without a seed or a repetition penalty of each
+request, and it is slow on a CPU (docs/engines.md). Answers are not held to a
 grammar: they are parsed, and asked for again if they do not fit. No prefix is kept between requests.
 """
 
