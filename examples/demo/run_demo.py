@@ -76,8 +76,7 @@ def _prepare(demo: Demo) -> None:
         demo.step(
             "Start a project",
             "Writes featurestore.toml, where every option has its place. The demo raises two of them: its "
-            "model is so small that half of its last answers only repeat the question, which the checks "
-            "refuse.",
+            "model is so small that some of its answers only repeat the question, which the checks refuse.",
             ["init"],
         )
         _allow_failures(PROJECT / "featurestore.toml")

@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
@@ -17,12 +17,13 @@ from tiny_models import write_tiny_reasoner
 from featurestore import columns as c
 from featurestore.features import FeatureRegistry
 from featurestore.stores import connect
+from llm_jobs.parse import FailureReason
 
 pytestmark = [pytest.mark.real_llm, pytest.mark.slow]
 
 _STAGES = ("forward", "backward", "fused")
 _MARK = "FEATURESTORE_TEST_RUN"
-_TYPED = {"no_json", "schema", "empty_text", "cut_off", "think_leak", "quote_not_found", "upstream_failed"}
+_TYPED = {"upstream_failed", *(reason for part in get_args(FailureReason) for reason in get_args(part))}
 _CONFIG = """
 [ingest]
 items = "items.jsonl"
