@@ -40,6 +40,11 @@ def prompt_path(name: str, project_folder: Path | None) -> tuple[Path, Origin]:
     return paths[name]
 
 
+def prompt_names(project_folder: Path | None) -> list[str]:
+    """Names of all prompt files, usable or not, sorted."""
+    return list(_paths(project_folder))
+
+
 def list_prompts(project_folder: Path | None) -> list[tuple[Prompt, Origin]]:
     """Every prompt that can be used, by name, with its origin.
 

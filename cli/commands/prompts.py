@@ -7,6 +7,7 @@ import typer
 
 from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
+from featurestore.errors import ConfigError
 
 group = typer.Typer(
     help="List, show, copy and preview prompts.",
@@ -19,23 +20,40 @@ NameArgument: TypeAlias = Annotated[str, typer.Argument(help="Name of a prompt, 
 
 @group.command("ls")
 def list_all(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
-    """List every prompt: the project's own and the packaged ones."""
-    from llm_jobs.catalog import list_prompts
+    """List every prompt, the project's own and the packaged ones; a broken file says what is wrong with it."""
+    from llm_jobs.catalog import prompt_names
 
     report = Reporter(as_json=as_json)
-    rows = [
-        {
-            "name": prompt.name,
-            "entity": prompt.entity,
-            "stages": ", ".join(stage.name for stage in prompt.stages),
-            "digest": prompt.digest[:16],
-            "origin": origin,
-            "description": prompt.description,
-        }
-        for prompt, origin in list_prompts(project)
-    ]
+    rows = [_row(name, project) for name in prompt_names(project)]
     report.table("prompts", rows)
     report.result({"prompts": rows})
+
+
+def _row(name: str, project: Path) -> dict[str, str]:
+    from llm_jobs.catalog import prompt_path
+    from llm_jobs.prompt import load_prompt
+
+    path, origin = prompt_path(name, project)
+    try:
+        prompt = load_prompt(path)
+    except ConfigError as error:
+        unusable = f"cannot be used: {error.message}"
+        return {
+            "name": name,
+            "entity": "",
+            "stages": "",
+            "digest": "",
+            "origin": origin,
+            "description": unusable,
+        }
+    return {
+        "name": prompt.name,
+        "entity": prompt.entity,
+        "stages": ", ".join(stage.name for stage in prompt.stages),
+        "digest": prompt.digest[:16],
+        "origin": origin,
+        "description": prompt.description,
+    }
 
 
 @group.command("show")

@@ -46,6 +46,15 @@ def test_ls_names_every_prompt_with_its_origin(project: Path) -> None:
     assert "forward, backward, fused" in run(project, "ls")
 
 
+def test_ls_says_what_is_wrong_with_a_broken_file_and_lists_the_others(project: Path) -> None:
+    (project / "prompts").mkdir()
+    (project / "prompts" / "broken.toml").write_text("entity =", encoding="utf-8")
+    rows = {row["name"]: row for row in json.loads(run(project, "ls", "--json"))["prompts"]}
+    assert list(rows) == ["broken", "item_cot", "item_semantic_id", "user_cot"]
+    assert "cannot be used: " in rows["broken"]["description"]
+    assert "broken.toml" in rows["broken"]["description"]
+
+
 def test_show_prints_everything_the_model_will_read(project: Path) -> None:
     text = run(project, "show", "user_cot")
     for part in (
