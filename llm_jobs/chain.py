@@ -27,8 +27,9 @@ from llm_jobs.template import ABSENT
 
 _POLL_SECONDS: Final = 0.2
 _STARTS_PER_POLL: Final = 1000
-_WINDOW: Final = 1024
-"""Entities that are put into the order of their data at a time."""
+_WINDOW: Final = 256
+"""Entities that are put into the order of their data at a time: some tenths of a second of cleaning, in which
+nothing else is submitted."""
 
 WriteRow = Callable[[str, Mapping[str, Any]], None]
 """Takes a table's name and a finished row."""
