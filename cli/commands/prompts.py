@@ -20,7 +20,7 @@ NameArgument: TypeAlias = Annotated[str, typer.Argument(help="Name of a prompt, 
 
 @group.command("ls")
 def list_all(project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
-    """List every prompt, the project's own and the packaged ones; a broken file says what is wrong with it."""
+    """List the prompts of the project and of the package; a broken file says what is wrong with it."""
     from llm_jobs.catalog import prompt_names
 
     report = Reporter(as_json=as_json)
