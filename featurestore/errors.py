@@ -11,6 +11,7 @@
     ├── LockHeldError                6   another job works on the same feature
     ├── StoreError                   7   the store is damaged, or holds no such thing
     │   ├── MissingVersionError
+    │   ├── OldStoreError                it must be migrated before it is written
     │   ├── MissingIdsError              names the ids
     │   └── EmbeddingSpaceError          vectors of two encoders would be mixed
     ├── LeakError                    8   text that read held-out events would reach a model
@@ -18,7 +19,8 @@
     ├── StorageFullError            10   no space left; what was flushed is kept
     ├── PlanTooExpensiveError       11   a plan exceeds the cost or the tokens allowed; nothing was asked
     ├── ShardsFailedError           12   some shards of a spread run failed; the others are stored
-    └── ReplayDiffersError          13   a row that was asked for again came out different
+    ├── ReplayDiffersError          13   a row that was asked for again came out different
+    └── NewerStoreError             15   a newer version of this product made the store
 
 An interrupted command ends with 130 (Ctrl-C) or 143 (SIGTERM).
 Each error says what was found and what was expected in ``message`` and what to do in ``hint``.
@@ -123,6 +125,10 @@ class MissingVersionError(StoreError):
     """A table, feature, release or alias does not exist in this store."""
 
 
+class OldStoreError(StoreError):
+    """The store has an older format, which this version reads but does not write."""
+
+
 class MissingIdsError(StoreError):
     """Ids that were asked for are not in the table.
 
@@ -182,6 +188,12 @@ class ReplayDiffersError(FeatureStoreError):
     """A row that was asked for again came out different; nothing was written."""
 
     exit_code = 13
+
+
+class NewerStoreError(FeatureStoreError):
+    """The store was made, or migrated, by a newer version of this product."""
+
+    exit_code = 15
 
 
 def own_words(message: str) -> str:
