@@ -108,7 +108,7 @@ def generate(
             )
             state.num_entities, state.num_chains = plan.num_entities, len(plan.works)
             state.upstream = upstream_texts(store, upstream, plan.inputs) if upstream is not None else None
-            runner = runner or LocalRunner(model.engine, answers)
+            runner = runner or LocalRunner(model.engine)
             state.num_engines = runner.num_engines
             state.forecast = forecast(
                 store,
@@ -131,7 +131,8 @@ def generate(
                     plan,
                     committer,
                     state.standing,
-                    lambda: progress(state.snapshot("running")),
+                    answers=answers,
+                    after_step=lambda: progress(state.snapshot("running")),
                 )
         compact_after_run(store, targets)
     return state.report()

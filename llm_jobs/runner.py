@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from featurestore.jobs.answers import AnswerCache
 from featurestore.jobs.committer import Committer
 from featurestore.spec import TextSpec
 from llm_jobs.chain import ChainLimits
@@ -66,6 +67,8 @@ class Runner(Protocol):
         plan: GenerationPlan,
         committer: Committer,
         standing: Standing,
+        *,
+        answers: AnswerCache,
         after_step: Callable[[], None],
     ) -> None:
         """Run every chain to its end, and hand every row to the committer.
@@ -75,6 +78,7 @@ class Runner(Protocol):
             plan: Which chains; not empty.
             committer: Takes the rows as they are finished; the runner calls its ``tick``.
             standing: Kept current.
+            answers: What the jobs of the store have asked before; gets what this run asks.
             after_step: Called after the standing has changed, and at least once a second.
 
         Raises:

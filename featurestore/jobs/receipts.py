@@ -1,16 +1,20 @@
 """Log segments and receipts: how work that ran elsewhere, perhaps more than once, reaches the one committer.
 
-An attempt at a shard writes its rows as one immutable segment, then a receipt that names it. A shard has one
-receipt: of several attempts the first to write it wins, and a segment without a receipt counts for nothing.
+An attempt at a shard writes its rows and the answers it got as one immutable segment, then a receipt that
+names it. A shard has one receipt: of several attempts the first to write it wins, and a segment without a
+receipt counts for nothing.
 Objects are ``segments/<run>/<shard>.<attempt>.log`` and ``segments/<run>/<shard>.receipt``.
 """
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, Final
 
 from featurestore.errors import MissingVersionError, StoreError
 from featurestore.ids import canonical_json, digest_bytes
+from featurestore.jobs.answers import CachedAnswer
 from featurestore.jobs.log import decode_records, encode_record
 from featurestore.objects import same_object
 from featurestore.spec import Frozen
@@ -18,6 +22,8 @@ from featurestore.store import ObjectStore
 
 _FOLDER: Final = "segments/"
 _RECEIPT: Final = ".receipt"
+
+_NO_ANSWERS: Final[Mapping[str, CachedAnswer]] = MappingProxyType({})
 
 TableRow = tuple[str, Mapping[str, Any]]
 """A table's name and a finished row of it."""
@@ -42,7 +48,13 @@ class DamagedSegmentError(StoreError):
 
 
 def write_segment(
-    objects: ObjectStore, run_id: str, shard_id: str, attempt: str, rows: Iterable[TableRow]
+    objects: ObjectStore,
+    run_id: str,
+    shard_id: str,
+    attempt: str,
+    rows: Iterable[TableRow],
+    *,
+    answers: Mapping[str, CachedAnswer] = _NO_ANSWERS,
 ) -> Receipt:
     """Keep what an attempt made of a shard, and claim the shard for it.
 
@@ -52,6 +64,7 @@ def write_segment(
         shard_id: Unique within the run; no slash.
         attempt: Unique among the shard's attempts, such as a random word; no slash or dot.
         rows: All of the shard, as table and row; some ten thousand at most.
+        answers: What the attempt asked and was answered, by request key, for the cache of all jobs.
 
     Returns:
         The shard's receipt: of this attempt, or of the one that came first.
@@ -61,7 +74,9 @@ def write_segment(
         StorageFullError: If there is no room.
     """
     listed = list(rows)
-    data = b"".join(encode_record({"table": table, "row": row}) for table, row in listed)
+    records = [{"table": table, "row": row} for table, row in listed]
+    told = [{"request_key": key, "answer": asdict(answer)} for key, answer in answers.items()]
+    data = b"".join(encode_record(record) for record in [*records, *told])
     segment = f"{_FOLDER}{run_id}/{shard_id}.{attempt}.log"
     if not same_object(objects, segment, data):
         raise StoreError(
@@ -95,13 +110,21 @@ def read_segment(objects: ObjectStore, receipt: Receipt) -> list[TableRow]:
         MissingVersionError: If it is gone.
     """
     data = objects.read(receipt.segment)
-    rows = [(record["table"], record["row"]) for record in decode_records(data.splitlines(keepends=True))]
+    rows = [(record["table"], record["row"]) for record in _records(data) if "row" in record]
     if digest_bytes(data) != receipt.digest or len(rows) != receipt.num_rows:
         raise DamagedSegmentError(
             f"the segment {receipt.segment!r} is damaged: {len(rows)} of {receipt.num_rows} rows are intact.",
             hint="Run the command again: what it held will be made anew.",
         )
     return rows
+
+
+def read_answers(objects: ObjectStore, receipt: Receipt) -> dict[str, CachedAnswer]:
+    """What the accepted attempt was answered, by request key."""
+    records = _records(objects.read(receipt.segment))
+    return {
+        record["request_key"]: CachedAnswer(**record["answer"]) for record in records if "answer" in record
+    }
 
 
 def read_intact_segments(objects: ObjectStore, run_id: str) -> list[TableRow]:
@@ -122,8 +145,7 @@ def tables_of_run(objects: ObjectStore, run_id: str) -> set[str]:
         return {table for receipt in receipts for table in receipt.tables}
     for path in objects.list(f"{_FOLDER}{run_id}/"):
         with contextlib.suppress(MissingVersionError):
-            records = decode_records(objects.read(path).splitlines(keepends=True))
-            if tables := {record["table"] for record in records}:
+            if tables := {record["table"] for record in _records(objects.read(path)) if "row" in record}:
                 return tables
     return set()
 
@@ -138,6 +160,10 @@ def remove_segments(objects: ObjectStore, run_id: str) -> None:
     paths = objects.list(f"{_FOLDER}{run_id}/")
     for path in sorted(paths, key=lambda path: path.endswith(_RECEIPT), reverse=True):
         objects.delete(path)
+
+
+def _records(data: bytes) -> list[Any]:
+    return list(decode_records(data.splitlines(keepends=True)))
 
 
 def _read_receipt(objects: ObjectStore, path: str) -> Receipt:

@@ -4,8 +4,9 @@ import time
 from typing import Final
 
 from featurestore.errors import ShardsFailedError
+from featurestore.jobs.answers import AnswerCache
 from featurestore.jobs.committer import Committer
-from featurestore.jobs.receipts import Receipt, read_receipts
+from featurestore.jobs.receipts import Receipt, read_answers, read_receipts
 from featurestore.store import ObjectStore
 from llm_jobs.runner import ChainJob, Standing
 from llm_jobs.runners.shard_worker import ShardReport
@@ -24,14 +25,27 @@ class Arrivals:
         num_chains: Entities of the plan.
         committer: Gets the rows.
         standing: Kept current.
+        answers: Gets what the engines answered.
+        objects: Of the store: where segments lie.
     """
 
-    def __init__(self, job: ChainJob, num_chains: int, committer: Committer, standing: Standing) -> None:
+    def __init__(
+        self,
+        job: ChainJob,
+        num_chains: int,
+        committer: Committer,
+        standing: Standing,
+        *,
+        answers: AnswerCache,
+        objects: ObjectStore,
+    ) -> None:
         self._run_id = job.run_id
         self._budget = job.limits.skip_budget
         self._num_chains = num_chains
         self._committer = committer
         self._standing = standing
+        self._answers = answers
+        self._objects = objects
         self._started_at: float | None = None
         self._taken: set[str] = set()
         self._failed: list[ShardReport] = []
@@ -50,6 +64,7 @@ class Arrivals:
             return
         self._add(report.receipt)
         self._committer.tick()
+        self._answers.tick()
         standing, result, now = self._standing, report.result, time.monotonic()
         started = now - result.engine_seconds
         self._started_at = started if self._started_at is None else min(started, self._started_at)
@@ -61,9 +76,9 @@ class Arrivals:
         if standing.tally.is_over(self._budget):
             raise standing.tally.budget_error(self._budget)
 
-    def take_the_rest(self, objects: ObjectStore) -> None:
+    def take_the_rest(self) -> None:
         """Commit shards that were done when the run was stopped, and that nobody has counted."""
-        for receipt in read_receipts(objects, self._run_id):
+        for receipt in read_receipts(self._objects, self._run_id):
             self._add(receipt)
 
     def finish(self) -> None:
@@ -79,6 +94,8 @@ class Arrivals:
         if receipt.shard_id not in self._taken:
             self._taken.add(receipt.shard_id)
             self._committer.add_segment(receipt)
+            for key, answer in read_answers(self._objects, receipt).items():
+                self._answers.add(key, answer)
 
     def _require_hope(self) -> None:
         lost = sum(report.num_chains for report in self._failed)

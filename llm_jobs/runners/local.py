@@ -16,12 +16,10 @@ class LocalRunner:
 
     Args:
         engine: Who answers. It starts with the run, if it has not.
-        answers: What the jobs of the store have asked before; by default only this run's answers are known.
     """
 
-    def __init__(self, engine: LLMEngine, answers: AnswerCache | None = None) -> None:
+    def __init__(self, engine: LLMEngine) -> None:
         self._engine = engine
-        self._answers = answers
 
     @property
     def num_engines(self) -> int:
@@ -34,6 +32,8 @@ class LocalRunner:
         plan: GenerationPlan,
         committer: Committer,
         standing: Standing,
+        *,
+        answers: AnswerCache,
         after_step: Callable[[], None],
     ) -> None:
         """See `Runner.run`."""
@@ -45,7 +45,7 @@ class LocalRunner:
             run_id=job.run_id,
             limits=job.limits,
             write_row=committer.add,
-            answers=self._answers,
+            answers=answers,
         )
         standing.tally = chains.tally
         standing.engine_class = self._engine.info.engine_class
@@ -53,8 +53,7 @@ class LocalRunner:
 
         def after_poll() -> None:
             committer.tick()
-            if self._answers is not None:
-                self._answers.tick()
+            answers.tick()
             standing.num_done, standing.in_flight = chains.num_done, chains.num_in_flight
             standing.engine_seconds = time.monotonic() - started
             after_step()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from featurestore.errors import SetupError, ShardsFailedError, UsageError, missing_extra
+from featurestore.jobs.answers import AnswerCache
 from featurestore.jobs.committer import Committer
 from featurestore.stores import connect
 from llm_jobs.plan import GenerationPlan
@@ -97,6 +98,8 @@ class RayRunner:
         plan: GenerationPlan,
         committer: Committer,
         standing: Standing,
+        *,
+        answers: AnswerCache,
         after_step: Callable[[], None],
     ) -> None:
         """See `Runner.run`.
@@ -106,14 +109,15 @@ class RayRunner:
             ShardsFailedError: At the end, if shards were given up; earlier, if they are too many.
             SetupError: If Ray is not installed, or the cluster does not answer.
         """
-        arrivals = Arrivals(job, len(plan.works), committer, standing)
+        objects = connect(self._store_uri).objects
+        arrivals = Arrivals(job, len(plan.works), committer, standing, answers=answers, objects=objects)
         try:
             with _running_ray(self._options.num_engines):
                 for report in self._reports(job, plan):
                     arrivals.take(report)
                     after_step()
         finally:
-            arrivals.take_the_rest(connect(self._store_uri).objects)
+            arrivals.take_the_rest()
         arrivals.finish()
 
     def _reports(self, job: ChainJob, plan: GenerationPlan) -> Iterator[ShardReport]:

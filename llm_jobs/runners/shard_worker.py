@@ -85,7 +85,14 @@ class ShardWorker:
             self.close()
             raise EngineFailedError(f"{type(error).__name__}: {error}") from error
         try:
-            receipt = write_segment(self._objects, self._job.run_id, shard.shard_id, str(attempt), rows)
+            receipt = write_segment(
+                self._objects,
+                self._job.run_id,
+                shard.shard_id,
+                str(attempt),
+                rows,
+                answers=self._answers.take_new(),
+            )
         except FeatureStoreError as error:
             return failed_shard(shard, attempt, f"{type(error).__name__}: {error}")
         return ShardReport(
@@ -104,17 +111,23 @@ class ShardWorker:
 
 
 class _AnswersSoFar:
-    """The store's answers, and this process's own. Those stay here: many would queue to write."""
+    """The store's answers, and this process's own. Those go into its segments: many would queue to write."""
 
     def __init__(self, stored: AnswerCache) -> None:
         self._stored = stored
         self._recent = RecentAnswers()
+        self._new: dict[str, CachedAnswer] = {}
 
     def find(self, key: str) -> CachedAnswer | None:
         return self._recent.find(key) or self._stored.find(key)
 
     def add(self, key: str, answer: CachedAnswer) -> None:
         self._recent.add(key, answer)
+        self._new[key] = answer
+
+    def take_new(self) -> dict[str, CachedAnswer]:
+        new, self._new = self._new, {}
+        return new
 
 
 def failed_shard(shard: Shard, attempts: int, error: str) -> ShardReport:

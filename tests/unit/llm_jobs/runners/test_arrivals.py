@@ -1,5 +1,6 @@
 """What the starting process makes of shard reports: rows, counts, and the decision to go on."""
 
+import json
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ import pytest
 from generation_world import catalogue, item_cot, put_items
 
 from featurestore.errors import ShardsFailedError, SkipBudgetError
+from featurestore.jobs.answers import AnswerCache
 from featurestore.jobs.committer import CommitTarget, Committer
 from featurestore.jobs.lock import FeatureLock
 from featurestore.schema import TEXTS
@@ -40,6 +42,7 @@ class World:
         put_items(self.store, catalogue(10))
         self.shards = list(cut_plan(plan_generation(self.store, item_cot(), SPECS), 2))
         self.standing = Standing()
+        self.answers = AnswerCache(self.store, run_id=JOB.run_id)
         self.folder = folder
 
     def worker(self, engine: LLMEngine | None = None) -> ShardWorker:
@@ -57,6 +60,11 @@ class World:
             CommitTarget(spec, TEXTS, lock.__enter__()) for spec, lock in zip(SPECS, locks, strict=True)
         ]
         return Committer(self.store, targets, folder=self.folder, run_id=JOB.run_id)
+
+    def arrivals(self, committer: Committer, num_chains: int = 10) -> Arrivals:
+        return Arrivals(
+            JOB, num_chains, committer, self.standing, answers=self.answers, objects=self.store.objects
+        )
 
     def num_rows(self) -> int:
         return sum(
@@ -76,11 +84,11 @@ def _failed(shard: Shard) -> ShardReport:
 def test_rows_and_counts_arrive_once_though_a_report_comes_twice(world: World) -> None:
     worker = world.worker()
     with world.committer() as committer:
-        arrivals = Arrivals(JOB, 10, committer, world.standing)
+        arrivals = world.arrivals(committer)
         for shard in world.shards:
             report = ShardReport.model_validate_json(worker.run(shard, 1).model_dump_json())
             arrivals.take(report)
-        arrivals.take_the_rest(world.store.objects)
+        arrivals.take_the_rest()
         arrivals.finish()
     assert world.num_rows() == 30
     assert (world.standing.num_done, world.standing.tally.requests) == (10, 30)
@@ -92,8 +100,22 @@ def test_rows_and_counts_arrive_once_though_a_report_comes_twice(world: World) -
 def test_shards_that_were_done_when_the_run_stopped_are_committed(world: World) -> None:
     world.worker().run(world.shards[0], 1)
     with world.committer() as committer:
-        Arrivals(JOB, 10, committer, world.standing).take_the_rest(world.store.objects)
+        world.arrivals(committer).take_the_rest()
     assert world.num_rows() == 6
+
+
+def test_answers_of_a_shard_reach_the_cache_of_all_jobs(world: World) -> None:
+    worker = world.worker()
+    with world.committer() as committer, world.answers:
+        arrivals = world.arrivals(committer)
+        for shard in world.shards:
+            arrivals.take(worker.run(shard, 1))
+    again = AnswerCache(world.store, run_id="20261122T000000000-abcdef")
+    fused = world.store.read(table_name(SPECS[-1]), columns=["request_key", "answer"]).to_pylist()
+    known = [again.find(row["request_key"]) for row in fused]
+    assert [json.loads(found.text) for found in known if found] == [
+        json.loads(row["answer"]) for row in fused
+    ]
 
 
 def test_a_repeated_attempt_gets_the_receipt_of_the_first(world: World) -> None:
@@ -105,7 +127,7 @@ def test_a_repeated_attempt_gets_the_receipt_of_the_first(world: World) -> None:
 def test_failed_shards_are_named_at_the_end(world: World) -> None:
     worker = world.worker()
     with world.committer() as committer:
-        arrivals = Arrivals(JOB, 10, committer, world.standing)
+        arrivals = world.arrivals(committer)
         arrivals.take(worker.run(world.shards[0], 1))
         arrivals.take(_failed(world.shards[1]))
         with pytest.raises(ShardsFailedError, match=r"1 shards failed, the others are done: 000001-\w+ \(2 "):
@@ -115,7 +137,7 @@ def test_failed_shards_are_named_at_the_end(world: World) -> None:
 def test_too_many_failed_shards_stop_the_run(world: World) -> None:
     worker = world.worker()
     with world.committer() as committer:
-        arrivals = Arrivals(JOB, 10, committer, world.standing)
+        arrivals = world.arrivals(committer)
         arrivals.take(worker.run(world.shards[0], 1))
         arrivals.take(_failed(world.shards[1]))
         arrivals.take(_failed(world.shards[2]))
@@ -125,7 +147,7 @@ def test_too_many_failed_shards_stop_the_run(world: World) -> None:
 
 def test_three_failures_before_any_success_stop_a_run_of_any_size(world: World) -> None:
     with world.committer() as committer:
-        arrivals = Arrivals(JOB, 1_000_000, committer, world.standing)
+        arrivals = world.arrivals(committer, 1_000_000)
         arrivals.take(_failed(world.shards[0]))
         arrivals.take(_failed(world.shards[1]))
         with pytest.raises(ShardsFailedError, match="SetupError: gone"):
@@ -139,7 +161,7 @@ def test_the_skip_budget_counts_over_all_shards(world: World) -> None:
         shard_id="s", num_chains=2, attempts=1, receipt=receipt, result=ShardResult(tally, "echo-1-cpu", 1.0)
     )
     with world.committer() as committer, pytest.raises(SkipBudgetError, match="30 of 30 answers failed"):
-        Arrivals(JOB, 10, committer, world.standing).take(report)
+        world.arrivals(committer).take(report)
 
 
 def test_a_failed_engine_is_closed_and_its_rows_are_dropped(world: World) -> None:
