@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from featurestore.phrases import any_of
 from llm_jobs.measures import MEASURE
-from llm_jobs.phrases import any_of
 
 _BREAK = re.compile(r"(?<=[.!?])(?=\s)|(?<=[|\n\u2022\u2605\u2606])|(?<=\s[-\u2013\u2014])(?=\s)")
 """Where a sentence ends; in titles, where a part of it ends."""

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from llm_jobs.phrases import any_of
+from featurestore.phrases import any_of
 
 
 @dataclass(frozen=True, slots=True)

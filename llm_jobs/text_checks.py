@@ -13,8 +13,8 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
 
+from featurestore.answer_phrases import BOILERPLATE, PLACEHOLDER, REFUSAL, THOUGHT
 from featurestore.spec import Frozen
-from llm_jobs.answer_phrases import BOILERPLATE, PLACEHOLDER, REFUSAL, THOUGHT
 from llm_jobs.language import Language, other_language
 
 CheckName: TypeAlias = Literal[

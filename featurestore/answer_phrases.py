@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from llm_jobs.phrases import any_of
+from featurestore.phrases import any_of
 
 REFUSAL: Final = any_of(
     r"""
