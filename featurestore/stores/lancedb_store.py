@@ -19,6 +19,7 @@ from featurestore.errors import FeatureStoreError, MissingVersionError, StoreErr
 from featurestore.objects import LocalObjects, disk_error
 from featurestore.s3_objects import S3Objects, s3_endpoint
 from featurestore.store import ObjectStore, StoredSize, TableVersion
+from featurestore.store_format import FORMAT, FormatGuard, GuardedObjects, StoredFiles
 from featurestore.stores.lance_compaction import merge_fragments, remove_versions
 from featurestore.stores.rows import check_storable, check_upsert, select_rows
 
@@ -38,25 +39,32 @@ class LanceStore:
 
     On a local disk a file lock guards the making and replacing of tables. On S3 nothing guards it: two jobs
     must not make the same table at once (jobs hold the feature's lock).
+
+    Args:
+        uri: The folder, or the address on S3.
+        oldest_writable: Stores of an older format are read only, see `featurestore.store_format`.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, oldest_writable: int = FORMAT) -> None:
         self._folder: Path | None = None
-        self.objects: ObjectStore
+        objects: StoredFiles
         if uri.startswith("s3://"):
             bucket, _, prefix = uri.removeprefix("s3://").partition("/")
             if not bucket:
                 raise UsageError(f"s3:// needs a bucket, got {uri!r}.", hint="Write s3://bucket/prefix.")
             self.uri = f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
-            self.objects = S3Objects(bucket, prefix.strip("/"))
+            objects = S3Objects(bucket, prefix.strip("/"))
         else:
             self._folder = Path(uri).expanduser().absolute()
             self.uri = str(self._folder)
-            self.objects = LocalObjects(self._folder)
+            objects = LocalObjects(self._folder)
+        self._guard = FormatGuard(objects, self.uri, oldest_writable=oldest_writable)
+        self.objects: ObjectStore = GuardedObjects(objects, self._guard)
         self._connection: DBConnection | None = None
 
     def tables(self) -> list[str]:
         """See `Store.tables`. A table whose first commit never ended is none."""
+        self._guard.check_read()
         if self._nothing_there():
             return []
         names: list[str] = []
@@ -78,6 +86,7 @@ class LanceStore:
     def replace(self, table: str, rows: pa.Table) -> TableVersion:
         """See `Store.replace`. Rows are read back in the order given."""
         check_storable(table, rows)
+        self._guard.check_write()
         with self._creation_lock():
             handle = self._open(table)
             key = None if handle is None else _key_of(handle.schema)
@@ -89,6 +98,7 @@ class LanceStore:
     def upsert(self, table: str, rows: pa.Table, *, key: str) -> TableVersion:
         """See `Store.upsert`."""
         check_storable(table, rows)
+        self._guard.check_write()
         handle = self._open(table)
         check_upsert(table, rows, key=key, schema=None if handle is None else _plain(handle.schema))
         if handle is None:
@@ -107,6 +117,7 @@ class LanceStore:
     def delete(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
         """See `Store.delete`."""
         handle = self._at(table, None)
+        self._guard.check_write()
         self._check_column(table, handle, key)
         if ids:
             self._commit(table, lambda: handle.delete(_is_in(key, ids)))
@@ -116,6 +127,7 @@ class LanceStore:
         """See `Store.compact`. Files of a writer that was killed go with the next one after seven days."""
         if self._open(table) is None:
             return
+        self._guard.check_write()
         with self._store_errors(table):
             merge_fragments(self._at(table, None).to_lance())
             remove_versions(self._at(table, None).to_lance(), keep_versions, grace)
@@ -176,6 +188,7 @@ class LanceStore:
 
     def _open(self, table: str) -> "LanceTable | None":
         """A handle that stays on the newest version, or None if the table does not exist."""
+        self._guard.check_read()
         if self._nothing_there():
             return None
         try:
