@@ -99,6 +99,33 @@ EDGES: Final = pa.schema(
 )
 """Directed kNN edges: ``dst`` is the ``rank``-th nearest neighbour of ``src``, rank from 0."""
 
+CODES: Final = pa.schema(
+    [
+        pa.field(c.ID, pa.string(), nullable=False),
+        pa.field(c.CODES, pa.list_(pa.int32()), nullable=False),
+        pa.field(c.COLLISION, pa.int32(), nullable=False),
+        pa.field(c.TEXT_DIGEST, pa.string(), nullable=False),
+        pa.field(c.EVENT_SET, pa.string()),
+        pa.field(c.RUN_ID, pa.string(), nullable=False),
+    ]
+)
+"""Semantic ids: ``codes`` of one entity, coarse to fine, and ``collision``, the digit that sets entities of
+equal codes apart (from 0). ``text_digest`` is that of the vector that was coded, see `vectors`."""
+
+ISSUED_CODES: Final = pa.schema(
+    [
+        pa.field(c.SEMANTIC_ID, pa.string(), nullable=False),
+        pa.field(c.PREFIX, pa.string(), nullable=False),
+        pa.field(c.COLLISION, pa.int32(), nullable=False),
+        pa.field(c.ID, pa.string()),
+    ]
+)
+"""Every semantic id that one codebook ever gave out, and to whom; rows are only ever added.
+
+``prefix`` is the codes joined with hyphens (``12-200-7``), ``semantic_id`` the same with the collision digit
+at its end. ``id`` is null where its entity was forgotten: the semantic id stays taken.
+"""
+
 RECOMMENDATIONS: Final = pa.schema(
     [
         pa.field(c.USER_ID, pa.string(), nullable=False),

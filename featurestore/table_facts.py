@@ -24,6 +24,7 @@ _KIND_KEYS: Final = {
     "text": (c.ID,),
     "vector": (c.ID,),
     "graph": (c.SRC_ID, c.DST_ID),
+    "codes": (c.ID,),
     "recommendations": (c.USER_ID, c.ITEM_ID),
 }
 
