@@ -30,6 +30,30 @@ class StoredSize:
     num_versions: int
 
 
+@dataclass(frozen=True, slots=True)
+class VersionAge:
+    """A version that is stored, and how long ago it was committed."""
+
+    version: int
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Rows of a table that lie together in files, as one version has them.
+
+    Attributes:
+        name: Of the files. They never change: whatever the version, equal names mean equal files.
+        deleted: Names what was deleted of their rows, empty if nothing was: where ``name`` and ``deleted``
+            are equal, so are all rows.
+        num_rows: Rows that are left.
+    """
+
+    name: str
+    deleted: str
+    num_rows: int
+
+
 class ObjectStore(Protocol):
     """Small immutable files beside the tables: manifests, aliases, feature records, snapshots.
 
@@ -144,4 +168,42 @@ class Store(Protocol):
             MissingVersionError: If the table or version does not exist.
             MissingIdsError: If some of ``ids`` are not there; all of them are named.
         """
+        ...
+
+    def versions(self, table: str) -> list[VersionAge]:
+        """All versions that are stored, oldest first; empty if the table does not exist."""
+        ...
+
+    def fragments(self, table: str, *, version: int) -> list[Fragment]:
+        """What a version is made of, in stored order: together all its rows, each once. No row is read.
+
+        Raises:
+            MissingVersionError: If the table or version does not exist.
+        """
+        ...
+
+    def read_fragment(self, table: str, name: str, *, version: int, gone_from: int | None = None) -> pa.Table:
+        """The rows that a version has of one fragment, in stored order.
+
+        Args:
+            table: Table name.
+            name: `Fragment.name`.
+            version: A version that has the fragment.
+            gone_from: If given, only those rows that this later version, of the same fragment, has no more.
+
+        Raises:
+            MissingVersionError: If there is no such version, or it has no such fragment.
+        """
+        ...
+
+    def protect(self, table: str, version: int) -> None:
+        """Mark a version so that other tools' clean-ups spare it; `compact` removes marks no longer needed.
+
+        Raises:
+            MissingVersionError: If the table or version does not exist.
+        """
+        ...
+
+    def drop(self, table: str) -> None:
+        """Remove a table with all its versions; nothing happens if there is none. Nobody may be using it."""
         ...

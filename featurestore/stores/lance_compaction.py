@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypedDict, cast
 
+from featurestore.store import VersionAge
+
 if TYPE_CHECKING:
     from lance import LanceDataset
 
@@ -46,19 +48,30 @@ def remove_versions(dataset: "LanceDataset", keep_versions: Collection[int], gra
 
     Kept versions are tagged, so that other Lance tools keep them too.
     """
-    listed = cast("list[_ListedVersion]", dataset.versions())
-    versions = [(each["version"], each["timestamp"].astimezone(UTC)) for each in listed]
-    _tag(dataset, {number for number, _ in versions if number in keep_versions})
-    youngest = datetime.now(UTC) - grace
+    versions = ages(dataset)
+    _tag(dataset, {each.version for each in versions if each.version in keep_versions})
     removable = [
-        number
-        for (number, _), (_, replaced_at) in pairwise(versions)
-        if number not in keep_versions and replaced_at <= youngest
+        each.version
+        for each, replacement in pairwise(versions)
+        if each.version not in keep_versions and replacement.age >= grace
     ]
     if removable:
         dataset.cleanup_old_versions(
             older_than=timedelta(0), versions=removable, error_if_tagged_old_versions=False
         )
+
+
+def ages(dataset: "LanceDataset") -> list[VersionAge]:
+    """All versions, oldest first, and how long ago each was committed."""
+    now = datetime.now(UTC)
+    listed = cast("list[_ListedVersion]", dataset.versions())
+    return [VersionAge(each["version"], now - each["timestamp"].astimezone(UTC)) for each in listed]
+
+
+def protect_version(dataset: "LanceDataset", version: int) -> None:
+    """Tag a version, if it is not tagged."""
+    if f"{_TAG}{version}" not in dataset.tags.list():
+        dataset.tags.create(f"{_TAG}{version}", version)
 
 
 def _num_merged(sizes: list[int]) -> int:
@@ -78,4 +91,4 @@ def _tag(dataset: "LanceDataset", versions: set[int]) -> None:
     for version in tagged - versions:
         dataset.tags.delete(f"{_TAG}{version}")
     for version in versions - tagged:
-        dataset.tags.create(f"{_TAG}{version}", version)
+        protect_version(dataset, version)

@@ -18,16 +18,17 @@ import pyarrow as pa
 from featurestore.errors import FeatureStoreError, MissingVersionError, StoreError, UsageError
 from featurestore.objects import LocalObjects, disk_error
 from featurestore.s3_objects import S3Objects, s3_endpoint
-from featurestore.store import ObjectStore, StoredSize, TableVersion
+from featurestore.store import Fragment, ObjectStore, StoredSize, TableVersion, VersionAge
 from featurestore.store_format import FORMAT, FormatGuard, GuardedObjects, StoredFiles
-from featurestore.stores.lance_compaction import merge_fragments, remove_versions
+from featurestore.stores.lance_compaction import ages, merge_fragments, protect_version, remove_versions
+from featurestore.stores.lance_fragments import list_fragments, live_rows, rows_gone_from
+from featurestore.stores.lance_rows import is_in, key_of, merge_rows, plain_schema, with_key
 from featurestore.stores.rows import check_storable, check_upsert, select_rows
 
 if TYPE_CHECKING:
     from lancedb import DBConnection
     from lancedb.table import Table as LanceTable
 
-_PRIMARY_KEY = b"lance-schema:unenforced-primary-key"
 _FILTERED_IDS = 5_000
 """Up to so many ids are found by a filter; beyond that the whole column is faster."""
 _COMMIT_ATTEMPTS = 8
@@ -89,8 +90,8 @@ class LanceStore:
         self._guard.check_write()
         with self._creation_lock():
             handle = self._open(table)
-            key = None if handle is None else _key_of(handle.schema)
-            keyed = _with_key(rows, key if key in rows.column_names else None)
+            key = None if handle is None else key_of(handle.schema)
+            keyed = with_key(rows, key if key in rows.column_names else None)
             mode = "create" if handle is None else "overwrite"
             made = self._commit(table, lambda: self._database.create_table(table, keyed, mode=mode))
         return self._version_of(table, made)
@@ -100,18 +101,18 @@ class LanceStore:
         check_storable(table, rows)
         self._guard.check_write()
         handle = self._open(table)
-        check_upsert(table, rows, key=key, schema=None if handle is None else _plain(handle.schema))
+        check_upsert(table, rows, key=key, schema=None if handle is None else plain_schema(handle.schema))
         if handle is None:
             with self._creation_lock():
                 handle = self._open(table)
                 if handle is None:
-                    keyed = _with_key(rows, key)
+                    keyed = with_key(rows, key)
                     made = self._commit(table, lambda: self._database.create_table(table, keyed))
                     return self._version_of(table, made)
-            check_upsert(table, rows, key=key, schema=_plain(handle.schema))
+            check_upsert(table, rows, key=key, schema=plain_schema(handle.schema))
         self._check_key(table, handle, key)
         if rows.num_rows:
-            self._commit(table, lambda: _merge(handle, rows, key))
+            self._commit(table, lambda: merge_rows(handle, rows, key))
         return self._version_of(table, handle)
 
     def delete(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
@@ -120,7 +121,7 @@ class LanceStore:
         self._guard.check_write()
         self._check_column(table, handle, key)
         if ids:
-            self._commit(table, lambda: handle.delete(_is_in(key, ids)))
+            self._commit(table, lambda: handle.delete(is_in(key, ids)))
         return self._version_of(table, handle)
 
     def compact(self, table: str, *, keep_versions: Collection[int], grace: timedelta) -> None:
@@ -131,6 +132,43 @@ class LanceStore:
         with self._store_errors(table):
             merge_fragments(self._at(table, None).to_lance())
             remove_versions(self._at(table, None).to_lance(), keep_versions, grace)
+
+    def versions(self, table: str) -> list[VersionAge]:
+        """See `Store.versions`."""
+        handle = self._open(table)
+        if handle is None:
+            return []
+        with self._store_errors(table):
+            return ages(handle.to_lance())
+
+    def fragments(self, table: str, *, version: int) -> list[Fragment]:
+        """See `Store.fragments`: those of Lance."""
+        with self._store_errors(table):
+            return list_fragments(self._at(table, version).to_lance())
+
+    def read_fragment(self, table: str, name: str, *, version: int, gone_from: int | None = None) -> pa.Table:
+        """See `Store.read_fragment`."""
+        with self._store_errors(table):
+            dataset = self._at(table, version).to_lance()
+            if gone_from is None:
+                rows = live_rows(dataset, name)
+            else:
+                rows = rows_gone_from(self._at(table, gone_from).to_lance(), dataset, name)
+        return pa.Table.from_arrays(rows.columns, schema=plain_schema(rows.schema))
+
+    def protect(self, table: str, version: int) -> None:
+        """See `Store.protect`: a tag of Lance."""
+        self._guard.check_write()
+        with self._store_errors(table):
+            protect_version(self._at(table, version).to_lance(), version)
+
+    def drop(self, table: str) -> None:
+        """See `Store.drop`."""
+        if self._open(table) is None:
+            return
+        self._guard.check_write()
+        with self._creation_lock(), self._store_errors(table):
+            self._database.drop_table(table)
 
     def stored_size(self, table: str) -> StoredSize:
         """See `Store.stored_size`."""
@@ -151,7 +189,7 @@ class LanceStore:
     ) -> pa.Table:
         """See `Store.read`. Up to 5,000 ids are filtered in the store; more read the columns once."""
         handle = self._at(table, version)
-        schema = _plain(handle.schema)
+        schema = plain_schema(handle.schema)
         wanted = list(schema.names if columns is None else columns)
         read = wanted if ids is None else list(dict.fromkeys([*wanted, key]))
         for name in read:
@@ -159,7 +197,7 @@ class LanceStore:
         with self._store_errors(table):
             query = handle.search().select(read)
             if ids is not None and len(ids) <= _FILTERED_IDS:
-                query = query.where(_is_in(key, ids) if ids else "false")
+                query = query.where(is_in(key, ids) if ids else "false")
             found: pa.Table = query.to_arrow()
         found = pa.Table.from_arrays(
             found.select(read).columns, schema=pa.schema([schema.field(n) for n in read])
@@ -212,7 +250,7 @@ class LanceStore:
             return TableVersion(table, int(handle.version), int(handle.count_rows()))
 
     def _check_key(self, table: str, handle: "LanceTable", key: str) -> None:
-        known = _key_of(handle.schema)
+        known = key_of(handle.schema)
         if known is not None and known != key:
             raise StoreError(f"table {table!r} has the key {known!r}; rows came with the key {key!r}.")
 
@@ -274,27 +312,3 @@ class LanceStore:
             hint=f"Files may be missing or damaged. Restore tables/{subject}.lance from a copy, or move it "
             "away and run the job that makes it again; other tables are not affected.",
         )
-
-
-def _merge(handle: "LanceTable", rows: pa.Table, key: str) -> None:
-    merge = handle.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-    merge.use_index(False).execute(rows.replace_schema_metadata(None))
-
-
-def _is_in(key: str, ids: Sequence[str]) -> str:
-    quoted = ",".join("'" + each.replace("'", "''") + "'" for each in ids)
-    return f"`{key}` IN ({quoted})"
-
-
-def _key_of(schema: pa.Schema) -> str | None:
-    return next((field.name for field in schema if field.metadata and _PRIMARY_KEY in field.metadata), None)
-
-
-def _with_key(rows: pa.Table, key: str | None) -> pa.Table:
-    """Rows whose schema names ``key`` as LanceDB's primary key: set in the commit that creates the table."""
-    fields = [f.with_metadata({_PRIMARY_KEY: b"true"}) if f.name == key else f for f in _plain(rows.schema)]
-    return pa.Table.from_arrays(rows.columns, schema=pa.schema(fields))
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.remove_metadata() for field in schema])

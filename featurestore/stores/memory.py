@@ -10,7 +10,7 @@ from itertools import pairwise
 import pyarrow as pa
 
 from featurestore.errors import MissingVersionError, StoreError
-from featurestore.store import StoredSize, TableVersion
+from featurestore.store import Fragment, StoredSize, TableVersion, VersionAge
 from featurestore.stores.rows import check_storable, check_upsert, select_rows
 
 
@@ -102,6 +102,35 @@ class MemoryStore:
         for (number, _), (_, replacement) in pairwise(tuple(versions.items())):
             if number not in keep_versions and replacement.committed_at <= youngest:
                 del versions[number]
+
+    def versions(self, table: str) -> list[VersionAge]:
+        """See `Store.versions`."""
+        now = time.monotonic()
+        return [
+            VersionAge(number, timedelta(seconds=now - version.committed_at))
+            for number, version in tuple(self._tables.get(table, {}).items())
+        ]
+
+    def fragments(self, table: str, *, version: int) -> list[Fragment]:
+        """See `Store.fragments`: every version is one fragment of its own."""
+        return [Fragment(str(version), "", self.read(table, version=version).num_rows)]
+
+    def read_fragment(self, table: str, name: str, *, version: int, gone_from: int | None = None) -> pa.Table:
+        """See `Store.read_fragment`."""
+        rows = self.read(table, version=version)
+        if name != str(version) or gone_from not in {None, version}:
+            raise MissingVersionError(
+                f"version {gone_from or version} of {table!r} has no fragment {name!r}."
+            )
+        return rows if gone_from is None else rows.slice(0, 0)
+
+    def protect(self, table: str, version: int) -> None:
+        """See `Store.protect`: no other tool reaches this process's memory."""
+        self.read(table, version=version, columns=[])
+
+    def drop(self, table: str) -> None:
+        """See `Store.drop`."""
+        self._tables.pop(table, None)
 
     def stored_size(self, table: str) -> StoredSize:
         """See `Store.stored_size`: every version counts as one file."""

@@ -287,6 +287,72 @@ def test_compaction_keeps_what_is_asked_for_and_the_newest(store: Store):
     assert content(store.read("t")) == newest | {"i1": "newer"}
 
 
+def test_fragments_together_are_the_version(store: Store):
+    first = store.upsert("t", notes(**{f"i{n}": "old" for n in range(50)}), key="id").version
+    store.upsert("t", notes(i3="new", z="9"), key="id")
+    last = store.delete("t", ["i7", "z"], key="id").version
+    for version in (first, last):
+        fragments = store.fragments("t", version=version)
+        parts = [store.read_fragment("t", each.name, version=version) for each in fragments]
+        assert [part.num_rows for part in parts] == [each.num_rows for each in fragments]
+        assert pa.concat_tables(parts).equals(store.read("t", version=version))
+        assert fragments == store.fragments("t", version=version)
+    with pytest.raises(MissingVersionError, match="no fragment 'other'"):
+        store.read_fragment("t", "other", version=first)
+    with pytest.raises(MissingVersionError, match="77"):
+        store.fragments("t", version=77)
+
+
+def test_fragments_of_equal_names_tell_what_was_deleted(store: Store):
+    versions = [store.upsert("t", notes(**{f"i{n}": "old" for n in range(50)}), key="id").version]
+    versions.append(store.upsert("t", notes(i3="new"), key="id").version)
+    versions.append(store.delete("t", ["i7", "i3", "i0"], key="id").version)
+    held = [{each.name: each for each in store.fragments("t", version=each)} for each in versions]
+    for earlier, later in ((0, 1), (1, 2), (0, 2)):
+        for name in held[earlier].keys() & held[later].keys():
+            before = content(store.read_fragment("t", name, version=versions[earlier]))
+            after = content(store.read_fragment("t", name, version=versions[later]))
+            assert (before == after) == (held[earlier][name] == held[later][name])
+            gone = store.read_fragment("t", name, version=versions[earlier], gone_from=versions[later])
+            assert content(gone) == {key: before[key] for key in before.keys() - after.keys()}
+    if not store.uri.startswith("memory:"):
+        assert len(held[0].keys() & held[2].keys()) == 1, "two rows of fifty do not rewrite the rest"
+
+
+def test_versions_are_listed_with_their_age(store: Store):
+    assert store.versions("t") == []
+    versions = [store.upsert("t", notes(a=str(n)), key="id").version for n in range(3)]
+    listed = store.versions("t")
+    assert [each.version for each in listed] == versions
+    assert [each.age for each in listed] == sorted((each.age for each in listed), reverse=True)
+    assert timedelta(0) <= listed[-1].age < timedelta(minutes=5)
+
+
+def test_a_protected_version_stays_what_it_was(store: Store):
+    first = store.upsert("t", notes(a="1"), key="id").version
+    store.protect("t", first)
+    store.protect("t", first)
+    store.upsert("t", notes(a="2"), key="id")
+    store.compact("t", keep_versions=[first], grace=timedelta(0))
+    assert content(store.read("t", version=first)) == {"a": "1"}
+    store.compact("t", keep_versions=[], grace=timedelta(0))
+    assert [each.version for each in store.versions("t")] == [store.latest("t").version]
+    with pytest.raises(MissingVersionError):
+        store.protect("t", first)
+
+
+def test_a_dropped_table_is_gone_and_its_name_is_free(store: Store):
+    store.upsert("t", notes(a="1"), key="id")
+    store.upsert("u", notes(a="1"), key="id")
+    store.drop("t")
+    store.drop("t")
+    assert store.tables() == ["u"]
+    assert store.latest("t") is None
+    assert content(store.read("u")) == {"a": "1"}
+    assert store.upsert("t", notes(b="2"), key="id").num_rows == 1
+    assert content(store.read("t")) == {"b": "2"}
+
+
 def test_a_table_that_is_not_there_takes_no_space(store: Store):
     store.compact("t", keep_versions=[1], grace=timedelta(0))
     assert store.stored_size("t") == StoredSize(0, 0, 0)
