@@ -4,18 +4,14 @@ Titles and texts are hostile input. All of them are escaped, and the page forbid
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
 from typing import Final
 
-from jinja2 import Environment, StrictUndefined, Template
-
-from llm_jobs.compare_plot import Histogram, histogram
+from featurestore.histogram import Histogram, histogram
+from featurestore.html_page import render_template
+from featurestore.word_difference import SideLetter, WordRun, word_difference, word_similarity
 from llm_jobs.compare_result import Comparison, Side, StageOutcome, number_rows, summary
-from llm_jobs.word_difference import SideLetter, WordRun, word_difference, word_similarity
 
 _TEMPLATE: Final = "compare_page.html.jinja"
-_CONTROLS: Final = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +46,22 @@ def render_page(comparison: Comparison) -> str:
     a, b = comparison.a, comparison.b
     ranked = sorted(comparison.titles, key=lambda i: word_similarity(a.text(i), b.text(i)))
     numbers = {entity_id: number for number, entity_id in enumerate(ranked, start=1)}
-    return _template().render(
-        a=summary(a),
-        b=summary(b),
-        entity=comparison.entity,
-        seed=comparison.seed,
-        engine_a=a.engine_class,
-        engine_b=b.engine_class,
-        num_equal=comparison.num_equal,
-        neighbours=comparison.neighbours,
-        numbers=number_rows(a, b),
-        plots=_plots(a, b),
-        articles=[_article(comparison, entity_id, numbers) for entity_id in ranked],
+    return render_template(
+        "llm_jobs",
+        _TEMPLATE,
+        {
+            "a": summary(a),
+            "b": summary(b),
+            "entity": comparison.entity,
+            "seed": comparison.seed,
+            "engine_a": a.engine_class,
+            "engine_b": b.engine_class,
+            "num_equal": comparison.num_equal,
+            "neighbours": comparison.neighbours,
+            "numbers": number_rows(a, b),
+            "plots": _plots(a, b),
+            "articles": [_article(comparison, entity_id, numbers) for entity_id in ranked],
+        },
     )
 
 
@@ -122,17 +122,3 @@ def _plots(a: Side, b: Side) -> list[Histogram]:
         histogram("output tokens of an entity", tokens(a, "output_tokens"), tokens(b, "output_tokens")),
         histogram("characters of a last text", lengths(a), lengths(b)),
     ]
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=False, finalize=_without_controls
-    )
-    source = (files("llm_jobs") / _TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(source)
-
-
-def _without_controls(value: object) -> object:
-    """Characters that HTML forbids would make the page invalid: they are shown as replaced ones."""
-    return value.translate(_CONTROLS) if type(value) is str else value

@@ -14,6 +14,7 @@ from featurestore.features import FeatureRegistry
 from featurestore.schema import TEXTS
 from featurestore.spec import TextSpec, table_name
 from featurestore.store import Store
+from featurestore.word_difference import word_similarity
 from llm_jobs.chain import ChainLimits, ChainRunner
 from llm_jobs.compare_sample import copy_entities
 from llm_jobs.engines import OpenModel
@@ -24,7 +25,6 @@ from llm_jobs.prompt import Prompt
 from llm_jobs.requests import RequestBuilder
 from llm_jobs.specs import answer_digest, changed_fields, row_fingerprint, stage_specs
 from llm_jobs.stage import Stage
-from llm_jobs.word_difference import word_similarity
 
 ReplayVerdict: TypeAlias = Literal["equal", "near", "different"]
 

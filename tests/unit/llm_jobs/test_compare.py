@@ -16,7 +16,6 @@ from featurestore.splits import current_split
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.compare import compare
 from llm_jobs.compare_page import render_page
-from llm_jobs.compare_plot import histogram
 from llm_jobs.compare_result import Comparison, Contender, number_rows, summary
 from llm_jobs.compare_sample import copy_entities, draw_ids
 from llm_jobs.encoders import encoder_spec
@@ -26,7 +25,6 @@ from llm_jobs.engines.echo import EchoEngine, EchoOptions
 from llm_jobs.models import ModelEntry, find_encoder, find_model, model_spec
 from llm_jobs.prompt import Prompt, load_prompt
 from llm_jobs.redteam_world import PlacedText, build_world
-from llm_jobs.word_difference import word_difference, word_similarity
 
 HOSTILE = '</bdi><script>alert("x")</script><img src="https://evil.example/x.png"> \u202eKettle'
 
@@ -233,28 +231,3 @@ def test_the_page_holds_no_control_characters() -> None:
     html = render_page(_compare(store, item_cot(), item_cot("Which?"), sample=2))
     assert "\ufffd[31mred\ufffd 1" in html
     assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", html)
-
-
-def test_differences_by_word() -> None:
-    runs = word_difference("a light steel kettle", "a heavy steel kettle for camping")
-    assert [(run.side, run.text) for run in runs] == [
-        (None, "a"),
-        ("a", "light"),
-        ("b", "heavy"),
-        (None, "steel kettle"),
-        ("b", "for camping"),
-    ]
-    assert word_similarity("a b", "a b") == 1.0
-    assert word_similarity(None, "a") == -1.0
-
-
-def test_histograms_share_their_bins() -> None:
-    found = histogram("tokens", [10, 10, 34], [33])
-    assert (found.low, found.high) == ("10", "45")
-    assert [(bar.side, bar.label) for bar in found.bars] == [
-        ("a", "A: 2 of 10 to 12"),
-        ("a", "A: 1 of 34 to 36"),
-        ("b", "B: 1 of 31 to 33"),
-    ]
-    assert max(bar.height for bar in found.bars) == found.base - 5
-    assert histogram("tokens", [], []).bars == ()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from llm_jobs.word_difference import SideLetter
+from featurestore.word_difference import SideLetter
 
 _NUM_BINS: Final = 12
 _WIDTH: Final = 336
