@@ -1,7 +1,6 @@
-"""Values that readers get from a release: vectors by id, and neighbour graphs."""
+"""Vectors of one feature view as readers get them: one mapped matrix, and the libraries that look at it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,22 +8,24 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from featurestore import columns as c
 from featurestore.errors import EmbeddingSpaceError, MissingIdsError, missing_extra
-from featurestore.ids import ExternalId
-from featurestore.spec import AnyVectorSpec, EncoderSpec, GraphSpec
+from featurestore.ids import ExternalId, RowArray
+from featurestore.spec import AnyVectorSpec, EncoderSpec
 
 if TYPE_CHECKING:
     import torch
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
 class Embeddings:
     """Vectors of one feature view in one release.
 
+    `matrix`, `to_torch`, `to_arrow`, `to_polars` and `to_duckdb` show the same mapped memory: none copies it.
+
     Args:
-        ids: (n,) Arrow strings, ascending, unique.
+        ids: (n,) Arrow strings, ascending by their bytes, unique.
         vectors: (n, d) float32.
         spec: What the vectors are.
         event_sets: Event sets that the encoded texts read.
@@ -69,18 +70,35 @@ class Embeddings:
         view.flags.writeable = False
         return view
 
+    def find(self, ids: Sequence[ExternalId]) -> RowArray:
+        """Rows of `matrix`, in request order (repeats allowed): (m,) int64, -1 for an id without a vector.
+
+        Cost: a binary search for each id.
+        """
+        wanted = pl.Series(ids, dtype=pl.String)
+        places = self._names.search_sorted(wanted)
+        known = (self._names.gather(places, null_on_oob=True) == wanted).fill_null(value=False)
+        return np.where(known.to_numpy(), places.to_numpy(), np.int64(-1))
+
+    def row_of(self, ids: Sequence[ExternalId]) -> RowArray:
+        """Rows of `matrix`, in request order (repeats allowed): (m,) int64.
+
+        Raises:
+            MissingIdsError: Naming every id that has no vector.
+        """
+        rows = self.find(ids)
+        if (rows < 0).any():
+            absent = dict.fromkeys(i for i, row in zip(ids, rows.tolist(), strict=True) if row < 0)
+            raise MissingIdsError(f"{self.spec.feature}.{self.spec.view}", list(absent))
+        return rows
+
     def rows(self, ids: Sequence[ExternalId]) -> npt.NDArray[np.float32]:
         """Vectors of ids, in request order (repeats allowed): a new (m, d) float32 array.
 
         Raises:
             MissingIdsError: Naming every id that has no vector.
         """
-        wanted = pa.array(ids, pa.string())
-        positions = pc.call_function("index_in", [wanted], pc.SetLookupOptions(self._ids))
-        if positions.null_count:
-            absent = wanted.filter(positions.is_null()).to_pylist()
-            raise MissingIdsError(f"{self.spec.feature}.{self.spec.view}", list(dict.fromkeys(absent)))
-        return self._vectors[positions.to_numpy(zero_copy_only=False)]
+        return self._vectors[self.row_of(ids)]
 
     def to_torch(self) -> "torch.Tensor":
         """The (n, d) float32 tensor over the same mapped memory: nothing is copied.
@@ -96,22 +114,47 @@ class Embeddings:
             raise missing_extra("torch", "train") from None
         return torch.from_numpy(self._vectors)
 
+    def to_arrow(self) -> pa.Table:
+        """Columns ``id`` and ``vector`` (fixed-size lists of d float32)."""
+        values = pa.FixedSizeListArray.from_arrays(
+            pa.array(self._vectors.reshape(-1)), self._vectors.shape[1]
+        )
+        return pa.table([self._ids, values], names=[c.ID, c.VECTOR])
+
     def to_polars(self) -> pl.DataFrame:
         """Columns ``id`` and ``vector`` (array of d float32)."""
-        width = self._vectors.shape[1]
-        values = pa.FixedSizeListArray.from_arrays(pa.array(self._vectors.reshape(-1)), width)
-        return pl.DataFrame(pa.table([self._ids, values], names=[c.ID, c.VECTOR]))
+        return pl.DataFrame(self.to_arrow())
+
+    def to_duckdb(self, connection: "DuckDBPyConnection | None" = None) -> "DuckDBPyRelation":
+        """A DuckDB relation of the columns ``id`` and ``vector`` (``FLOAT[d]``), for SQL over them.
+
+        Args:
+            connection: Whose relation it becomes; DuckDB's default one if None.
+
+        Raises:
+            SetupError: If duckdb is not installed.
+        """
+        try:
+            import duckdb
+        except ImportError:
+            raise missing_extra("duckdb", "duckdb") from None
+        return duckdb.from_arrow(self.to_arrow(), connection=connection or duckdb.default_connection())
+
+    @cached_property
+    def _names(self) -> pl.Series:
+        return pl.Series(self._ids)
 
 
-def require_same_space(*embeddings: Embeddings) -> EncoderSpec:
-    """The one embedding space of several sets of vectors.
+def require_same_space(*spaces: Embeddings | EncoderSpec) -> EncoderSpec:
+    """The one embedding space of several sets of vectors, or of vectors and the encoder of a query.
 
     Raises:
         EmbeddingSpaceError: Naming the first two that differ, and in what.
     """
-    first, *others = embeddings
+    first, *others = spaces
+    ours = _encoder_of(first)
     for other in others:
-        ours, theirs = first.encoder, other.encoder
+        theirs = _encoder_of(other)
         if ours.digest != theirs.digest:
             different = [
                 f"{name} {getattr(ours, name)!r} and {getattr(theirs, name)!r}"
@@ -119,67 +162,16 @@ def require_same_space(*embeddings: Embeddings) -> EncoderSpec:
                 if getattr(ours, name) != getattr(theirs, name)
             ]
             raise EmbeddingSpaceError(
-                f"vectors of {first!r} and {other!r} lie in different spaces: {'; '.join(different)}.",
+                f"vectors of {_named(first)} and {_named(other)} lie in different spaces: "
+                f"{'; '.join(different)}.",
                 hint="Encode both with the same encoder: `featurestore embed --encoder …`.",
             )
-    return first.encoder
+    return ours
 
 
-@dataclass(frozen=True)
-class NeighborGraph:
-    """A directed kNN graph in compressed rows.
-
-    Attributes:
-        ids: Node → external id, ascending; every node that an edge leaves or enters.
-        indptr: (n + 1,) int64: the edges of node i are ``indptr[i]:indptr[i + 1]``, nearest first.
-        indices: (e,) int64 neighbour nodes.
-        scores: (e,) float32 cosine similarities.
-        spec: What the graph is.
-    """
-
-    ids: list[ExternalId]
-    indptr: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float32]
-    spec: GraphSpec
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def edge_index(self) -> npt.NDArray[np.int64]:
-        """(2, e) int64: sources above, neighbours below."""
-        sources = np.repeat(np.arange(len(self.ids), dtype=np.int64), np.diff(self.indptr))
-        return np.stack([sources, self.indices])
-
-    @cached_property
-    def stats(self) -> dict[str, float]:
-        """Nodes, edges, out- and in-degrees, mean score and the share of edges that go both ways."""
-        edges = self.edge_index()
-        incoming = np.bincount(edges[1], minlength=len(self.ids))
-        forward = edges[0] * len(self.ids) + edges[1]
-        backward = edges[1] * len(self.ids) + edges[0]
-        num_edges = max(len(self.indices), 1)
-        return {
-            "num_nodes": len(self.ids),
-            "num_edges": len(self.indices),
-            "mean_out_degree": len(self.indices) / max(len(self.ids), 1),
-            "max_in_degree": int(incoming.max(initial=0)),
-            "isolated_in": int(np.count_nonzero(incoming == 0)),
-            "mean_score": float(self.scores.mean()) if len(self.scores) else 0.0,
-            "mutual_share": float(np.isin(forward, backward).sum() / num_edges),
-        }
+def _encoder_of(space: Embeddings | EncoderSpec) -> EncoderSpec:
+    return space.encoder if isinstance(space, Embeddings) else space
 
 
-def graph_of_edges(edges: pl.DataFrame, spec: GraphSpec) -> NeighborGraph:
-    """Compressed rows of an edge table (`featurestore.schema.EDGES`), in any order."""
-    ids = pl.concat([edges[c.SRC_ID], edges[c.DST_ID]]).unique().sort()
-    nodes = pl.DataFrame({c.ID: ids}).with_row_index("node").with_columns(pl.col("node").cast(pl.Int64))
-    placed = (
-        edges.join(nodes.rename({c.ID: c.SRC_ID, "node": "src"}), on=c.SRC_ID)
-        .join(nodes.rename({c.ID: c.DST_ID, "node": "dst"}), on=c.DST_ID)
-        .sort("src", c.RANK)
-    )
-    degrees = np.bincount(placed["src"].to_numpy(), minlength=len(ids))
-    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(degrees, dtype=np.int64)])
-    scores = placed[c.SCORE].cast(pl.Float32).to_numpy()
-    return NeighborGraph(ids.to_list(), indptr, placed["dst"].to_numpy(), scores, spec)
+def _named(space: Embeddings | EncoderSpec) -> str:
+    return repr(space) if isinstance(space, Embeddings) else f"encoder {space.name!r}"

@@ -3,10 +3,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from store_samples import (
-    ENCODER,
     ITEM_IDS,
     USER_IDS,
     add_graph,
@@ -17,11 +15,8 @@ from store_samples import (
 )
 
 from featurestore import schema
-from featurestore.embeddings import graph_of_edges
 from featurestore.errors import (
-    EmbeddingSpaceError,
     LeakError,
-    MissingIdsError,
     MissingVersionError,
     StoreError,
     UnknownNameError,
@@ -29,8 +24,7 @@ from featurestore.errors import (
 )
 from featurestore.gates import GatePolicy
 from featurestore.publish import publish
-from featurestore.reader import Embeddings, FeatureStore, Release, open_store, require_same_space
-from featurestore.spec import table_name
+from featurestore.reader import FeatureStore, Release, open_store
 from featurestore.store import Store
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
@@ -107,46 +101,6 @@ def test_the_view_is_chosen_or_asked_for(store):
         release.embeddings("cot")
 
 
-def test_embeddings_are_the_stored_vectors_by_ascending_id(store, release):
-    embeddings = release.embeddings("item_text")
-    assert embeddings.ids == list(ITEM_IDS[:5])
-    assert (len(embeddings), embeddings.matrix.shape, embeddings.matrix.dtype) == (5, (5, 4), np.float32)
-    rows = store.read(table_name(embeddings.spec), ids=embeddings.ids, columns=["vector"])
-    np.testing.assert_array_equal(embeddings.matrix, rows["vector"].to_pylist())
-    assert embeddings.encoder == ENCODER
-    assert embeddings.event_sets == ()
-    assert repr(embeddings) == "Embeddings('item_text.text', n=5, d=4, encoder='hashing')"
-    with pytest.raises(ValueError, match="read-only"):
-        embeddings.matrix[0] = 0
-
-
-def test_rows_come_in_request_order_and_absent_ids_are_named(release):
-    embeddings = release.embeddings("item_text")
-    wanted = ["i3", "i0", "i3"]
-    np.testing.assert_array_equal(embeddings.rows(wanted), embeddings.matrix[[3, 0, 3]])
-    with pytest.raises(MissingIdsError, match=r"2 ids are not in item_text\.text: 'i9', 'i5'\."):
-        embeddings.rows(["i9", "i0", "i5", "i9"])
-
-
-def test_embeddings_as_torch_and_polars(release):
-    torch = pytest.importorskip("torch")
-    embeddings = release.embeddings("item_text")
-    tensor = embeddings.to_torch()
-    assert tensor.dtype == torch.float32
-    np.testing.assert_array_equal(tensor.numpy(), embeddings.matrix)
-    assert tensor.numpy().__array_interface__["data"][0] == embeddings.matrix.__array_interface__["data"][0]
-    frame = embeddings.to_polars()
-    assert frame.schema == {"id": pl.String, "vector": pl.Array(pl.Float32, 4)}
-    np.testing.assert_array_equal(frame["vector"].to_numpy(), embeddings.matrix)
-
-
-def test_writing_to_a_tensor_never_reaches_the_store(release):
-    pytest.importorskip("torch")
-    before = release.embeddings("item_text").matrix.copy()
-    release.embeddings("item_text").to_torch().zero_()
-    np.testing.assert_array_equal(release.embeddings("item_text").matrix, before)
-
-
 def test_an_open_release_does_not_change(store, release):
     before_texts, before_vectors = release.texts("item_text"), release.embeddings("item_text").matrix.copy()
     text = add_texts(store, {i: f"New words about {i}." for i in ITEM_IDS})
@@ -161,25 +115,6 @@ def test_an_open_release_does_not_change(store, release):
     assert len(newest.embeddings("item_text")) == 6
     assert len(newest.items()) == 4
     assert FeatureStore(store).release("1").texts("item_text").equals(before_texts)
-
-
-def test_the_graph_in_compressed_rows(release):
-    graph = release.graph("item_text")
-    assert graph.ids == list(ITEM_IDS[:5])
-    assert graph.indptr.tolist() == [0, 2, 4, 6, 8, 10]
-    assert graph.indices.tolist() == [1, 2, 2, 3, 3, 4, 4, 0, 0, 1]
-    assert (graph.indptr.dtype, graph.indices.dtype, graph.scores.dtype) == (np.int64, np.int64, np.float32)
-    np.testing.assert_allclose(graph.scores[:2], [1.0, 0.9], rtol=1e-6)
-    assert graph.edge_index().tolist() == [[0, 0, 1, 1, 2, 2, 3, 3, 4, 4], graph.indices.tolist()]
-    assert graph.stats["mutual_share"] == 0.0
-    assert graph.stats["num_edges"] == 10
-    assert graph.stats["max_in_degree"] == 2
-
-
-def test_a_graph_of_no_edges(release):
-    empty = graph_of_edges(pl.DataFrame(schema.EDGES.empty_table()), release.graph("item_text").spec)
-    assert (empty.ids, empty.indptr.tolist(), empty.edge_index().shape) == ([], [0], (2, 0))
-    assert empty.stats["num_edges"] == 0
 
 
 def test_recommendations_by_model(release):
@@ -258,19 +193,6 @@ def test_a_damaged_snapshot_says_what_to_do(tmp_path, damage):
     with pytest.raises(StoreError, match="is damaged") as caught:
         open_store(str(tmp_path)).release().embeddings("item_text")
     assert "featurestore publish" in caught.value.hint
-
-
-def test_spaces_must_agree():
-    import pyarrow as pa
-
-    def vectors(encoder):
-        spec = add_vectors(MemoryStore(), add_texts(MemoryStore(), {"i0": "x"}), ["i0"], encoder=encoder)
-        return Embeddings(pa.array(["i0"]), np.ones((1, 4), np.float32), spec=spec)
-
-    same = vectors(ENCODER)
-    assert require_same_space(same, vectors(ENCODER)) == ENCODER
-    with pytest.raises(EmbeddingSpaceError, match="lie in different spaces: pooling 'sum' and 'mean'"):
-        require_same_space(same, vectors(ENCODER.model_copy(update={"pooling": "mean"})))
 
 
 def test_opening_loads_no_heavy_library():

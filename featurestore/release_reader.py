@@ -1,0 +1,262 @@
+"""One release, open for reading: everything that it pins, by name."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from featurestore import columns as c
+from featurestore import id_maps
+from featurestore.build_graph import GraphQuality, read_quality
+from featurestore.embeddings import Embeddings
+from featurestore.errors import (
+    LeakError,
+    MissingIdsError,
+    MissingVersionError,
+    UnknownNameError,
+    UsageError,
+    missing_extra,
+)
+from featurestore.features import choose_view
+from featurestore.gates import event_sets_of, parts_read
+from featurestore.id_maps import IdMap
+from featurestore.ids import ExternalId
+from featurestore.neighbor_graph import NeighborGraph, graph_of_edges
+from featurestore.release import Manifest, TablePin
+from featurestore.snapshot import read_snapshot
+from featurestore.spec import (
+    Entity,
+    GraphSpec,
+    ImportedVectorSpec,
+    Kind,
+    RecommendationsSpec,
+    VectorSpec,
+)
+from featurestore.store import Store
+
+if TYPE_CHECKING:
+    from featurestore.torch_dataset import VectorDataset
+
+_TRAIN_ONLY = (c.TRAIN,)
+
+
+class Release:
+    """One release, open for reading."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store = store
+        self.manifest = manifest
+
+    @property
+    def number(self) -> int:
+        """The release's number."""
+        return self.manifest.number
+
+    def features(self, kind: Kind | None = None) -> list[TablePin]:
+        """What the release pins, source tables included."""
+        return [pin for pin in self.manifest.pins if kind in {None, pin.spec.kind}]
+
+    def pin(self, kind: Kind, feature: str, view: str | None = None) -> TablePin:
+        """What the release pins of one feature view; ``view`` as in `texts`.
+
+        Raises:
+            UnknownNameError: Listing the features, or the views, there are.
+            UsageError: If ``view`` is None and the choice is open.
+        """
+        pins = self.features(kind)
+        views = {pin.spec.view: pin for pin in pins if pin.spec.feature == feature}
+        if not views:
+            raise UnknownNameError(f"{kind} feature", feature, {pin.spec.feature for pin in pins})
+        return views[choose_view(f"{kind} feature {feature!r}", view, list(views))]
+
+    def items(self) -> pl.DataFrame:
+        """Items as ingested: one row per item."""
+        return self._read(self._source("items"))
+
+    def users(self) -> pl.DataFrame:
+        """Users as ingested: one row per user."""
+        return self._read(self._source("users"))
+
+    def interactions(self, *parts: str) -> pl.DataFrame:
+        """Events of the named split parts, sorted by user and position.
+
+        Args:
+            parts: ``"train"``, ``"valid"``, ``"test"``: at least one, so that nobody reads test unawares.
+
+        Raises:
+            UsageError: If no part is named, or an unknown one (`UnknownNameError`).
+        """
+        if not parts:
+            raise UsageError(f"name the parts to read, such as interactions('train'): {', '.join(c.PARTS)}.")
+        for part in parts:
+            if part not in c.PARTS:
+                raise UnknownNameError("split part", part, c.PARTS)
+        return self._read(self._source("interactions")).filter(pl.col(c.PART).is_in(parts))
+
+    def id_map(self, entity: Entity) -> IdMap:
+        """External id ↔ row, as of this release."""
+        return id_maps.load(self._store, entity, version=self._source(f"{entity}_ids").version)
+
+    def texts(
+        self,
+        feature: str,
+        view: str | None = None,
+        *,
+        ids: Sequence[ExternalId] | None = None,
+        status: str | None = c.STATUS_OK,
+        allow_parts: Collection[str] = _TRAIN_ONLY,
+    ) -> pl.DataFrame:
+        """Texts of a feature view: the columns of `featurestore.schema.TEXTS`.
+
+        Args:
+            feature: Such as ``item_cot``.
+            view: The only one if None; else ``fused``, else ``text``, if there.
+            ids: Exactly these rows, in this order (repeats allowed); all, by ascending id, if None.
+            status: ``ok``, ``failed``, or None for both.
+            allow_parts: Split parts whose events the texts may have read.
+
+        Raises:
+            UnknownNameError: Listing the features, or the views, there are.
+            UsageError: If ``view`` is None and the choice is open.
+            MissingIdsError: Naming each of ``ids`` that has no text of that status.
+            LeakError: If a text read events of another part.
+        """
+        pin = self.pin("text", feature, view)
+        self._refuse_leaks(pin, allow_parts)
+        rows = pl.DataFrame(self._store.read(pin.table, version=pin.version, ids=ids))
+        chosen = rows if status is None else rows.filter(pl.col(c.STATUS) == status)
+        if ids is None:
+            return chosen.sort(c.ID)
+        if chosen.height < rows.height:
+            absent = rows.filter(pl.col(c.STATUS) != status)[c.ID].unique(maintain_order=True)
+            raise MissingIdsError(f"the {status} texts of {pin.name}", absent.to_list())
+        return chosen
+
+    def embeddings(
+        self, feature: str, view: str | None = None, *, allow_parts: Collection[str] = _TRAIN_ONLY
+    ) -> Embeddings:
+        """Vectors of a feature view, mapped into memory: milliseconds, whatever their size.
+
+        Args:
+            feature: Such as ``item_cot``.
+            view: As in `texts`.
+            allow_parts: As in `texts`.
+
+        Raises:
+            UnknownNameError: Listing the features, or the views, there are.
+            UsageError: If ``view`` is None and the choice is open.
+            LeakError: If an encoded text read events of another part.
+            StoreError: If the snapshot is damaged or absent.
+        """
+        pin = self.pin("vector", feature, view)
+        self._refuse_leaks(pin, allow_parts)
+        if pin.snapshot is None or not isinstance(pin.spec, VectorSpec | ImportedVectorSpec):
+            raise MissingVersionError(f"release {self.number} has no vector snapshot of {pin.name}.")
+        ids, vectors = read_snapshot(self._store.objects, pin.snapshot)
+        return Embeddings(ids, vectors, spec=pin.spec, event_sets=pin.event_sets)
+
+    def dataset(
+        self,
+        feature: str,
+        view: str | None = None,
+        *,
+        fallback: str | None = None,
+        ids: Sequence[ExternalId] | None = None,
+        allow_parts: Collection[str] = _TRAIN_ONLY,
+    ) -> "VectorDataset":
+        """Vectors as a torch ``Dataset`` of (row of the id map, vector) samples.
+
+        Args:
+            feature: Such as ``item_cot``.
+            view: As in `texts`.
+            fallback: Feature of the same entity and encoder, for entities that ``feature`` has no vector of.
+            ids: Exactly these samples, in this order; all that have a vector, by ascending id, if None.
+            allow_parts: As in `texts`.
+
+        Raises:
+            SetupError: If torch is not installed.
+            EmbeddingSpaceError: If the fallback was made by another encoder.
+            MissingIdsError: Naming each of ``ids`` that has no vector.
+            UnknownNameError, UsageError, LeakError, StoreError: As `embeddings`.
+        """
+        try:
+            from featurestore.torch_dataset import VectorDataset
+        except ModuleNotFoundError as error:
+            raise missing_extra(error.name or "torch", "train") from error
+        names = [(feature, view), *([(fallback, None)] if fallback else [])]
+        sources = [self.embeddings(name, its_view, allow_parts=allow_parts) for name, its_view in names]
+        entity = sources[0].spec.entity
+        if entity is None:
+            raise UsageError(f"{sources[0]!r} describes neither items nor users, so its ids have no rows.")
+        return VectorDataset(sources, self.id_map(entity), ids)
+
+    def graph(
+        self, feature: str, view: str | None = None, *, allow_parts: Collection[str] = _TRAIN_ONLY
+    ) -> NeighborGraph:
+        """The kNN graph of a feature view.
+
+        Args:
+            feature: Such as ``item_cot``.
+            view: As in `texts`; a user graph pooled from item vectors is the view ``fused-users``.
+            allow_parts: As in `texts`.
+
+        Raises:
+            UnknownNameError: Listing the features, or the views, there are.
+            UsageError: If ``view`` is None and the choice is open.
+            LeakError: If the graph was built from events of another part.
+        """
+        pin = self.pin("graph", feature, view)
+        self._refuse_leaks(pin, allow_parts)
+        if not isinstance(pin.spec, GraphSpec):
+            raise MissingVersionError(f"release {self.number} has no graph of {pin.name}.")
+        return graph_of_edges(self._read(pin), pin.spec)
+
+    def graph_quality(self, feature: str, view: str | None = None) -> GraphQuality:
+        """What was measured when a graph was built: recall against the oracle, and degree statistics.
+
+        Args:
+            feature: Such as ``item_cot``.
+            view: As in `graph`.
+
+        Raises:
+            UnknownNameError: Listing the features, or the views, there are.
+            UsageError: If ``view`` is None and the choice is open.
+            MissingVersionError: If `featurestore.build_graph` did not build it.
+        """
+        pin = self.pin("graph", feature, view)
+        quality = read_quality(self._store, pin.table, pin.version)
+        if quality is None:
+            raise MissingVersionError(f"nothing was measured of graph {pin.name} of release {self.number}.")
+        return quality
+
+    def recommendations(self, model: str) -> pl.DataFrame:
+        """Stored top-k lists of a model: user_id, item_id, rank, score, by user and rank.
+
+        Raises:
+            UnknownNameError: Listing the models whose lists the release holds.
+        """
+        pins = {p.spec.model: p for p in self.manifest.pins if isinstance(p.spec, RecommendationsSpec)}
+        if model not in pins:
+            raise UnknownNameError("recommendations of model", model, pins)
+        return self._read(pins[model]).sort(c.USER_ID, c.RANK)
+
+    def _read(self, pin: TablePin) -> pl.DataFrame:
+        return pl.DataFrame(self._store.read(pin.table, version=pin.version))
+
+    def _source(self, name: str) -> TablePin:
+        for pin in self.manifest.pins:
+            if pin.spec.kind == "source" and pin.spec.feature == name:
+                return pin
+        raise MissingVersionError(
+            f"release {self.number} has no {name}.", hint="Run `featurestore ingest`, then publish again."
+        )
+
+    def _refuse_leaks(self, pin: TablePin, allowed: Collection[str]) -> None:
+        event_sets = event_sets_of(pin.spec, pin.event_sets)
+        leaking = [name for name in event_sets if not set(parts_read(name)) <= set(allowed)]
+        if leaking:
+            raise LeakError(
+                f"{pin.spec.kind} {pin.name} of release {self.number} read events of {', '.join(leaking)}; "
+                f"allowed are parts {', '.join(allowed) or 'none'}.",
+                hint="Make it from training events, or pass allow_parts=('train', 'valid') for a final test.",
+            )
