@@ -12,6 +12,7 @@ from featurestore.gates import GatePolicy
 from featurestore.spec import Frozen
 from featurestore.splits import SplitPolicy
 from llm_jobs.engines.options import EngineOptions
+from llm_jobs.personal_data import PrivacyPolicy
 
 CONFIG_FILE = "featurestore.toml"
 
@@ -91,6 +92,7 @@ class ProjectConfig(Frozen):
     encode: EncodeConfig = EncodeConfig()
     graph: GraphConfig = GraphConfig()
     gates: GatePolicy = GatePolicy()
+    privacy: PrivacyPolicy = PrivacyPolicy()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
     """``[models.<alias>]``: own entries, checked by `llm_jobs.models`."""
     encoders: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])

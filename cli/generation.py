@@ -87,7 +87,8 @@ def choose_prompt(project: "Project", name: str | None, max_field_chars: int | N
     from llm_jobs.catalog import find_prompt
 
     config = project.config.generate
-    return find_prompt(_named("prompt", name or config.prompt), project.root).with_limits(
+    prompt = find_prompt(_named("prompt", name or config.prompt), project.root)
+    return prompt.with_user_written(project.config.privacy.user_written).with_limits(
         max_field_chars=max_field_chars or config.max_field_chars, history_size=config.history_size
     )
 

@@ -97,6 +97,11 @@ max_failure_rate = 0.2
 # Share of good texts that may repeat another one.
 max_duplicate_text_share = 0.5
 
+[privacy]
+# Fields that users write: e-mail addresses, phone and card numbers, IP addresses and IBANs in them are masked
+# before a prompt reads them.
+user_written = ["review", "reviews"]
+
 # Models and encoders of your own, beside the packaged ones: one section each, such as
 # [models.my-model]
 # folder = "/path/to/weights"

@@ -10,12 +10,13 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from llm_jobs.boilerplate import strip_advertising, strip_repeats
 from llm_jobs.markup import strip_css, strip_html
+from llm_jobs.personal_data import mask_personal_data
 from llm_jobs.token_estimate import approximate_tokens, cut_to_tokens
 
 CLEANER_VERSION: Final = 1
@@ -74,18 +75,20 @@ class Removed:
     Attributes:
         kinds: What was taken out, such as ``html``, with the characters it took; white space does not count.
         cut: Tokens before and the budget, if the text was too long.
+        masked: Kinds of personal data that were masked, such as ``email``.
     """
 
     kinds: tuple[tuple[str, int], ...] = ()
     cut: tuple[int, int] | None = None
+    masked: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.kinds) or self.cut is not None
+        return bool(self.kinds or self.masked) or self.cut is not None
 
     @property
     def words(self) -> tuple[str, ...]:
         """For people: ``html``, ``cut from 1,302 to 600 tokens``."""
-        names = tuple(name for name, _ in self.kinds)
+        names = (*(name for name, _ in self.kinds), *(f"masked {kind}" for kind in self.masked))
         return (*names, f"cut from {self.cut[0]:,} to {self.cut[1]:,} tokens") if self.cut else names
 
 
@@ -102,7 +105,7 @@ class CleanedText:
     removed: Removed
 
 
-def clean_text(text: str, max_tokens: int) -> CleanedText:
+def clean_text(text: str, max_tokens: int, *, user_written: bool = False) -> CleanedText:
     """Clean one text and cut it at a word end.
 
     Cleaning clean text changes nothing. Time is linear in the length of the text.
@@ -110,19 +113,25 @@ def clean_text(text: str, max_tokens: int) -> CleanedText:
     Args:
         text: Anything.
         max_tokens: Tokens kept, at most, as `llm_jobs.token_estimate` counts them.
+        user_written: A user wrote it: personal data is masked (see `llm_jobs.personal_data`), before a cut
+            could leave half a number that nobody recognises.
     """
     lost: Counter[str] = Counter()
     whole = _strip(unicodedata.normalize("NFC", text), lost)
+    masked: tuple[str, ...] = ()
+    if user_written:
+        found = mask_personal_data(whole)
+        whole, masked = found.text, found.kinds
     tokens = approximate_tokens(whole)
     if tokens <= max_tokens:
-        return CleanedText(whole, Removed(tuple(lost.items())))
+        return CleanedText(whole, Removed(tuple(lost.items()), masked=masked))
     # Only half of a sentence may be left, which a later cleaning could take for another one.
     kept = _strip(cut_to_tokens(whole, max_tokens), Counter())
-    return CleanedText(kept, Removed(tuple(lost.items()), (tokens, max_tokens)))
+    return CleanedText(kept, Removed(tuple(lost.items()), (tokens, max_tokens), masked))
 
 
 def clean_fields(
-    fields: Mapping[str, Any], limits: Mapping[str, int]
+    fields: Mapping[str, Any], limits: Mapping[str, int], *, user_written: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, Removed]]:
     """Clean every text field of an entity.
 
@@ -130,6 +139,7 @@ def clean_fields(
         fields: Field values. Strings are cleaned, lists of strings joined with ``; `` and cleaned; other
             values (numbers, a history's events) stay as they are. Blank text becomes None.
         limits: Tokens of each field, at most; `DEFAULT_FIELD_TOKENS` for fields without one.
+        user_written: Names of the fields in which personal data is masked.
 
     Returns:
         The cleaned fields, and for each field that lost something what it lost.
@@ -141,7 +151,8 @@ def clean_fields(
         if text is None:
             cleaned[name] = value
             continue
-        result = clean_text(text, limits.get(name, DEFAULT_FIELD_TOKENS))
+        limit = limits.get(name, DEFAULT_FIELD_TOKENS)
+        result = clean_text(text, limit, user_written=name in user_written)
         cleaned[name] = result.text or None
         if result.removed:
             removed[name] = result.removed
@@ -149,10 +160,14 @@ def clean_fields(
 
 
 def flags_of(removed: Mapping[str, Removed]) -> list[str]:
-    """What fields lost, for a row's flags: ``cut:description:1302>600``, ``cleaned:description:html``."""
+    """What fields lost, for a row's flags.
+
+    ``cut:description:1302>600``, ``cleaned:description:html``, ``masked:review:email``.
+    """
     flags: list[str] = []
     for name, what in removed.items():
         flags += [f"cleaned:{name}:{kind.replace(' ', '_')}" for kind, _ in what.kinds]
+        flags += [f"masked:{name}:{kind}" for kind in what.masked]
         flags += [f"cut:{name}:{what.cut[0]}>{what.cut[1]}"] if what.cut else []
     return flags
 

@@ -25,8 +25,9 @@ class EntityFields:
 
     Attributes:
         fields: Cleaned, cut and completed fields, to be rendered.
-        flags: ``cleaned:title:html``, ``cut:description:1302>600``, ``extracted:brand``,
-            ``suspicious:role_play``: what a reader of the texts should know of their input.
+        flags: ``cleaned:title:html``, ``cut:description:1302>600``, ``masked:review:email``,
+            ``extracted:brand``, ``suspicious:role_play``: what a reader of the texts should know of their
+            input.
         removed: What each field lost, in words.
     """
 
@@ -43,13 +44,14 @@ def entity_fields(prompt: Prompt, raw: Mapping[str, Any]) -> EntityFields:
         raw: Stored fields, of which those that the prompt reads are used; a history's events are no field.
     """
     read = {name: raw.get(name) for name in prompt.variables}
-    shown, removed = clean_fields(read, prompt.limits)
+    shown, removed = clean_fields(read, prompt.limits, user_written=prompt.user_written)
     cut = [name for name in prompt.data_fields if name in removed and removed[name].cut]
     absent = [name for name, value in shown.items() if value is None and name in ATTRIBUTE_NAMES]
     hidden = {*cut, *(s.condenses for s in prompt.stages if needs_condensing(s, shown))}
     extracted: list[str] = []
     if absent or (hidden and prompt.reads_attributes):
-        whole, _ = clean_fields({name: read[name] for name in cut}, dict.fromkeys(cut, _WHOLE))
+        uncut = {name: read[name] for name in cut}
+        whole, _ = clean_fields(uncut, dict.fromkeys(cut, _WHOLE), user_written=prompt.user_written)
         stated = extract_attributes({name: shown[name] for name in prompt.data_fields} | whole)
         extracted = [name for name in absent if name in stated]
         shown |= {name: stated[name] for name in extracted}

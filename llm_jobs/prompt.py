@@ -17,6 +17,7 @@ from featurestore.ids import digest
 from featurestore.spec import Entity, Frozen, Name
 from llm_jobs.answer_schema import describe_answer, shrink, worst_case_tokens
 from llm_jobs.clean import DEFAULT_FIELD_TOKENS
+from llm_jobs.personal_data import MASKING_VERSION, USER_WRITTEN_FIELDS
 from llm_jobs.stage import Stage
 from llm_jobs.template import TEMPLATE_VERSION, variables_of
 
@@ -66,6 +67,8 @@ class Prompt(Frozen):
     history: History | None = None
     field_tokens: dict[str, int] = Field(default_factory=dict[str, int])
     """Tokens of a field that reach the model (see `llm_jobs.token_estimate`), if not the default."""
+    user_written: tuple[str, ...] = USER_WRITTEN_FIELDS
+    """Fields that users write, here and in the history: personal data in them is masked."""
     sample: Sample
 
     @model_validator(mode="after")
@@ -139,7 +142,7 @@ class Prompt(Frozen):
 
     def stage_digest(self, stage: Stage) -> str:
         """Digest of all that decides a stage's answer besides the entity, earlier answers and the model."""
-        limits = self.limits
+        limits, masked = self.limits, self._masked(stage)
         return digest(
             {
                 "template_version": TEMPLATE_VERSION,
@@ -156,7 +159,17 @@ class Prompt(Frozen):
                 "checks": stage.checks.model_dump(),
                 "max_tokens": stage.max_tokens,
             }
+            | ({"masked": [MASKING_VERSION, masked]} if masked else {})
         )
+
+    def _masked(self, stage: Stage) -> list[str]:
+        """The fields of a stage's conversation, and of its events, in which personal data is masked."""
+        events = self.history.fields if self.history else ()
+        return sorted({*self.reads(stage), *events} & set(self.user_written))
+
+    def with_user_written(self, fields: tuple[str, ...]) -> "Prompt":
+        """This prompt, with personal data masked in exactly these fields."""
+        return self.model_copy(update={"user_written": fields})
 
     def with_limits(self, max_field_chars: int | None = None, history_size: int | None = None) -> "Prompt":
         """This prompt with shorter answers or histories; limits only ever shrink.

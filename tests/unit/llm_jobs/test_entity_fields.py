@@ -84,3 +84,38 @@ def test_what_is_derived_comes_from_fields_that_every_stage_reads() -> None:
     }
     assert len(digests) == 2
     assert set(prompt.data_fields) <= set(prompt.reads(second))
+
+
+REVIEWED = {
+    "title": "Call 415-555-0132 for parts",
+    "review": "Mail me at jane@example.com! Paid $20. " + "Nice soap. " * 60 + "Or 4111 1111 1111 1111.",
+}
+
+
+def test_personal_data_in_what_users_wrote_is_masked_before_the_cut_and_flagged() -> None:
+    prompt = make_prompt(data="{{ title }} {{ review }}")
+    entity = entity_fields(prompt, REVIEWED)
+    assert entity.fields["review"].startswith("Mail me at [email]! Paid $20. Nice soap.")
+    assert entity.fields["title"] == REVIEWED["title"], "the seller's words are no personal data"
+    assert entity.flags == (
+        "masked:review:card",
+        "masked:review:email",
+        "cut:review:195>100",
+    )
+    assert entity.removed == {"review": ("masked card", "masked email", "cut from 195 to 100 tokens")}
+
+
+def test_a_project_says_which_fields_users_write() -> None:
+    prompt = make_prompt(data="{{ title }} {{ review }}").with_user_written(("title",))
+    entity = entity_fields(prompt, REVIEWED)
+    assert entity.fields["title"] == "Call [phone] for parts"
+    assert "jane@example.com" in entity.fields["review"]
+
+
+def test_masking_reaches_the_digest_of_the_stages_that_read_such_a_field_and_of_no_other() -> None:
+    prompt = make_prompt(data="{{ title }} {{ review }}")
+    unmasked = prompt.with_user_written(())
+    assert prompt.stage_digest(prompt.stages[0]) != unmasked.stage_digest(unmasked.stages[0])
+    assert prompt.with_user_written(("review",)).digest == prompt.digest
+    plain = make_prompt(data="{{ title }}")
+    assert plain.digest == plain.with_user_written(()).digest
