@@ -71,13 +71,14 @@ def open_chain(
     history = inputs.history(work.position)
     events_digest = history.events_digest if history else None
     shown = entity_fields(prompt, fields)
+    marks = history.marks if history else None
     reads = {spec.reads for spec in specs}
     return EntityChain(
         entity_id=inputs.ids[work.position],
         work=work,
         fields={**shown.fields, EVENTS: history.events} if history else shown.fields,
         inputs={names: input_digest(fields, names, events_digest) for names in reads},
-        field_digests={names: field_digests(fields, names, events_digest) for names in reads},
+        field_digests={names: field_digests(fields, names, marks) for names in reads},
         flags=shown.flags,
         event_set=history.event_set if history else None,
         events_digest=events_digest,

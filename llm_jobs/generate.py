@@ -3,6 +3,7 @@
 Whatever ends a run (Ctrl-C, SIGTERM, a full disk, kill -9), the next one goes on from what is stored.
 """
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from featurestore.schema import TEXTS
 from featurestore.spec import TextSpec, table_name
 from featurestore.store import Store
 from llm_jobs.chain import ChainLimits
+from llm_jobs.due import DuePolicy
 from llm_jobs.engines import OpenModel
 from llm_jobs.forecast import forecast
 from llm_jobs.generate_report import GenerateReport, RunState
@@ -41,6 +43,7 @@ class GenerateOptions:
         limit: Stale entities at most, the first in id order.
         where: Only entities that meet this polars SQL condition.
         only_failed: Retry failed rows, and do nothing else.
+        due: Which stale texts may wait; None: none.
         limits: When to give up.
         pace: How long finished rows may stay uncommitted.
         spending: The price, and what the plan may cost.
@@ -49,6 +52,7 @@ class GenerateOptions:
     limit: int | None = None
     where: str | None = None
     only_failed: bool = False
+    due: DuePolicy | None = None
     limits: ChainLimits = field(default_factory=ChainLimits)
     pace: CommitPace = field(default_factory=CommitPace)
     spending: Spending = field(default_factory=Spending)
@@ -105,8 +109,10 @@ def generate(
                 limit=options.limit,
                 where=options.where,
                 only_failed=options.only_failed,
+                due=options.due,
             )
             state.num_entities, state.num_chains = plan.num_entities, len(plan.works)
+            state.put_off, state.next_due = Counter(plan.put_off.values()), plan.next_due
             state.upstream = upstream_texts(store, upstream, plan.inputs) if upstream is not None else None
             runner = runner or LocalRunner(model.engine)
             state.num_engines = runner.num_engines
@@ -124,7 +130,9 @@ def generate(
             for table, ids in plan.vanished.items():
                 committer.delete(table, ids)
                 state.deleted += len(ids)
-            state.relabelled = relabel_event_sets(store, specs, plan.inputs, committer)
+            state.relabelled = relabel_event_sets(
+                store, specs, plan.inputs, committer, outdated=plan.still_training
+            )
             if plan.works:
                 runner.run(
                     ChainJob(prompt, specs, state.run_id, options.limits),

@@ -37,6 +37,8 @@ class GenerateReport:
         outcomes: Stage → ``ok`` or the reason of a failure → rows written.
         num_entities: Entities considered.
         num_chains: Of these, entities that had something to do.
+        put_off: Entities with outdated texts that were left for later, by why (`llm_jobs.due`).
+        next_due: When the first of them will be due for its age, ISO 8601; None if none will.
         recovered: Rows that an interrupted run had finished and not yet stored.
         deleted: Rows of entities that are gone.
         relabelled: Rows that got the current split's name, because the events they read are the same in it.
@@ -59,6 +61,8 @@ class GenerateReport:
     outcomes: Mapping[str, Mapping[str, int]]
     num_entities: int = 0
     num_chains: int = 0
+    put_off: Mapping[str, int] = field(default_factory=dict[str, int])
+    next_due: str | None = None
     recovered: int = 0
     deleted: int = 0
     relabelled: int = 0
@@ -73,6 +77,11 @@ class GenerateReport:
     cost: float | None = None
     planned: PlannedRun | None = None
     stale_upstream: UpstreamTexts | None = None
+
+    @property
+    def num_stale(self) -> int:
+        """Entities that were outdated or missing before the run, those that were left for later included."""
+        return self.num_chains + sum(self.put_off.values())
 
     @property
     def tokens_per_second(self) -> float:
@@ -96,6 +105,7 @@ class GenerateReport:
             **asdict(self),
             "planned": self.planned.model_dump() if self.planned is not None else None,
             "plan_errors": plan_errors(self.planned, self.actual),
+            "num_stale": self.num_stale,
             "tokens_per_second": self.tokens_per_second,
         }
 
@@ -113,6 +123,8 @@ class RunState:
     started: float = field(default_factory=time.monotonic)
     num_entities: int = 0
     num_chains: int = 0
+    put_off: Mapping[str, int] = field(default_factory=dict[str, int])
+    next_due: datetime | None = None
     recovered: int = 0
     deleted: int = 0
     relabelled: int = 0
@@ -170,6 +182,8 @@ class RunState:
             outcomes={spec.view: dict(tally.outcomes.get(spec.view, {})) for spec in self.specs},
             num_entities=self.num_entities,
             num_chains=self.num_chains,
+            put_off=dict(self.put_off),
+            next_due=self.next_due.isoformat(timespec="seconds") if self.next_due is not None else None,
             recovered=self.recovered,
             deleted=self.deleted,
             relabelled=self.relabelled,

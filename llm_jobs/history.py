@@ -14,7 +14,7 @@ from polars import col
 from featurestore import columns as c
 from featurestore.errors import LeakError, UnknownNameError, UsageError
 from featurestore.features import FeatureRegistry
-from featurestore.ids import digest, digest_texts
+from featurestore.ids import digest, digest_bytes, digest_texts
 from featurestore.source_tables import INTERACTIONS, ITEMS
 from featurestore.splits import SplitRecord
 from featurestore.store import Store
@@ -24,6 +24,7 @@ from llm_jobs.render import FEATURE
 
 EVENT_FIELD_TOKENS = 50
 """Tokens of each field of an event, at most: twenty events of four fields stay under 4,000 tokens."""
+_MARK_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,25 @@ class UserHistory:
             changes, whatever the cut of the split.
         event_set: The split part the events come from: ``<split>:train``.
         item_ids: The items of the events, in their order.
+        marks: One mark an event, in their order: 8 hexadecimal characters that tell its item (`item_mark`)
+            and 8 that tell what is shown of it. They say which events of an older text are still the same.
     """
 
     events: tuple[dict[str, Any], ...]
     events_digest: str
     event_set: str
     item_ids: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+def item_mark(item_id: str) -> str:
+    """The beginning of the mark of an event with this item."""
+    return digest_bytes(item_id.encode())[:_MARK_DIGITS]
+
+
+def item_of_mark(mark: str) -> str:
+    """The part of an event's mark that tells its item."""
+    return mark[:_MARK_DIGITS]
 
 
 def user_histories(
@@ -65,16 +79,18 @@ def user_histories(
     event_set = split.event_set(c.TRAIN)
     events = _sampled_events(store, history, user_ids, split)
     items = _item_rows(store, history, events[c.ITEM_ID].unique().to_list(), event_set)
-    marks = {item: digest([item, row]) for item, row in items.items()}
+    digests = {item: digest([item, row]) for item, row in items.items()}
+    marks = {item: item_mark(item) + shown[:_MARK_DIGITS] for item, shown in digests.items()}
     chosen: dict[str, list[str]] = {user: [] for user in user_ids}
     for user, item in events.select(c.USER_ID, c.ITEM_ID).iter_rows():
         chosen[user].append(item)
     return {
         user: UserHistory(
             events=tuple(items[item] for item in item_ids),
-            events_digest=digest_texts(marks[item] for item in item_ids),
+            events_digest=digest_texts(digests[item] for item in item_ids),
             event_set=event_set,
             item_ids=tuple(item_ids),
+            marks=tuple(marks[item] for item in item_ids),
         )
         for user, item_ids in chosen.items()
     }

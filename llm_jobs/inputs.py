@@ -30,11 +30,22 @@ class EntityInputs:
         ids: n external ids.
         rows: n rows; the id column, and one column per field the prompt reads.
         histories: By user id; empty for prompts without a history.
+        selected: Ids that the condition selects; None if there is no condition.
     """
 
     ids: tuple[str, ...]
     rows: pl.DataFrame
     histories: Mapping[str, UserHistory]
+    selected: frozenset[str] | None = None
+
+    @property
+    def num_selected(self) -> int:
+        """Entities that the condition selects."""
+        return len(self.ids) if self.selected is None else len(self.selected)
+
+    def selects(self, entity_id: str) -> bool:
+        """Whether the condition selects an entity."""
+        return self.selected is None or entity_id in self.selected
 
     def fields(self, position: int) -> dict[str, Any]:
         """Fields of one entity as stored, with its events if the prompt reads a history."""
@@ -51,9 +62,14 @@ class EntityInputs:
         history = self.history(position)
         return history.events_digest if history else None
 
+    def event_marks(self, position: int) -> tuple[str, ...] | None:
+        """Marks of the events read, if the prompt reads a history."""
+        history = self.history(position)
+        return history.marks if history else None
+
 
 def load_inputs(store: Store, prompt: Prompt, *, where: str | None = None) -> EntityInputs:
-    """Inputs of every entity, or of those that a condition selects.
+    """Inputs of every entity, and which of them a condition selects.
 
     Args:
         store: With ingested source tables.
@@ -69,14 +85,14 @@ def load_inputs(store: Store, prompt: Prompt, *, where: str | None = None) -> En
         raise InputError(f"the store has no {table}: nothing was ingested.", hint="Run: featurestore ingest")
     rows = pl.DataFrame(store.read(table))
     check_variables(prompt, rows.columns)
-    if where is not None:
-        rows = _select(store, rows, key, where)
+    selected = _select(store, rows, key, where) if where is not None else None
     rows = rows.sort(key)
     ids = tuple(rows[key].to_list())
     return EntityInputs(
         ids,
         rows.select(key, *(name for name in prompt.variables if name != key)),
         _histories(store, prompt, ids),
+        selected,
     )
 
 
@@ -98,7 +114,8 @@ def _histories(store: Store, prompt: Prompt, ids: tuple[str, ...]) -> Mapping[st
     return user_histories(store, prompt.history, ids, split)
 
 
-def _select(store: Store, rows: pl.DataFrame, key: str, where: str) -> pl.DataFrame:
+def _select(store: Store, rows: pl.DataFrame, key: str, where: str) -> frozenset[str]:
+    """Ids of the rows that meet a condition; one that is neither true nor false of a row does not hold."""
     events = pl.DataFrame(schema={key: pl.String, c.PART: pl.String})
     if store.latest(INTERACTIONS) is not None:
         events = pl.DataFrame(store.read(INTERACTIONS, columns=[key, c.PART]))
@@ -107,7 +124,7 @@ def _select(store: Store, rows: pl.DataFrame, key: str, where: str) -> pl.DataFr
     )
     joined = rows.join(counted, on=key, how="left").with_columns(pl.col(DEGREE).fill_null(0))
     try:
-        return joined.filter(pl.sql_expr(where))
+        return frozenset(joined.filter(pl.sql_expr(where))[key].to_list())
     except pl.exceptions.PolarsError as error:
         raise UsageError(
             f"the condition {where!r} cannot be evaluated: {error}.",

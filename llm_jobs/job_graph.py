@@ -133,7 +133,7 @@ def upstream_jobs(
 
 
 def upstream_texts(store: Store, job: UpstreamJob, inputs: EntityInputs) -> UpstreamTexts:
-    """How current the texts of a job are, over exactly the items that histories read.
+    """How current the texts of a job are, over exactly the items that histories of selected users read.
 
     Plans the whole upstream prompt, which reads its stored answers once.
 
@@ -145,7 +145,8 @@ def upstream_texts(store: Store, job: UpstreamJob, inputs: EntityInputs) -> Upst
     Raises:
         InputError: If no items were ingested.
     """
-    read = {item for history in inputs.histories.values() for item in history.item_ids}
+    selected = (history for user, history in inputs.histories.items() if inputs.selects(user))
+    read = {item for history in selected for item in history.item_ids}
     head = _head(store, job.prompt.name, job.view)
     missing, stale = read, set[str]()
     if head is not None and isinstance(head.spec, TextSpec):

@@ -3,9 +3,10 @@
 Every ingest of new events makes a new split, and with it a new name of its training part. Most users' events
 are the same under it. Their texts stay as they are: only the digest of the events decides staleness, not the
 cut itself. Their rows get the new name without a request, so that they belong to the split a release pins.
+So do outdated texts that are left for later, if all that they read is still in the training part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 import pyarrow as pa
@@ -20,15 +21,21 @@ from llm_jobs.specs import input_digest, same_inputs
 
 
 def relabel_event_sets(
-    store: Store, specs: Sequence[TextSpec], inputs: EntityInputs, committer: Committer
+    store: Store,
+    specs: Sequence[TextSpec],
+    inputs: EntityInputs,
+    committer: Committer,
+    *,
+    outdated: Collection[str] = (),
 ) -> int:
-    """Rename the event set of rows whose events are unchanged under the current split.
+    """Rename the event set of rows whose events are unchanged, or still training events, under the split.
 
     Args:
         store: Holds the texts.
         specs: The prompt's stages.
         inputs: The entities considered, with their histories.
         committer: Of the job that holds the stages' locks.
+        outdated: Entities whose rows stay outdated and have read training events of the current split only.
 
     Returns:
         How many rows were renamed.
@@ -38,10 +45,12 @@ def relabel_event_sets(
     """
     if not inputs.histories:
         return 0
-    return sum(_relabel_stage(store, spec, inputs, committer) for spec in specs)
+    return sum(_relabel_stage(store, spec, inputs, committer, outdated) for spec in specs)
 
 
-def _relabel_stage(store: Store, spec: TextSpec, inputs: EntityInputs, committer: Committer) -> int:
+def _relabel_stage(
+    store: Store, spec: TextSpec, inputs: EntityInputs, committer: Committer, outdated: Collection[str]
+) -> int:
     table = table_name(spec)
     if store.latest(table) is None:
         return 0
@@ -53,7 +62,7 @@ def _relabel_stage(store: Store, spec: TextSpec, inputs: EntityInputs, committer
         if history is None or row is None or row[1] == history.event_set:
             continue
         digest = input_digest(inputs.fields(position), spec.reads, history.events_digest)
-        if same_inputs(row[0], digest):
+        if entity_id in outdated or same_inputs(row[0], digest):
             new_sets[entity_id] = history.event_set
     if new_sets:
         rows = store.read(table, ids=list(new_sets))

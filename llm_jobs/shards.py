@@ -139,4 +139,6 @@ def _part(plan: GenerationPlan, works: Sequence[ChainWork]) -> GenerationPlan:
         works=tuple(replace(work, position=number) for number, work in enumerate(ordered)),
         reasons={},
         vanished={},
+        put_off={},
+        still_training=frozenset(),
     )

@@ -56,15 +56,30 @@ def input_digest(fields: Mapping[str, object], reads: Sequence[str], events_dige
     return digest([own, events_digest]) if events_digest is not None else own
 
 
-def field_digests(fields: Mapping[str, object], reads: Sequence[str], events_digest: str | None) -> str:
+def field_digests(
+    fields: Mapping[str, object], reads: Sequence[str], event_marks: Sequence[str] | None
+) -> str:
     """A short digest of each input, as JSON by name: which inputs changed can be told from two of these.
 
     The short digests explain; whether a row is stale is decided by its fingerprint alone.
+
+    Args:
+        fields: Of the entity.
+        reads: Names of the fields that the stage reads.
+        event_marks: A mark of each event read (`llm_jobs.history.UserHistory.marks`); None if it reads none.
     """
-    parts = {name: fingerprint({name: fields.get(name)})[:_SHORT] for name in reads}
-    if events_digest is not None:
-        parts[EVENTS] = events_digest[:_SHORT]
+    parts: dict[str, str | list[str]] = {
+        name: fingerprint({name: fields.get(name)})[:_SHORT] for name in reads
+    }
+    if event_marks is not None:
+        parts[EVENTS] = list(event_marks)
     return canonical_json(parts)
+
+
+def stored_event_marks(field_digests: str | None) -> tuple[str, ...] | None:
+    """The marks of the events that a row read; None if the row does not say."""
+    found = json.loads(field_digests).get(EVENTS) if field_digests is not None else None
+    return tuple(found) if isinstance(found, list) else None
 
 
 def changed_fields(stored: str | None, now: str) -> tuple[str, ...]:

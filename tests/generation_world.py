@@ -5,14 +5,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.committer import CommitPace
-from featurestore.schema import ITEMS
+from featurestore.schema import INTERACTIONS, ITEMS, USERS
 from featurestore.spec import table_name
+from featurestore.splits import SplitPolicy, assign_parts, record_split
 from featurestore.store import Store
 from llm_jobs.chain import ChainLimits
+from llm_jobs.due import DuePolicy
 from llm_jobs.engine import Completion, Request
 from llm_jobs.engines import OpenModel
 from llm_jobs.engines.echo import EchoEngine, EchoOptions
@@ -70,6 +73,25 @@ def put_items(store: Store, items: Mapping[str, Mapping[str, Any]]) -> None:
     store.replace("source.items", pa.Table.from_pylist(rows, schema=ITEMS))
 
 
+def put_events(store: Store, events: Sequence[tuple[str, str, int]], *users: str) -> str:
+    """Make these the events of the store: (user, item, timestamp). Returns the event set of their train part.
+
+    Args:
+        store: Where.
+        events: In any order.
+        users: Users without events.
+    """
+    known = sorted({user for user, _, _ in events} | set(users))
+    store.replace("source.users", pa.Table.from_pylist([{"user_id": user} for user in known], schema=USERS))
+    frame = pl.DataFrame(list(events), schema=["user_id", "item_id", "timestamp"], orient="row")
+    policy = SplitPolicy()
+    parted = assign_parts(frame, policy)
+    version = store.replace(
+        "source.interactions", pa.Table.from_pylist(parted.to_dicts(), schema=INTERACTIONS)
+    )
+    return record_split(store, parted, policy, interactions_version=version.version).event_set()
+
+
 def catalogue(size: int) -> dict[str, dict[str, Any]]:
     """Items ``i000``, ``i001``, … with titles of their own."""
     return {f"i{n:03d}": {"title": f"Kettle number {n}", "brand": "Acme", "price": 5.0} for n in range(size)}
@@ -84,6 +106,7 @@ def run(
     limit: int | None = None,
     where: str | None = None,
     only_failed: bool = False,
+    due: DuePolicy | None = None,
     limits: ChainLimits = LENIENT,
     pace: CommitPace | None = None,
     runner: Runner | None = None,
@@ -91,7 +114,14 @@ def run(
     """Generate with the echo model."""
     entry = find_model("echo", {})
     model = OpenModel(entry, model_spec(entry), engine or EchoEngine())
-    options = GenerateOptions(limit, where, only_failed, limits, pace or CommitPace())
+    options = GenerateOptions(
+        limit=limit,
+        where=where,
+        only_failed=only_failed,
+        due=due,
+        limits=limits,
+        pace=pace or CommitPace(),
+    )
     return generate(store, prompt or item_cot(), model, options=options, work_folder=folder, runner=runner)
 
 

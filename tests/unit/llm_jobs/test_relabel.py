@@ -2,15 +2,11 @@
 
 from pathlib import Path
 
-import polars as pl
-import pyarrow as pa
 import pytest
-from generation_world import PROMPTS, STAGES, CountingEngine, catalogue, put_items, rows_of, run
+from generation_world import PROMPTS, STAGES, CountingEngine, catalogue, put_events, put_items, rows_of, run
 
 from featurestore.gates import GatePolicy
 from featurestore.publish import publish
-from featurestore.schema import INTERACTIONS, USERS
-from featurestore.splits import SplitPolicy, assign_parts, record_split
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.prompt import load_prompt
 
@@ -24,19 +20,8 @@ def store() -> MemoryStore:
     return store
 
 
-def _put_users(store: MemoryStore, events: list[tuple[str, str, int]]) -> str:
-    users = [{"user_id": user} for user in sorted({user for user, _, _ in events} | {"u9"})]
-    store.replace("source.users", pa.Table.from_pylist(users, schema=USERS))
-    frame = pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row")
-    policy = SplitPolicy()
-    parted = assign_parts(frame, policy)
-    table = pa.Table.from_pylist(parted.to_dicts(), schema=INTERACTIONS)
-    version = store.replace("source.interactions", table).version
-    return record_split(store, parted, policy, interactions_version=version).event_set()
-
-
 def test_user_texts_read_training_events_and_name_them(store: MemoryStore, tmp_path: Path) -> None:
-    event_set = _put_users(store, EVENTS)
+    event_set = put_events(store, EVENTS, "u9")
     user_cot = load_prompt(PROMPTS / "user_cot.toml")
     engine = CountingEngine()
     report = run(store, tmp_path, engine, user_cot)
@@ -54,10 +39,10 @@ def test_unchanged_events_take_the_name_of_a_new_split_without_a_request(
     store: MemoryStore, tmp_path: Path
 ) -> None:
     user_cot = load_prompt(PROMPTS / "user_cot.toml")
-    event_set = _put_users(store, EVENTS)
+    event_set = put_events(store, EVENTS, "u9")
     run(store, tmp_path, None, user_cot)
     rows = rows_of(store, "fused", "user_cot")
-    new_set = _put_users(store, [*EVENTS, ("u2", "i009", 9)])
+    new_set = put_events(store, [*EVENTS, ("u2", "i009", 9)], "u9")
     assert new_set != event_set
     second = run(store, tmp_path, CountingEngine(), user_cot)
     # What this user reads now is what another one read before: the answers are known.
