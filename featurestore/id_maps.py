@@ -2,10 +2,11 @@
 
 New ids of one extension are appended in the order given. `featurestore.ingest` gives them in the order of a
 hash, so that rows tell nothing about who interacted with what (integer ids that follow user sequences leak
-test items to a model that guesses "the next id").
+test items to a model that guesses "the next id"). A forgotten entity leaves a tombstone without its name: the
+row stays taken, and the entity gets another one should it come back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,8 @@ from featurestore.spec import Entity
 from featurestore.store import Store
 
 _BATCH_ROWS = 10_000
+_FORGOTTEN = "\x1fforgotten:"
+"""Begins with a control character, so that it is nobody's id."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class IdMap:
     """A frozen id map.
 
     Attributes:
-        ids: External ids; the place of an id is its row.
+        ids: External ids; the place of an id is its row. That of a forgotten entity holds a `tombstone`.
     """
 
     ids: tuple[ExternalId, ...]
@@ -58,17 +61,39 @@ class IdMap:
         """Ids of rows, in request order.
 
         Raises:
-            StoreError: If a row is outside ``0 … len(self) - 1``.
+            StoreError: If a row is outside ``0 … len(self) - 1``, or its entity was forgotten.
         """
         wanted = np.asarray(rows, dtype=np.int64)
         outside = wanted[(wanted < 0) | (wanted >= len(self.ids))]
         if outside.size:
             raise StoreError(f"the id map has rows 0 to {len(self.ids) - 1}, not {int(outside[0])}.")
-        return [self.ids[row] for row in wanted.tolist()]
+        found = [self.ids[row] for row in wanted.tolist()]
+        for row, external_id in zip(wanted.tolist(), found, strict=True):
+            if external_id == tombstone(row):
+                raise StoreError(f"row {row} of the id map is taken, but its entity was forgotten.")
+        return found
 
     @cached_property
     def _rows(self) -> dict[ExternalId, int]:
-        return {external_id: row for row, external_id in enumerate(self.ids)}
+        return {i: row for row, i in enumerate(self.ids) if i != tombstone(row)}
+
+
+def tombstone(row: int) -> ExternalId:
+    """What stands in an id map's row whose entity was forgotten."""
+    return f"{_FORGOTTEN}{row}"
+
+
+def forget(rows: pa.Table, ids: Collection[ExternalId]) -> pa.Table:
+    """Rows of an id map (`featurestore.schema.ID_MAP`, any order) with tombstones instead of these ids.
+
+    Ids that are not in the map change nothing.
+    """
+    gone = set(ids)
+    names = [
+        tombstone(row) if external_id in gone else external_id
+        for external_id, row in zip(rows[c.ID].to_pylist(), rows[c.ROW].to_pylist(), strict=True)
+    ]
+    return rows.set_column(0, rows.schema.field(c.ID), pa.array(names, pa.string()))
 
 
 def table_of(entity: Entity) -> str:

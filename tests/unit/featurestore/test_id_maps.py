@@ -3,6 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from featurestore import id_maps, schema
 from featurestore.errors import MissingIdsError, StoreError
@@ -55,3 +57,43 @@ def test_a_damaged_map_is_refused(rows: list[tuple[str, int]]) -> None:
     store.replace("source.item_ids", pa.table([pa.array(ids), pa.array(places)], schema=schema.ID_MAP))
     with pytest.raises(StoreError, match=r"'source.item_ids' is damaged: its rows are not 0 to 1"):
         id_maps.load(store, "item")
+
+
+def test_a_forgotten_entity_leaves_its_row_and_not_its_name() -> None:
+    store = MemoryStore()
+    id_maps.extend(store, "user", ["ann", "bob", "eve"])
+    store.replace("source.user_ids", id_maps.forget(store.read("source.user_ids"), ["bob", "nobody"]))
+    assert "bob" not in str(store.read("source.user_ids").to_pylist())
+    left = id_maps.load(store, "user")
+    assert (len(left), left.row_of(["eve", "ann"]).tolist()) == (3, [2, 0])
+    assert "bob" not in left
+    assert left.ids[1] == id_maps.tombstone(1)
+    assert left.ids[1] not in left
+    with pytest.raises(MissingIdsError, match="the id 'bob' is not in the id map"):
+        left.row_of(["ann", "bob"])
+    with pytest.raises(StoreError, match="row 1 of the id map is taken, but its entity was forgotten"):
+        left.ids_of([0, 1])
+
+
+def test_a_forgotten_entity_that_comes_back_gets_another_row() -> None:
+    store = MemoryStore()
+    id_maps.extend(store, "user", ["ann", "bob"])
+    store.replace("source.user_ids", id_maps.forget(store.read("source.user_ids"), ["bob"]))
+    again = id_maps.extend(store, "user", ["bob", "ann"])
+    assert again.row_of(["ann", "bob"]).tolist() == [0, 2]
+
+
+@given(steps=st.lists(st.tuples(st.booleans(), st.sets(st.sampled_from("abcdefgh"), min_size=1)), max_size=8))
+def test_rows_are_never_renumbered(steps: list[tuple[bool, set[str]]]) -> None:
+    """Whatever comes and goes: a row that was given out means its first entity, or nobody."""
+    store = MemoryStore()
+    given_out: dict[int, str] = {}
+    for comes, ids in steps:
+        if comes:
+            id_maps.extend(store, "item", sorted(ids))
+        elif store.latest("source.item_ids"):
+            store.replace("source.item_ids", id_maps.forget(store.read("source.item_ids"), ids))
+        current = id_maps.load(store, "item")
+        assert len(current) >= len(given_out)
+        for row, external_id in enumerate(current.ids):
+            assert external_id in {given_out.setdefault(row, external_id), id_maps.tombstone(row)}
