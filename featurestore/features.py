@@ -83,6 +83,11 @@ class FeatureRegistry:
             raise UnknownNameError(f"{kind} feature", feature, {v.spec.feature for v in known})
         return heads[choose_view(f"{kind} feature {feature!r}", view, list(heads))]
 
+    def history(self, kind: Kind, feature: str, view: str) -> list[FeatureVersion]:
+        """All registrations of one feature view, newest first; empty if there is none."""
+        paths = self._store.objects.list(f"features/{kind}/{feature}/{view}/")
+        return [self._load(path) for path in reversed(paths) if _RECORD.match(path)]
+
     def find(self, kind: Kind, digest: str) -> FeatureVersion:
         """The version of a given spec digest, head or not.
 

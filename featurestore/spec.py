@@ -4,14 +4,14 @@ A feature version is its spec. The digest is taken from the spec and the job is 
 nothing reaches an engine or an encoder without reaching the digest.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from featurestore.ids import digest
 
 Entity: TypeAlias = Literal["item", "user"]
-Kind: TypeAlias = Literal["source", "text", "vector", "graph", "recommendations"]
+Kind: TypeAlias = Literal["source", "text", "vector", "graph", "codes", "recommendations"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """Names become parts of table names and file names."""
@@ -73,6 +73,10 @@ class EncoderSpec(Frozen):
 
 
 class _FeatureSpec(Frozen):
+    ADDED: ClassVar[tuple[str, ...]] = ()
+    """Fields that joined the spec after the first release. Their defaults say what was done before they were
+    there, so a default leaves the digest as it was: stored tables keep their names."""
+
     feature: Name
     view: Name
     entity: Entity | None
@@ -80,7 +84,9 @@ class _FeatureSpec(Frozen):
     @property
     def digest(self) -> str:
         """Identity of the feature version: 32 hexadecimal characters."""
-        return digest(self.model_dump(mode="json"))
+        fields = type(self).model_fields
+        unsaid = {name for name in self.ADDED if getattr(self, name) == fields[name].default}
+        return digest(self.model_dump(mode="json", exclude=unsaid))
 
 
 class SourceSpec(_FeatureSpec):
@@ -170,6 +176,25 @@ class GraphSpec(_FeatureSpec):
     """All event sets that the nodes read, sorted, joined with commas; None if they read no events."""
 
 
+class CodesSpec(_FeatureSpec):
+    """Semantic ids: each vector of one version as a few codes, by one set of codebooks."""
+
+    kind: Literal["codes"] = "codes"
+    origin: Literal["residual_quantizer"] = "residual_quantizer"
+    vector_digest: str
+    """Digest of the vector spec whose vectors are coded."""
+    codebook: str
+    """Digest of the codebooks, see `featurestore.codebooks`."""
+    num_levels: int = Field(ge=1)
+    """Codes of one entity, coarse to fine; a collision digit comes after them."""
+    codebook_size: int = Field(ge=2)
+    """Codes that each level chooses from."""
+    beam_size: int = Field(ge=1)
+    """Partial codes that are kept at each level while a vector is coded; 1 is greedy."""
+    event_set: str | None = None
+    """All event sets that the codebooks learned from, sorted, joined with commas; None if there are none."""
+
+
 class RecommendationsSpec(_FeatureSpec):
     """Top-k lists of a trained model over one release."""
 
@@ -184,7 +209,8 @@ class RecommendationsSpec(_FeatureSpec):
 AnyTextSpec: TypeAlias = Annotated[TextSpec | PlainTextSpec | ImportedTextSpec, Field(discriminator="origin")]
 AnyVectorSpec: TypeAlias = Annotated[VectorSpec | ImportedVectorSpec, Field(discriminator="origin")]
 AnySpec: TypeAlias = Annotated[
-    SourceSpec | AnyTextSpec | AnyVectorSpec | GraphSpec | RecommendationsSpec, Field(discriminator="kind")
+    SourceSpec | AnyTextSpec | AnyVectorSpec | GraphSpec | CodesSpec | RecommendationsSpec,
+    Field(discriminator="kind"),
 ]
 
 _ANY_SPEC: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
