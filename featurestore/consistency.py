@@ -34,12 +34,12 @@ def with_outdated_vectors(
         if text is None or not facts.version or _both_unchanged((spec, facts), text, unchanged):
             completed.append((spec, facts))
             continue
-        count = count_outdated(store, vectors=(spec, facts), texts=text)
+        count = len(outdated_ids(store, vectors=(spec, facts), texts=text))
         completed.append((spec, facts.model_copy(update={"num_outdated": count})))
     return completed
 
 
-def count_outdated(store: Store, *, vectors: Measured, texts: Measured) -> int:
+def outdated_ids(store: Store, *, vectors: Measured, texts: Measured) -> list[str]:
     """Vectors whose text is gone, or is not the one they were made of. Reads ids and texts of both tables."""
     spec, facts = texts
     rows = store.read(table_name(spec), version=facts.version, columns=[c.ID, c.STATUS, c.TEXT])
@@ -48,7 +48,7 @@ def count_outdated(store: Store, *, vectors: Measured, texts: Measured) -> int:
     current = good.select(c.ID, pl.Series(c.TEXT_DIGEST, digests, pl.String))
     spec, facts = vectors
     made_of = pl.DataFrame(store.read(table_name(spec), version=facts.version, columns=[c.ID, c.TEXT_DIGEST]))
-    return made_of.join(current, on=[c.ID, c.TEXT_DIGEST], how="anti").height
+    return made_of.join(current, on=[c.ID, c.TEXT_DIGEST], how="anti")[c.ID].to_list()
 
 
 def _both_unchanged(vectors: Measured, texts: Measured, unchanged: Mapping[str, int]) -> bool:

@@ -4,13 +4,16 @@ Order: measure → gates → vector snapshots → manifest → alias. A refusal 
 where it stood; what a crash left behind is complete and is used by the next attempt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from featurestore.consistency import with_outdated_vectors
 from featurestore.errors import InputError, UnknownNameError
 from featurestore.features import FeatureRegistry
-from featurestore.gates import GatePolicy, GateResult, require_passed, run_gates
+from featurestore.gate_checks import measured_gates
+from featurestore.gate_draft import Draft
+from featurestore.gate_policy import GatePolicy
+from featurestore.gates import GateResult, require_passed
 from featurestore.progress import Progress, no_progress
 from featurestore.release import Manifest, ReleaseCatalog, TablePin, check_alias, now
 from featurestore.snapshot import write_snapshot
@@ -48,6 +51,7 @@ def publish(
     gates: GatePolicy,
     alias: str | None = "production",
     features: Sequence[str] | None = None,
+    accepted_gates: Collection[str] = (),
     progress: Progress = no_progress,
 ) -> PublishReport:
     """Publish the heads of all feature views and the newest source tables as one release.
@@ -62,11 +66,13 @@ def publish(
         gates: Thresholds.
         alias: Moved to the release; None makes a release that no alias names.
         features: Feature names (``item_cot``) or views (``item_cot.fused``) to pin; all if None.
+        accepted_gates: Gates whose refusal a person accepts for this release; the manifest says so.
         progress: Told per table.
 
     Raises:
         InputError: If the store holds nothing to publish.
-        UnknownNameError: If one of ``features`` is not in the store.
+        UnknownNameError: If one of ``features`` is not in the store, or an accepted gate is none.
+        UsageError: If an accepted gate guards what would make the release wrong.
         GateFailedError: If a gate fails; aliases and releases are left as they were.
         StorageFullError: If there is no room for a snapshot or the manifest.
     """
@@ -81,7 +87,8 @@ def publish(
         )
     parent = catalog.newest()
     tables = _measured(store, specs, split, parent, progress)
-    results = run_gates(tables, policy=gates, split=split)
+    draft = Draft(store, tables, split, parent)
+    results = measured_gates(draft, gates, accepted=accepted_gates, progress=progress)
     require_passed(results, standing=_standing(catalog, alias))
     pins = tuple(_pin(store, spec, facts) for spec, facts in tables)
     manifest, created = _release(catalog, pins, split, results)

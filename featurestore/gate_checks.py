@@ -1,0 +1,48 @@
+"""All gates of a release to be: those that its facts decide, and those for which rows are read."""
+
+from collections.abc import Collection
+from functools import cache, partial
+
+from featurestore.gate_draft import Draft
+from featurestore.gate_policy import GatePolicy
+from featurestore.gate_rows import rows_behind
+from featurestore.gates import GateResult, accept, run_gates
+from featurestore.progress import Progress, no_progress
+from featurestore.text_gates import degrees_of, text_gates
+
+
+def measured_gates(
+    draft: Draft,
+    policy: GatePolicy,
+    *,
+    accepted: Collection[str] = (),
+    progress: Progress = no_progress,
+) -> tuple[GateResult, ...]:
+    """Run every gate that applies to a release to be.
+
+    What the parent pins unchanged is judged by what was measured then: the cost grows with the tables that
+    changed.
+
+    Args:
+        draft: The release to be.
+        policy: Thresholds.
+        accepted: Gates whose refusal a person accepts for this release.
+        progress: Told per table.
+
+    Raises:
+        UnknownNameError: If ``accepted`` names no gate.
+        UsageError: If ``accepted`` names a gate that cannot be accepted.
+    """
+    accept((), accepted)  # refuse a wrong name before the work
+    results = list(
+        run_gates(draft.tables, policy=policy, split=draft.split, find_rows=partial(rows_behind, draft))
+    )
+    degrees = cache(partial(degrees_of, draft))
+    for done, (spec, facts) in enumerate(draft.tables):
+        progress(done, len(draft.tables), f"gates of {spec.feature}.{spec.view}")
+        if not facts.num_rows:
+            continue
+        if spec.kind == "text":
+            results += text_gates(draft, spec, policy, degrees)
+    progress(len(draft.tables), len(draft.tables))
+    return accept(results, accepted)
