@@ -115,11 +115,23 @@ class Store(Protocol):
 
         Args:
             table: Created if it does not exist, with ``key`` as its primary key.
-            rows: A bounded batch: at most some ten thousand rows. Its schema must equal the table's.
+            rows: A bounded batch: at most some ten thousand rows, with the table's columns in any order.
             key: The same column for the life of the table.
 
         Raises:
             StoreError: If ``rows`` holds a key twice, or another schema than the table.
+        """
+        ...
+
+    def add_columns(self, table: str, fields: pa.Schema) -> TableVersion:
+        """Add columns, null in every row, as a new version. Costs the same whatever the number of rows.
+
+        Args:
+            table: Table name.
+            fields: Nullable columns; those that the table has already are left as they are.
+
+        Raises:
+            MissingVersionError: If the table does not exist.
         """
         ...
 

@@ -23,7 +23,7 @@ from featurestore.store_format import FORMAT, FormatGuard, GuardedObjects, Store
 from featurestore.stores.lance_compaction import ages, merge_fragments, protect_version, remove_versions
 from featurestore.stores.lance_fragments import list_fragments, live_rows, rows_gone_from
 from featurestore.stores.lance_rows import is_in, key_of, merge_rows, plain_schema, with_key
-from featurestore.stores.rows import check_storable, check_upsert, select_rows
+from featurestore.stores.rows import check_storable, check_upsert, new_fields, select_rows
 
 if TYPE_CHECKING:
     from lancedb import DBConnection
@@ -113,6 +113,15 @@ class LanceStore:
         self._check_key(table, handle, key)
         if rows.num_rows:
             self._commit(table, lambda: merge_rows(handle, rows, key))
+        return self._version_of(table, handle)
+
+    def add_columns(self, table: str, fields: pa.Schema) -> TableVersion:
+        """See `Store.add_columns`: a change of the schema alone, no file is written anew."""
+        handle = self._at(table, None)
+        self._guard.check_write()
+        added = new_fields(handle.schema, fields)
+        if len(added):
+            self._commit(table, lambda: handle.add_columns(added))
         return self._version_of(table, handle)
 
     def delete(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from featurestore.errors import MissingVersionError, StoreError
 from featurestore.store import Fragment, StoredSize, TableVersion, VersionAge
-from featurestore.stores.rows import check_storable, check_upsert, select_rows
+from featurestore.stores.rows import check_storable, check_upsert, new_fields, select_rows
 
 
 @dataclass
@@ -89,7 +89,14 @@ class MemoryStore:
         if current is None:
             return self.replace(table, rows)
         kept = _without(current, rows[key].to_pylist(), key)
-        return self.replace(table, pa.concat_tables([kept, rows]))
+        return self.replace(table, pa.concat_tables([kept, rows.select(kept.column_names)]))
+
+    def add_columns(self, table: str, fields: pa.Schema) -> TableVersion:
+        """See `Store.add_columns`."""
+        rows = self.read(table)
+        for added in new_fields(rows.schema, fields):
+            rows = rows.append_column(added, pa.nulls(rows.num_rows, added.type))
+        return self.replace(table, rows)
 
     def delete(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
         """See `Store.delete`."""

@@ -28,13 +28,13 @@ def select_rows(rows: pa.Table, table: str, *, ids: Sequence[str] | None, key: s
 
 
 def check_upsert(table: str, rows: pa.Table, *, key: str, schema: pa.Schema | None) -> None:
-    """Refuse a batch that could duplicate rows or change a table's columns.
+    """Refuse a batch that could duplicate rows or change a table's columns; their order does not matter.
 
     Raises:
-        StoreError: If a key is null or occurs twice, the key column is no non-null string, or the schema
-            differs from the table's.
+        StoreError: If a key is null or occurs twice, the key column is no non-null string, or the columns
+            differ from the table's.
     """
-    if schema is not None and not rows.schema.equals(schema, check_metadata=False):
+    if schema is not None and not _in_order(rows.schema).equals(_in_order(schema), check_metadata=False):
         raise StoreError(f"rows for {table!r} have columns\n{rows.schema}\nbut the table has\n{schema}")
     if key not in rows.column_names:
         raise StoreError(f"rows for {table!r} have no key column {key!r}; they have {rows.column_names}.")
@@ -48,6 +48,15 @@ def check_upsert(table: str, rows: pa.Table, *, key: str, schema: pa.Schema | No
     num_unique = pc.call_function("count_distinct", [keys]).as_py()
     if num_unique != rows.num_rows:
         raise StoreError(f"rows for {table!r} hold {rows.num_rows - num_unique} repeated keys in {key!r}.")
+
+
+def new_fields(schema: pa.Schema, wanted: pa.Schema) -> pa.Schema:
+    """The fields of ``wanted`` that a table lacks."""
+    return pa.schema([field.remove_metadata() for field in wanted if field.name not in schema.names])
+
+
+def _in_order(schema: pa.Schema) -> pa.Schema:
+    return pa.schema(sorted(schema, key=lambda field: field.name))
 
 
 def check_storable(table: str, rows: pa.Table) -> None:

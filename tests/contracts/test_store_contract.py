@@ -172,6 +172,30 @@ def test_upsert_refuses_other_columns(store: Store):
     assert content(store.read("t")) == {"a": "1"}
 
 
+def test_columns_are_added_empty_and_filled_in_any_order(store: Store):
+    store.upsert("t", notes(**{f"i{n}": str(n) for n in range(30)}), key="id")
+    old = store.delete("t", ["i3"], key="id")
+    flags = pa.field("flags", pa.list_(pa.string()))
+    added = store.add_columns("t", pa.schema([pa.field("note", pa.string()), flags]))
+    assert added.num_rows == 29
+    assert added.version > old.version
+    assert store.read("t").schema.names == ["id", "note", "flags"]
+    assert store.read("t", columns=["flags"])["flags"].null_count == 29
+    assert store.read("t", version=old.version).schema.equals(NOTES)
+    rows = pa.table([[["x"], None], ["i1", "new"], ["one", None]], schema=pa.schema([flags, *NOTES]))
+    store.upsert("t", rows, key="id")
+    assert store.read("t", ids=["i1", "i2", "new"]).to_pylist() == [
+        {"id": "i1", "note": "one", "flags": ["x"]},
+        {"id": "i2", "note": "2", "flags": None},
+        {"id": "new", "note": None, "flags": None},
+    ]
+    store.compact("t", keep_versions=[old.version], grace=timedelta(0))
+    assert store.read("t", ids=["i1", "i2"], columns=["flags"])["flags"].to_pylist() == [["x"], None]
+    assert content(store.read("t", version=old.version))["i1"] == "1"
+    with pytest.raises(MissingVersionError, match=r"no table 'none'"):
+        store.add_columns("none", NOTES)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_vectors_that_are_not_finite_are_refused(store: Store, bad: float):
     columns = [["a", "b"], [[1.0, bad], [1.0, 1.0]], ["d", "d"], [None, None], ["r", "r"]]
