@@ -5,32 +5,39 @@ are shown as replaced ones. The templates forbid their pages to load anything.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 _CONTROLS: Final = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 
 
-def render_template(package: str, template: str, values: Mapping[str, object]) -> str:
+def render_page(template: str, values: Mapping[str, object]) -> str:
     """One HTML page.
 
     Args:
-        package: Package that holds the template, such as ``llm_jobs``.
-        template: File name of a Jinja template in it.
+        template: A package and a Jinja template in it, such as ``llm_jobs/compare_page.html.jinja``. Pages
+            import their common parts from ``featurestore/page_parts.html.jinja``.
         values: What the template names; an absent one is an error.
     """
-    return _template(package, template).render(values)
+    return _environment().get_template(template).render(values)
 
 
-@lru_cache
-def _template(package: str, template: str) -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=False, finalize=_without_controls
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_without_controls,
     )
-    return environment.from_string((files(package) / template).read_text(encoding="utf-8"))
+
+
+def _source(template: str) -> str:
+    package, _, path = template.partition("/")
+    return (files(package) / path).read_text(encoding="utf-8")
 
 
 def _without_controls(value: object) -> object:

@@ -6,12 +6,12 @@ Titles and texts are hostile input. All of them are escaped, and the page forbid
 from dataclasses import dataclass
 from typing import Final
 
+from featurestore import html_page
 from featurestore.histogram import Histogram, histogram
-from featurestore.html_page import render_template
 from featurestore.word_difference import SideLetter, WordRun, word_difference, word_similarity
 from llm_jobs.compare_result import Comparison, Side, StageOutcome, number_rows, summary
 
-_TEMPLATE: Final = "compare_page.html.jinja"
+_TEMPLATE: Final = "llm_jobs/compare_page.html.jinja"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,7 @@ def render_page(comparison: Comparison) -> str:
     a, b = comparison.a, comparison.b
     ranked = sorted(comparison.titles, key=lambda i: word_similarity(a.text(i), b.text(i)))
     numbers = {entity_id: number for number, entity_id in enumerate(ranked, start=1)}
-    return render_template(
-        "llm_jobs",
+    return html_page.render_page(
         _TEMPLATE,
         {
             "a": summary(a),
