@@ -2,8 +2,9 @@
 
 Every ingest is a whole snapshot of the files it is given: rows that a file no longer has are deleted from
 its source table. An entity without a file keeps its stored rows and gains the ids that the interactions name,
-so a data set of bare interactions needs no items file. What each column may hold and what becomes of a row
-that breaks the contract stands in `featurestore.row_contract`.
+so a data set of bare interactions needs no items file; such a bare id goes with the last interaction that
+names it. What each column may hold and what becomes of a row that breaks the contract stands in
+`featurestore.row_contract`.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from blake3 import blake3
 from featurestore import columns as c
 from featurestore import id_maps, schema, source_tables
 from featurestore.errors import UsageError
+from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
 from featurestore.row_contract import CheckedRows, check_rows
 from featurestore.sources import read_source
@@ -27,6 +29,8 @@ from featurestore.splits import SplitPolicy, SplitRecord, assign_parts, current_
 from featurestore.store import Store
 from featurestore.suitability import SuitabilityReport, assess
 
+SOURCES_LOCK = "source-tables"
+"""Name of the lock under which source tables are written."""
 _STEPS = 5
 _TABLES: Mapping[Entity, tuple[str, pa.Schema]] = {
     "item": (source_tables.ITEMS, schema.ITEMS),
@@ -101,7 +105,7 @@ class IngestReport:
 
 
 def ingest(store: Store, request: IngestRequest, *, progress: Progress = no_progress) -> IngestReport:
-    """Read files, check every row, and write what changed.
+    """Read files, check every row, and write what changed. One ingest at a time, under a lock.
 
     Args:
         store: Where the source tables go.
@@ -111,8 +115,8 @@ def ingest(store: Store, request: IngestRequest, *, progress: Progress = no_prog
     Raises:
         UsageError: If neither items nor interactions are given, or a name is unknown.
         InputError: If a file is missing, empty or unreadable, or none of its rows can be used.
-        RowContractError: If a required column is absent or of the wrong type. Nothing is written in any of
-            these cases.
+        RowContractError: If a required column is absent or of the wrong type.
+        LockHeldError: If another ingest into the store is going on. Nothing is written in any of these cases.
     """
     if not {"items", "interactions"} & set(request.files):
         raise UsageError(
@@ -123,6 +127,21 @@ def ingest(store: Store, request: IngestRequest, *, progress: Progress = no_prog
     progress(1, _STEPS, "files read")
     parted = _parted(checked.get("interactions"), request.split)
     progress(2, _STEPS, "rows checked")
+    with FeatureLock(store.objects, SOURCES_LOCK):
+        split, suitability, changed = _store_rows(store, request, checked, parted, progress)
+    progress(_STEPS, _STEPS, "done")
+    files = tuple(_file_report(role, request.files[role], rows) for role, rows in checked.items())
+    return IngestReport(files, split, suitability, changed)
+
+
+def _store_rows(
+    store: Store,
+    request: IngestRequest,
+    checked: Mapping[Role, CheckedRows],
+    parted: pl.DataFrame | None,
+    progress: Progress,
+) -> tuple[SplitRecord | None, SuitabilityReport, tuple[str, ...]]:
+    """Bring the source tables, id maps and split up to date; names the tables that changed."""
     events = parted if parted is not None else source_tables.stored(store, source_tables.INTERACTIONS)
     items = _entity_rows(store, "item", checked.get("items"), events)
     users = _entity_rows(store, "user", checked.get("users"), events)
@@ -137,10 +156,7 @@ def ingest(store: Store, request: IngestRequest, *, progress: Progress = no_prog
             store, parted, request.split, interactions_version=latest.version if latest else 0
         )
     progress(4, _STEPS, "rows written")
-    suitability = assess(items, users, events)
-    progress(_STEPS, _STEPS, "done")
-    files = tuple(_file_report(role, request.files[role], rows) for role, rows in checked.items())
-    return IngestReport(files, split, suitability, changed)
+    return split, assess(items, users, events), changed
 
 
 def _read_all(request: IngestRequest) -> dict[Role, CheckedRows]:
@@ -170,8 +186,11 @@ def _entity_rows(
     """Rows of the entity's source table: those of the file (or stored), and bare ids that events name."""
     table, contract = _TABLES[entity]
     key = contract.names[0]
+    named = source_tables.distinct_ids(events, key)
     base = checked.rows if checked is not None else source_tables.stored(store, table)
-    return source_tables.with_bare_ids(base, source_tables.distinct_ids(events, key), contract)
+    if checked is None and base is not None and events is not None:
+        base = source_tables.without_unnamed_bare_ids(base, named, key)
+    return source_tables.with_bare_ids(base, named, contract)
 
 
 def _extend_id_map(store: Store, entity: Entity, ids: pl.Series) -> None:

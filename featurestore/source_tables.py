@@ -100,6 +100,18 @@ def with_bare_ids(rows: pl.DataFrame | None, ids: pl.Series, contract: pa.Schema
     return pl.concat([base, bare], how="diagonal_relaxed").sort(key)
 
 
+def without_unnamed_bare_ids(rows: pl.DataFrame, ids: pl.Series, key: str) -> pl.DataFrame:
+    """An entity's rows without those that hold nothing but an id that no interaction names.
+
+    Args:
+        rows: Stored rows.
+        ids: Ids that the interactions name.
+        key: The id column.
+    """
+    holds_something = [pl.col(name).is_not_null() for name in rows.columns if name != key]
+    return rows.filter(pl.any_horizontal(pl.col(key).is_in(ids.to_list()), *holds_something))
+
+
 def distinct_ids(events: pl.DataFrame | None, name: str) -> pl.Series:
     """The ids of one column, each once; none if there are no events."""
     return events[name].unique() if events is not None else pl.Series(name, [], dtype=pl.String)

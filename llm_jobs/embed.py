@@ -14,6 +14,7 @@ from featurestore import schema
 from featurestore.errors import InputError
 from featurestore.features import FeatureRegistry, FeatureVersion
 from featurestore.ids import digest_bytes
+from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.runcard import new_run_id
 from featurestore.progress import Progress, no_progress
 from featurestore.spec import VectorSpec, table_name
@@ -76,6 +77,7 @@ def embed(
     Raises:
         UnknownNameError: Listing the text views the store holds.
         InputError: If the view holds no text at all.
+        LockHeldError: If another job writes these vectors.
     """
     started = time.monotonic()
     registry = FeatureRegistry(store)
@@ -88,18 +90,20 @@ def embed(
         encoder=encoder.spec,
     )
     table = table_name(spec)
-    texts, num_failed = _read_texts(store, source)
-    stored = _read_marks(store, table)
-    stale = _stale(texts, stored)
-    writer = _Writer(store, table, encoder, known=_known_vectors(store, spec, stale))
-    size = min(batch_size, _MAX_ROWS_PER_COMMIT)
-    for start in range(0, stale.height, size):
-        writer.write(stale.slice(start, size))
-        progress(min(start + size, stale.height), stale.height)
-    gone = stored.join(texts, on=c.ID, how="anti")[c.ID].sort().to_list()
-    if gone:
-        store.delete(table, gone, key=c.ID)
-    registry.register(spec)
+    with FeatureLock(store.objects, table) as lock:
+        texts, num_failed = _read_texts(store, source)
+        stored = _read_marks(store, table)
+        stale = _stale(texts, stored)
+        writer = _Writer(store, table, lock, encoder, known=_known_vectors(store, spec, stale))
+        size = min(batch_size, _MAX_ROWS_PER_COMMIT)
+        for start in range(0, stale.height, size):
+            writer.write(stale.slice(start, size))
+            progress(min(start + size, stale.height), stale.height)
+        gone = stored.join(texts, on=c.ID, how="anti")[c.ID].sort().to_list()
+        if gone:
+            lock.check()
+            store.delete(table, gone, key=c.ID)
+        registry.register(spec)
     return EmbedReport(
         spec=spec,
         table=table,
@@ -124,15 +128,23 @@ class _Writer:
     Args:
         store: Where to.
         table: Table of vectors.
+        lock: Allows to write it.
         encoder: Makes them.
         known: Text digest → vector, for texts that were encoded before.
     """
 
     def __init__(
-        self, store: Store, table: str, encoder: TextEncoder, *, known: dict[str, npt.NDArray[np.float32]]
+        self,
+        store: Store,
+        table: str,
+        lock: FeatureLock,
+        encoder: TextEncoder,
+        *,
+        known: dict[str, npt.NDArray[np.float32]],
     ) -> None:
         self._store = store
         self._table = table
+        self._lock = lock
         self._encoder = encoder
         self._known = known
         self._run_id = new_run_id()
@@ -149,6 +161,7 @@ class _Writer:
             matrix[row] = self._known[unique[c.TEXT_DIGEST][int(row)]]
         position = unique.select(c.TEXT_DIGEST).with_row_index("position")
         take = rows.join(position, on=c.TEXT_DIGEST, how="left", maintain_order="left")["position"].to_numpy()
+        self._lock.check()
         self._store.upsert(self._table, self._table_of(rows, matrix[take]), key=c.ID)
 
     def _encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:

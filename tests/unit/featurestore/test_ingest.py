@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from featurestore import id_maps
-from featurestore.errors import InputError, RowContractError, UsageError
-from featurestore.ingest import IngestReport, IngestRequest, ingest
+from featurestore.errors import InputError, LockHeldError, RowContractError, UsageError
+from featurestore.ingest import SOURCES_LOCK, IngestReport, IngestRequest, ingest
+from featurestore.jobs.lock import FeatureLock
 from featurestore.sources.source import Role
 from featurestore.splits import SplitPolicy, current_split
 from featurestore.store import Store
@@ -235,3 +236,23 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
 
     ingest(MemoryStore(), IngestRequest({"items": path}), progress=progress)
     assert seen == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+
+
+def test_a_bare_id_goes_with_the_last_event_that_names_it(run: Callable[..., IngestReport]) -> None:
+    store = MemoryStore()
+    run(store, items=ITEMS, users=USERS, interactions=EVENTS)
+    assert [row["user_id"] for row in stored(store, "users")] == ["u", "v", "w"]
+    run(store, interactions=[event for event in EVENTS if event["user_id"] == "v"])
+    # The users file gave u an age; of v it knew nothing, but an event names it.
+    assert [row["user_id"] for row in stored(store, "users")] == ["u", "v"]
+    assert len(stored(store, "items")) == 4
+
+
+def test_two_ingests_do_not_mix(run: Callable[..., IngestReport]) -> None:
+    store = MemoryStore()
+    with (
+        FeatureLock(store.objects, SOURCES_LOCK),
+        pytest.raises(LockHeldError, match="another job works on source-tables"),
+    ):
+        run(store, items=ITEMS)
+    assert store.tables() == []
