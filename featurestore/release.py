@@ -24,6 +24,26 @@ _MOVE = re.compile(r"^aliases/(?P<alias>[^/]+)/(?P<number>\d{6})\.json$")
 _ALIAS = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 
 
+class FragmentSum(Frozen):
+    """Checksum of the rows that a table version has of one fragment, see `featurestore.store.Fragment`."""
+
+    name: str
+    deleted: str = ""
+    num_rows: int
+    checksum: str
+    """`featurestore.row_sums` of the rows."""
+    vectors: str = ""
+    """The same of ids and vectors alone, where the rows have vectors."""
+
+
+class Artefact(Frozen):
+    """An object that rows were made with, such as codebooks."""
+
+    path: str
+    digest: str
+    """128-bit blake3 of its bytes."""
+
+
 class TablePin(Frozen):
     """One table version of a release."""
 
@@ -33,12 +53,19 @@ class TablePin(Frozen):
     num_rows: int
     num_failed: int = 0
     checksum: str
-    """128-bit blake3 of the rows, see `featurestore.table_facts.rows_checksum`."""
+    """`featurestore.row_sums` of all rows; of manifests of format 1, that of `table_facts.rows_checksum`."""
+    fragments: tuple[FragmentSum, ...] = ()
+    """What the checksum is the sum of; empty in manifests of format 1."""
     snapshot: str | None = None
     """Path prefix of the vectors' snapshot, see `featurestore.snapshot`."""
     event_sets: tuple[str, ...] = ()
     """All event sets that the rows name."""
     duplicate_text_share: float = 0.0
+    carried_from: int | None = None
+    """The release that made this the feature's last complete version, where a newer spec was still being
+    generated; None if it was the newest."""
+    artefacts: tuple[Artefact, ...] = ()
+    """What the rows were made with, beside what other pins hold."""
 
     @property
     def name(self) -> str:
@@ -49,7 +76,7 @@ class TablePin(Frozen):
 class Manifest(Frozen):
     """All that a release is."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     number: int = Field(ge=1)
     parent: int | None = None
     """The release before it; None for the first."""
@@ -61,9 +88,12 @@ class Manifest(Frozen):
     product_version: str
 
 
-class _Move(Frozen):
+class AliasMove(Frozen):
+    """One move of an alias."""
+
     release: int
     created_at: str
+    """UTC, ISO 8601."""
 
 
 class ReleaseCatalog:
@@ -106,10 +136,12 @@ class ReleaseCatalog:
         for path in self._store.objects.list("aliases/"):
             if match := _MOVE.match(path):
                 newest[match["alias"]] = path
-        return {
-            alias: _Move.model_validate_json(self._store.objects.read(path)).release
-            for alias, path in sorted(newest.items())
-        }
+        return {alias: self._move(path).release for alias, path in sorted(newest.items())}
+
+    def moves(self, alias: str) -> dict[str, AliasMove]:
+        """Object path → move, of one alias, oldest first; the last one counts."""
+        paths = self._store.objects.list(f"aliases/{alias}/")
+        return {path: self._move(path) for path in paths if _MOVE.match(path)}
 
     def resolve(self, name: str) -> Manifest:
         """The release of an alias (``production``) or a number (``17``).
@@ -140,12 +172,36 @@ class ReleaseCatalog:
         """
         check_alias(alias)
         self.manifest(number)
-        move = _dump(_Move(release=number, created_at=now()))
-        while self.aliases().get(alias) != number:
-            path = f"aliases/{alias}/{len(self._store.objects.list(f'aliases/{alias}/')) + 1:06d}.json"
+        move = _dump(AliasMove(release=number, created_at=now()))
+        while True:
+            moves = self.moves(alias)
+            newest = next(reversed(moves), "")
+            if newest and moves[newest].release == number:
+                return False
+            path = f"aliases/{alias}/{int(newest[-11:-5] or 0) + 1:06d}.json"
             if same_object(self._store.objects, path, move):
                 return True
-        return False
+
+    def remove(self, number: int) -> None:
+        """Take a release out of the catalog. Call it with the lock of aliases held (`featurestore.promote`).
+
+        Raises:
+            StoreError: If it is the newest one, whose number would be given out again, or an alias names it.
+        """
+        names = [alias for alias, named in self.aliases().items() if named == number]
+        if names or number == self.numbers()[-1]:
+            why = f"alias {names[0]!r} names it" if names else "it is the newest one"
+            raise StoreError(f"release {number} cannot be removed: {why}.")
+        self._store.objects.delete(_manifest_path(number))
+
+    def _move(self, path: str) -> AliasMove:
+        try:
+            return AliasMove.model_validate_json(self._store.objects.read(path))
+        except ValidationError as error:
+            raise StoreError(
+                f"the move of an alias {path!r} is damaged: {error}",
+                hint="Restore the file from a copy, or delete it: the alias names what it named before.",
+            ) from error
 
     def _unknown(self, name: str) -> MissingVersionError:
         aliases = ", ".join(f"{alias} (release {number})" for alias, number in self.aliases().items())
