@@ -1,0 +1,92 @@
+"""The digit that sets entities of equal codes apart: given out once, never again to another entity.
+
+Every semantic id that a codebook ever gave out is a row of one table (`featurestore.schema.ISSUED_CODES`).
+An entity whose codes come back, because it was away or its vector was another for a while, gets its old digit
+back. So a semantic id that was ever released means one entity, for as long as its codebook is in use.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from featurestore import columns as c
+from featurestore.ids import ExternalId
+from featurestore.jobs.lock import FeatureLock
+from featurestore.schema import ISSUED_CODES
+from featurestore.spec import CodesSpec
+from featurestore.store import Store
+
+ROWS_PER_COMMIT = 10_000
+
+
+def issued_table(spec: CodesSpec) -> str:
+    """The table of all semantic ids that the spec's codebook gave out, whatever the vectors were made of."""
+    return f"codes-issued.{spec.feature}.{spec.view}.{spec.codebook[:16]}"
+
+
+def issue_digits(store: Store, table: str, coded: pl.DataFrame, *, lock: FeatureLock) -> pl.Series:
+    """Digits of coded entities; new ones are stored before they are returned.
+
+    Args:
+        store: Holds the table, or takes it.
+        table: See `issued_table`.
+        coded: Columns ``id`` and ``codes`` (list of int32), one row per entity.
+        lock: Held by whoever may give out digits of this table.
+
+    Returns:
+        Int32 digits in the order of ``coded``: the entity's own of an earlier time, else the next free ones
+        by ascending id.
+
+    Raises:
+        LockHeldError: If the lock was lost; nothing more is stored.
+    """
+    prefixes = pl.col(c.CODES).cast(pl.List(pl.String)).list.join("-").alias(c.PREFIX)
+    wanted = coded.select(c.ID, prefixes)
+    issued = _issued(store, table)
+    known = wanted.join(issued, on=[c.ID, c.PREFIX], how="left", maintain_order="left")
+    new = _next_digits(known.filter(pl.col(c.COLLISION).is_null()).select(c.ID, c.PREFIX), issued)
+    for batch in new.iter_slices(ROWS_PER_COMMIT):
+        lock.check()
+        store.upsert(table, batch.select(ISSUED_CODES.names).to_arrow().cast(ISSUED_CODES), key=c.SEMANTIC_ID)
+    every = pl.concat([known.drop_nulls(c.COLLISION), new.select(known.columns)])
+    return wanted.join(every, on=[c.ID, c.PREFIX], how="left", maintain_order="left")[c.COLLISION]
+
+
+def forget_ids(store: Store, table: str, ids: Sequence[ExternalId]) -> int:
+    """Take entities' names out of a table of issued semantic ids, which stay taken.
+
+    Args:
+        store: Holds the table.
+        table: See `issued_table`; nothing happens if it does not exist.
+        ids: Entities to forget. Whoever forgets them holds the codes' lock, and compacts the table after it.
+
+    Returns:
+        How many rows named them.
+    """
+    if store.latest(table) is None:
+        return 0
+    rows = pl.DataFrame(store.read(table)).filter(pl.col(c.ID).is_in(list(ids)))
+    nameless = rows.with_columns(pl.lit(None, pl.String).alias(c.ID))
+    for batch in nameless.iter_slices(ROWS_PER_COMMIT):
+        store.upsert(table, batch.select(ISSUED_CODES.names).to_arrow().cast(ISSUED_CODES), key=c.SEMANTIC_ID)
+    return rows.height
+
+
+def _issued(store: Store, table: str) -> pl.DataFrame:
+    names = [c.ID, c.PREFIX, c.COLLISION]
+    if store.latest(table) is None:
+        return pl.DataFrame(schema={c.ID: pl.String, c.PREFIX: pl.String, c.COLLISION: pl.Int32})
+    return pl.DataFrame(store.read(table, columns=names))
+
+
+def _next_digits(entities: pl.DataFrame, issued: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `ISSUED_CODES` for (id, prefix) rows that have no digit yet."""
+    free = issued.group_by(c.PREFIX).agg(first=pl.col(c.COLLISION).max() + 1)
+    place = pl.int_range(pl.len(), dtype=pl.Int32).over(c.PREFIX)
+    digit = (pl.col("first").fill_null(0) + place).cast(pl.Int32)
+    return (
+        entities.join(free, on=c.PREFIX, how="left")
+        .sort(c.PREFIX, c.ID)
+        .with_columns(digit.alias(c.COLLISION))
+        .with_columns(pl.format("{}-{}", c.PREFIX, c.COLLISION).alias(c.SEMANTIC_ID))
+    )
