@@ -12,7 +12,7 @@ from featurestore.errors import GateFailedError, UnknownNameError, UsageError
 from featurestore.gate_catalog import GATES
 from featurestore.gate_policy import GatePolicy
 from featurestore.spec import AnySpec, Frozen, GraphSpec, SourceSpec, VectorSpec
-from featurestore.splits import SplitRecord
+from featurestore.splits import LOG_PREFIX, SplitRecord
 from featurestore.table_facts import TableFacts
 
 MAX_ROWS: Final = 20
@@ -191,8 +191,8 @@ def _values(
 
 def foreign_event_sets(event_sets: Sequence[str], split: SplitRecord | None) -> list[str]:
     """Those of some event sets that are not of this split."""
-    own = f"{split.checksum[:16]}:" if split else None
-    return [name for name in event_sets if own is None or not name.startswith(own)]
+    own = (LOG_PREFIX, f"{split.checksum[:16]}:") if split else LOG_PREFIX
+    return [name for name in event_sets if not name.startswith(own)]
 
 
 def _upstream(spec: AnySpec) -> str | None:

@@ -18,10 +18,10 @@ from featurestore.errors import (
     missing_extra,
 )
 from featurestore.features import choose_view
-from featurestore.gates import event_sets_of, parts_read
 from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId
 from featurestore.neighbor_graph import NeighborGraph, graph_of_edges
+from featurestore.point_in_time import pin_made_from, refuse_leaks, wanted_event_set
 from featurestore.release import Manifest, TablePin
 from featurestore.snapshot import read_snapshot
 from featurestore.spec import (
@@ -85,13 +85,21 @@ class Release:
 
         Raises:
             UsageError: If no part is named, or an unknown one (`UnknownNameError`).
+            LeakError: If the release pins other events than its split was made of.
         """
         if not parts:
             raise UsageError(f"name the parts to read, such as interactions('train'): {', '.join(c.PARTS)}.")
         for part in parts:
             if part not in c.PARTS:
                 raise UnknownNameError("split part", part, c.PARTS)
-        return self._read(self._source("interactions")).filter(pl.col(c.PART).is_in(parts))
+        pin, split = self._source("interactions"), self.manifest.split
+        if split is not None and pin.version != split.interactions_version:
+            raise LeakError(
+                f"the events of release {self.number} are of another split than it names (version "
+                f"{pin.version}, not {split.interactions_version}).",
+                hint="What trains there may be held out here. Publish again, and read the new release.",
+            )
+        return self._read(pin).filter(pl.col(c.PART).is_in(parts))
 
     def id_map(self, entity: Entity) -> IdMap:
         """External id ↔ row, as of this release."""
@@ -104,6 +112,7 @@ class Release:
         *,
         ids: Sequence[ExternalId] | None = None,
         status: str | None = c.STATUS_OK,
+        events: str | None = None,
         allow_parts: Collection[str] = _TRAIN_ONLY,
     ) -> pl.DataFrame:
         """Texts of a feature view: the columns of `featurestore.schema.TEXTS`.
@@ -113,16 +122,18 @@ class Release:
             view: The only one if None; else ``fused``, else ``text``, if there.
             ids: Exactly these rows, in this order (repeats allowed); all, by ascending id, if None.
             status: ``ok``, ``failed``, or None for both.
-            allow_parts: Split parts whose events the texts may have read.
+            events: The version made from exactly these events, such as ``train``, ``train+valid`` or
+                ``log:2014-07-01`` (see `featurestore.point_in_time`); the usual one if None.
+            allow_parts: Where ``events`` is None: split parts whose events the texts may have read.
 
         Raises:
             UnknownNameError: Listing the features, or the views, there are.
             UsageError: If ``view`` is None and the choice is open.
             MissingIdsError: Naming each of ``ids`` that has no text of that status.
-            LeakError: If a text read events of another part.
+            LeakError: If a text, or what it was made of, read events of another part or split.
+            MissingVersionError: If no version was made from ``events``.
         """
-        pin = self.pin("text", feature, view)
-        self._refuse_leaks(pin, allow_parts)
+        pin = self._readable_pin("text", feature, view, events, allow_parts)
         rows = pl.DataFrame(self._store.read(pin.table, version=pin.version, ids=ids))
         chosen = rows if status is None else rows.filter(pl.col(c.STATUS) == status)
         if ids is None:
@@ -133,23 +144,29 @@ class Release:
         return chosen
 
     def embeddings(
-        self, feature: str, view: str | None = None, *, allow_parts: Collection[str] = _TRAIN_ONLY
+        self,
+        feature: str,
+        view: str | None = None,
+        *,
+        events: str | None = None,
+        allow_parts: Collection[str] = _TRAIN_ONLY,
     ) -> Embeddings:
         """Vectors of a feature view, mapped into memory: milliseconds, whatever their size.
 
         Args:
             feature: Such as ``item_cot``.
             view: As in `texts`.
+            events: As in `texts`.
             allow_parts: As in `texts`.
 
         Raises:
             UnknownNameError: Listing the features, or the views, there are.
             UsageError: If ``view`` is None and the choice is open.
-            LeakError: If an encoded text read events of another part.
+            LeakError: As `texts`.
+            MissingVersionError: As `texts`.
             StoreError: If the snapshot is damaged or absent.
         """
-        pin = self.pin("vector", feature, view)
-        self._refuse_leaks(pin, allow_parts)
+        pin = self._readable_pin("vector", feature, view, events, allow_parts)
         if pin.snapshot is None or not isinstance(pin.spec, VectorSpec | ImportedVectorSpec):
             raise MissingVersionError(f"release {self.number} has no vector snapshot of {pin.name}.")
         ids, vectors = read_snapshot(self._store.objects, pin.snapshot)
@@ -191,22 +208,28 @@ class Release:
         return VectorDataset(sources, self.id_map(entity), ids)
 
     def graph(
-        self, feature: str, view: str | None = None, *, allow_parts: Collection[str] = _TRAIN_ONLY
+        self,
+        feature: str,
+        view: str | None = None,
+        *,
+        events: str | None = None,
+        allow_parts: Collection[str] = _TRAIN_ONLY,
     ) -> NeighborGraph:
         """The kNN graph of a feature view.
 
         Args:
             feature: Such as ``item_cot``.
             view: As in `texts`; a user graph pooled from item vectors is the view ``fused-users``.
+            events: As in `texts`.
             allow_parts: As in `texts`.
 
         Raises:
             UnknownNameError: Listing the features, or the views, there are.
             UsageError: If ``view`` is None and the choice is open.
-            LeakError: If the graph was built from events of another part.
+            LeakError: As `texts`.
+            MissingVersionError: As `texts`.
         """
-        pin = self.pin("graph", feature, view)
-        self._refuse_leaks(pin, allow_parts)
+        pin = self._readable_pin("graph", feature, view, events, allow_parts)
         if not isinstance(pin.spec, GraphSpec):
             raise MissingVersionError(f"release {self.number} has no graph of {pin.name}.")
         return graph_of_edges(self._read(pin), pin.spec)
@@ -251,12 +274,20 @@ class Release:
             f"release {self.number} has no {name}.", hint="Run `featurestore ingest`, then publish again."
         )
 
-    def _refuse_leaks(self, pin: TablePin, allowed: Collection[str]) -> None:
-        event_sets = event_sets_of(pin.spec, pin.event_sets)
-        leaking = [name for name in event_sets if not set(parts_read(name)) <= set(allowed)]
-        if leaking:
-            raise LeakError(
-                f"{pin.spec.kind} {pin.name} of release {self.number} read events of {', '.join(leaking)}; "
-                f"allowed are parts {', '.join(allowed) or 'none'}.",
-                hint="Make it from training events, or pass allow_parts=('train', 'valid') for a final test.",
-            )
+    def _readable_pin(
+        self, kind: Kind, feature: str, view: str | None, events: str | None, allowed: Collection[str]
+    ) -> TablePin:
+        """The version of a feature view that may be read; naming its events is allowing them."""
+        if events is not None:
+            wanted = wanted_event_set(events, self.manifest.split)
+            return pin_made_from(self.manifest, kind, feature, view, wanted)
+        pin = self.pin(kind, feature, view)
+        refuse_leaks(self.manifest, pin, allowed, first_events=self._first_events)
+        return pin
+
+    def _first_events(self) -> dict[str, int]:
+        """The earliest timestamp of each split part."""
+        pin = self._source("interactions")
+        table = self._store.read(pin.table, version=pin.version, columns=[c.PART, c.TIMESTAMP])
+        first = pl.DataFrame(table).drop_nulls().group_by(c.PART).agg(pl.col(c.TIMESTAMP).min())
+        return dict(first.iter_rows())

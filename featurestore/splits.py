@@ -6,7 +6,7 @@ then the order of the rows. Rows of equal timestamp and no position thus keep th
 
 import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import polars as pl
 from blake3 import blake3
@@ -22,6 +22,8 @@ from featurestore.store import Store
 SplitMethod = Literal["leave_one_out", "official", "temporal", "ratio", "none"]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
+LOG_PREFIX: Final = "log:"
+"""Begins the name of an event set that is no part of a split: the log up to a moment."""
 _RECORD = re.compile(r"^splits/(?P<number>\d{6})-(?P<checksum>[0-9a-f]{32})\.json$")
 
 
