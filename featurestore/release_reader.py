@@ -24,7 +24,9 @@ from featurestore.neighbor_graph import NeighborGraph, graph_of_edges
 from featurestore.point_in_time import pin_made_from, refuse_leaks, wanted_event_set
 from featurestore.release import Manifest, TablePin
 from featurestore.snapshot import read_snapshot
+from featurestore.semantic_ids import SemanticIds
 from featurestore.spec import (
+    CodesSpec,
     Entity,
     GraphSpec,
     ImportedVectorSpec,
@@ -251,6 +253,20 @@ class Release:
         if quality is None:
             raise MissingVersionError(f"nothing was measured of graph {pin.name} of release {self.number}.")
         return quality
+
+    def semantic_ids(
+        self,
+        feature: str,
+        view: str | None = None,
+        *,
+        events: str | None = None,
+        allow_parts: Collection[str] = _TRAIN_ONLY,
+    ) -> SemanticIds:
+        """Semantic ids of a feature view, made by `featurestore.build_codes`; options and errors as `graph`."""
+        pin = self._readable_pin("codes", feature, view, events, allow_parts)
+        if not isinstance(pin.spec, CodesSpec):
+            raise MissingVersionError(f"release {self.number} has no semantic ids of {pin.name}.")
+        return SemanticIds(self._read(pin), pin.spec)
 
     def recommendations(self, model: str) -> pl.DataFrame:
         """Stored top-k lists of a model: user_id, item_id, rank, score, by user and rank.
