@@ -23,8 +23,8 @@ from featurestore.ids import ExternalId
 from featurestore.neighbor_graph import NeighborGraph, graph_of_edges
 from featurestore.point_in_time import pin_made_from, refuse_leaks, wanted_event_set
 from featurestore.release import Manifest, TablePin
-from featurestore.snapshot import read_snapshot
 from featurestore.semantic_ids import SemanticIds
+from featurestore.snapshot import read_snapshot
 from featurestore.spec import (
     CodesSpec,
     Entity,
@@ -262,7 +262,7 @@ class Release:
         events: str | None = None,
         allow_parts: Collection[str] = _TRAIN_ONLY,
     ) -> SemanticIds:
-        """Semantic ids of a feature view, made by `featurestore.build_codes`; options and errors as `graph`."""
+        """Semantic ids of a feature view, see `featurestore.build_codes`; options and errors as `graph`."""
         pin = self._readable_pin("codes", feature, view, events, allow_parts)
         if not isinstance(pin.spec, CodesSpec):
             raise MissingVersionError(f"release {self.number} has no semantic ids of {pin.name}.")
