@@ -75,11 +75,9 @@ def _prepare(demo: Demo) -> None:
     if not (PROJECT / "featurestore.toml").exists():
         demo.step(
             "Start a project",
-            "Writes featurestore.toml, where every option has its place. The demo raises two of them: its "
-            "model is so small that some of its answers only repeat the question, which the checks refuse.",
+            "Writes featurestore.toml, where every option has its place.",
             ["init"],
         )
-        _allow_failures(PROJECT / "featurestore.toml")
     files = ["--items", "data/items.jsonl", "--users", "data/users.csv"]
     demo.step(
         "Ingest",
@@ -92,14 +90,6 @@ def _prepare(demo: Demo) -> None:
         "Renders what the model will read for one item. No model is needed for that.",
         ["prompts", "preview", "item_cot", "--limit", "1"],
     )
-
-
-def _allow_failures(config: Path) -> None:
-    """Let most rows fail, in the job and at the gate: a real shop keeps the defaults."""
-    text = config.read_text(encoding="utf-8")
-    for option in ("skip_budget", "max_failure_rate"):
-        text = text.replace(f"{option} = 0.2", f"{option} = 0.8")
-    config.write_text(text, encoding="utf-8")
 
 
 def _write_and_encode(demo: Demo) -> None:
