@@ -30,6 +30,8 @@ class TrainRequest:
         control: What to do to the vectors first.
         seeds: One model is trained per seed.
         num_threads: Threads of torch; None leaves it to torch.
+        optimistic_validation: Take features that read validation events: the validation metrics are too good
+            then, and what they choose may be wrong.
     """
 
     model: str
@@ -40,6 +42,7 @@ class TrainRequest:
     control: Control = "none"
     seeds: tuple[int, ...] = (0,)
     num_threads: int | None = None
+    optimistic_validation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def train_models(
         UsageError: If a setting's value does not fit, or the model uses no item features.
         InputError: If the release has nothing to train on.
         EmbeddingSpaceError: If feature and fallback were made by different encoders.
+        LeakError: If the features read events that the release holds out.
     """
     if request.num_threads is not None:
         torch.set_num_threads(request.num_threads)
@@ -135,6 +139,7 @@ def load_features(release: Release, request: TrainRequest, seed: int) -> ItemFea
         fallback=request.fallback,
         control=request.control,
         seed=seed,
+        optimistic_validation=request.optimistic_validation,
     )
 
 
@@ -158,6 +163,7 @@ def _describe(request: TrainRequest, config: Frozen, seed: int, binding: Binding
         feature=f"{request.feature}{view}" if request.feature else None,
         fallback=request.fallback,
         control=request.control,
+        optimistic_validation=request.optimistic_validation,
         binding=binding,
         files={},
     )

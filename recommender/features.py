@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.errors import StoreError, UsageError
+from featurestore import columns as c
+from featurestore.errors import LeakError, StoreError, UsageError
 from featurestore.reader import Embeddings, Release, require_same_space
 from recommender.data import FloatArray
 
@@ -42,8 +43,12 @@ def item_features(
     fallback: str | None = None,
     control: Control = "none",
     seed: int = 0,
+    optimistic_validation: bool = False,
 ) -> ItemFeatures:
     """Vectors of a release, lined up with its item rows.
+
+    A trainer chooses epochs and settings on the validation part, so vectors that read validation events make
+    it look better than it is: they need to be asked for. Vectors that read test events are always refused.
 
     Args:
         release: An opened release.
@@ -52,14 +57,17 @@ def item_features(
         fallback: Feature for items that ``feature`` has no vector of, made by the same encoder.
         control: See the module's head.
         seed: Of the control's draws.
+        optimistic_validation: Take vectors that read validation events too.
 
     Raises:
+        LeakError: If the vectors, or what they were made of, read held-out events or another split's.
         EmbeddingSpaceError: If the two features were made by different encoders.
         UsageError: If a feature describes users, not items.
     """
-    sources = [release.embeddings(feature, view)]
+    parts = (c.TRAIN, c.VALID) if optimistic_validation else (c.TRAIN,)
+    sources = [_read(release, feature, view, parts)]
     if fallback is not None:
-        sources.append(release.embeddings(fallback))
+        sources.append(_read(release, fallback, None, parts))
         require_same_space(*sources)
     item_rows = release.id_map("item")
     matrix = np.zeros((len(item_rows), sources[0].matrix.shape[1]), np.float32)
@@ -72,6 +80,17 @@ def item_features(
         has_vector[rows] = True
     digests = tuple(e.spec.digest for e in sources)
     return apply_control(ItemFeatures(matrix, has_vector, digests), control, seed)
+
+
+def _read(release: Release, feature: str, view: str | None, parts: tuple[str, ...]) -> Embeddings:
+    try:
+        return release.embeddings(feature, view, allow_parts=parts)
+    except LeakError as error:
+        raise LeakError(
+            error.message,
+            hint="Make it from training events. What read validation events serves a final test only: with "
+            "--optimistic-validation it is taken, and the validation metrics are too good to choose by.",
+        ) from error
 
 
 def _check_items(embeddings: Embeddings) -> None:

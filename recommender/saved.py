@@ -53,6 +53,8 @@ class SavedConfig(Frozen):
     """``item_cot.fused``, or None without item features."""
     fallback: str | None = None
     control: Control = "none"
+    optimistic_validation: bool = False
+    """Features that read validation events were taken: ``validation`` is too good to compare by."""
     binding: Binding
     files: dict[str, str]
     """File name → digest of its bytes."""

@@ -42,6 +42,13 @@ def train(
             "(a random direction of the same length).",
         ),
     ] = "none",
+    optimistic_validation: Annotated[
+        bool,
+        typer.Option(
+            "--optimistic-validation",
+            help="Take features that read validation events: validation metrics are too good then.",
+        ),
+    ] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -66,8 +73,10 @@ def train(
 
     if control not in _CONTROLS:
         raise UnknownNameError("features control", control, _CONTROLS)
-    if features is None and (fallback or view or control != "none"):
-        raise UsageError("--view, --fallback and --features-control need --features.")
+    if features is None and (fallback or view or control != "none" or optimistic_validation):
+        raise UsageError(
+            "--view, --fallback, --features-control and --optimistic-validation need --features."
+        )
     values = _settings(settings or [])
     request = TrainRequest(
         model=model,
@@ -78,6 +87,7 @@ def train(
         control=control,
         seeds=tuple(range(seed, seed + seeds)),
         num_threads=threads,
+        optimistic_validation=optimistic_validation,
     )
     opened = open_project(project)
     reporter = Reporter(as_json=as_json)
@@ -87,10 +97,18 @@ def train(
             opened_release, request, output or opened.root / "models" / model, progress=progress
         )
     _print(reporter, report)
+    if optimistic_validation:
+        reporter.say("optimistic validation: the features may have read validation events; compare by test.")
     if report.interrupted:
         raise KeyboardInterrupt
     reporter.result(
-        asdict(report) | {"model": model, "release": opened_release.number, "config": request.settings}
+        asdict(report)
+        | {
+            "model": model,
+            "release": opened_release.number,
+            "config": request.settings,
+            "optimistic_validation": optimistic_validation,
+        }
     )
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from featurestore.errors import EmbeddingSpaceError, UnknownNameError
+from featurestore.errors import EmbeddingSpaceError, LeakError, UnknownNameError
+from featurestore.reader import Release
 from recommender.data import load_seen, load_test_data, load_training_data
 from recommender.features import ItemFeatures, apply_control, fit_projection, item_features
 
@@ -48,6 +49,43 @@ def test_an_unknown_feature_lists_the_known_ones(toy):
         UnknownNameError, match=r"unknown vector feature 'item_cto'\. Did you mean 'item_cot'"
     ):
         item_features(toy.release(), "item_cto")
+
+
+def leaking(release: Release, part: str, *, split: str | None = None) -> Release:
+    """The release, had its item vectors been made from events of a part."""
+    assert release.manifest.split is not None
+    name = f"{split or release.manifest.split.checksum[:16]}:{part}"
+    pins = [
+        pin.model_copy(update={"event_sets": (name,)}) if pin.spec.kind == "vector" else pin
+        for pin in release.manifest.pins
+    ]
+    return Release(release._store, release.manifest.model_copy(update={"pins": tuple(pins)}))
+
+
+def test_vectors_that_read_validation_events_need_to_be_asked_for(toy):
+    release = leaking(toy.release(), "train+valid")
+    with pytest.raises(LeakError, match=r"vector item_cot\.text of release 1 read events of") as caught:
+        item_features(release, "item_cot")
+    assert "with --optimistic-validation it is taken" in caught.value.hint
+    assert item_features(release, "item_cot", optimistic_validation=True).has_vector.sum() == 12
+
+
+@pytest.mark.parametrize(("part", "split"), [("test", None), ("train+valid+test", None), ("train", "f" * 16)])
+def test_vectors_that_read_test_events_or_another_split_are_never_taken(toy, part, split):
+    release = leaking(toy.release(), part, split=split)
+    for feature, fallback in (("item_cot", None), ("item_text", "item_cot")):
+        with pytest.raises(LeakError, match="read events of"):
+            item_features(release, feature, fallback=fallback, optimistic_validation=True)
+
+
+def test_events_of_another_split_are_never_trained_or_tested_on(toy):
+    release = toy.release()
+    assert release.manifest.split is not None
+    split = release.manifest.split.model_copy(update={"interactions_version": 99})
+    other = Release(release._store, release.manifest.model_copy(update={"split": split}))
+    for load in (load_training_data, load_test_data, load_seen):
+        with pytest.raises(LeakError, match="events of release 1 are of another split than it names"):
+            load(other)
 
 
 def some_features(rng) -> ItemFeatures:

@@ -91,6 +91,7 @@ def test_recommend_writes_all_lists(project, model, capsys):
         (["lightgcn", "--set", "epoch=1"], "unknown setting 'epoch'. Did you mean 'epochs'?"),
         (["lightgcn", "--set", "epochs"], "--set is KEY=VALUE, got 'epochs'"),
         (["lightgcn", "--fallback", "x"], "need --features"),
+        (["lightgcn", "--optimistic-validation"], "--optimistic-validation need --features"),
         (["lightgcn", "-f", "item_cot", "--features-control", "shufled"], "Did you mean 'shuffled'?"),
         (["lightgcn", "-f", "item_ct"], "unknown vector feature 'item_ct'. Did you mean 'item_cot'?"),
     ],
