@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.errors import ConfigError, nearest_name, own_words
 from featurestore.gates import GatePolicy
 from featurestore.spec import Frozen
@@ -91,6 +92,7 @@ class ProjectConfig(Frozen):
     """How language models run on this machine."""
     encode: EncodeConfig = EncodeConfig()
     graph: GraphConfig = GraphConfig()
+    semantic_ids: SemanticIdOptions = SemanticIdOptions()
     gates: GatePolicy = GatePolicy()
     privacy: PrivacyPolicy = PrivacyPolicy()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])

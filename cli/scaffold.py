@@ -88,6 +88,17 @@ batch_size = 64
 # Neighbours of each node in the kNN graph.
 num_neighbors = 20
 
+# Semantic ids (docs/semantic-ids.md); changes take effect with new codebooks.
+[semantic_ids]
+# Codes of each item, coarse to fine, and how many codes each level chooses from: a power of two.
+num_levels = 3
+codebook_size = 256
+# Partial codes kept at each level while an item is coded; 1 takes the nearest one, level by level.
+beam_size = 1
+# Rounds of k-means per level, for first codebooks and for those that start from earlier ones.
+iterations = 20
+warm_iterations = 2
+
 # What must hold before `featurestore publish` moves an alias.
 [gates]
 # Share of entities that must have a good text, per text feature.

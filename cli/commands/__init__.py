@@ -24,6 +24,7 @@ from cli.commands.recommend import recommend
 from cli.commands.redteam import redteam
 from cli.commands.replay import replay
 from cli.commands.runs import group as runs
+from cli.commands.semantic_ids import semantic_ids
 from cli.commands.show import show
 from cli.commands.train import train
 
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "recommend": recommend,
     "redteam": redteam,
     "replay": replay,
+    "semantic-ids": semantic_ids,
     "show": show,
     "train": train,
 }

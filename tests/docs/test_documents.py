@@ -45,7 +45,7 @@ def test_written_documents_are_up_to_date(project_root: Path, document: str, scr
 
 def test_every_file_of_a_command_is_wired(project_root: Path) -> None:
     modules = (path.stem for path in (project_root / "cli/commands").glob("*.py"))
-    files = {stem.rstrip("_") for stem in modules if not stem.startswith("__")}
+    files = {stem.rstrip("_").replace("_", "-") for stem in modules if not stem.startswith("__")}
     assert files == {name for name in COMMANDS if " " not in name}
     assert len(files) >= 2
 
