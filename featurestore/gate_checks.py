@@ -3,12 +3,23 @@
 from collections.abc import Collection
 from functools import cache, partial
 
+from featurestore.code_gates import code_gates
 from featurestore.gate_draft import Draft
 from featurestore.gate_policy import GatePolicy
 from featurestore.gate_rows import rows_behind
 from featurestore.gates import GateResult, accept, run_gates
+from featurestore.graph_gates import graph_gates
 from featurestore.progress import Progress, no_progress
+from featurestore.spec import (
+    CodesSpec,
+    GraphSpec,
+    ImportedVectorSpec,
+    RecommendationsSpec,
+    SourceSpec,
+    VectorSpec,
+)
 from featurestore.text_gates import degrees_of, text_gates
+from featurestore.vector_gates import vector_gates
 
 
 def measured_gates(
@@ -42,7 +53,16 @@ def measured_gates(
         progress(done, len(draft.tables), f"gates of {spec.feature}.{spec.view}")
         if not facts.num_rows:
             continue
-        if spec.kind == "text":
-            results += text_gates(draft, spec, policy, degrees)
+        match spec:
+            case VectorSpec() | ImportedVectorSpec():
+                results += vector_gates(draft, spec, policy)
+            case GraphSpec():
+                results += graph_gates(draft, spec, policy)
+            case CodesSpec():
+                results += code_gates(draft, spec, policy)
+            case SourceSpec() | RecommendationsSpec():
+                pass
+            case _:
+                results += text_gates(draft, spec, policy, degrees)
     progress(len(draft.tables), len(draft.tables))
     return accept(results, accepted)

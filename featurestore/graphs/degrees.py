@@ -42,7 +42,6 @@ def degree_stats(neighbors: npt.NDArray[np.int64], scores: npt.NDArray[np.float3
     sources, targets = np.nonzero(real)[0], neighbors[real]
     in_degree = np.bincount(targets, minlength=num_nodes)
     quantiles = np.quantile(in_degree, [0.5, 0.9, 0.99]) if num_nodes else np.zeros(3)
-    hubs = in_degree > _HUB_TIMES_MEAN * max(len(targets), 1) / max(num_nodes, 1)
     forward, backward = sources * num_nodes + targets, targets * num_nodes + sources
     return DegreeStats(
         num_nodes=num_nodes,
@@ -53,8 +52,18 @@ def degree_stats(neighbors: npt.NDArray[np.int64], scores: npt.NDArray[np.float3
         in_degree_max=int(in_degree.max(initial=0)),
         num_unreached=int((in_degree == 0).sum()),
         num_isolated=int(((in_degree == 0) & ~real.any(axis=1)).sum()),
-        num_hubs=int(hubs.sum()),
-        hub_edge_share=float(in_degree[hubs].sum() / max(len(targets), 1)),
+        num_hubs=int(is_hub(in_degree).sum()),
+        hub_edge_share=hub_edge_share(in_degree),
         mutual_share=float(np.isin(forward, backward).mean()) if len(targets) else 0.0,
         mean_score=float(scores[real].mean(dtype=np.float64)) if len(targets) else 0.0,
     )
+
+
+def is_hub(in_degree: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of n nodes have more than five times the mean in-degree: (n,) int64 to (n,) bool."""
+    return in_degree > _HUB_TIMES_MEAN * max(int(in_degree.sum()), 1) / max(len(in_degree), 1)
+
+
+def hub_edge_share(in_degree: npt.NDArray[np.int64]) -> float:
+    """Share of all edges that end in a hub, from the (n,) in-degrees of all nodes."""
+    return float(in_degree[is_hub(in_degree)].sum() / max(int(in_degree.sum()), 1))
