@@ -1,15 +1,31 @@
-"""Objects on S3, or on another service that speaks its protocol."""
+"""Objects on S3, or on another service that speaks its protocol.
+
+A request that fails is repeated. Where the first attempt was carried out and only its answer was lost, the
+second one finds its own object; every creation carries a mark of its own by which it is recognised.
+"""
 
 import os
+import random
+import time
+import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from featurestore.errors import MissingVersionError, StoreError, missing_extra
 from featurestore.objects import LocalObjects, checked_path
 
-_CONFLICT_ATTEMPTS = 5
+_ATTEMPTS: Final = 6
+"""Of one request, with growing pauses: a busy service is waited for, about a quarter of a minute."""
+_CONNECT_SECONDS: Final = 10
+_ANSWER_SECONDS: Final = 60
+_LONGEST_PAUSE: Final = 8.0
+_MARK: Final = "writer"
+"""Metadata that tells who created an object."""
+_SERVER_ERROR: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
+_TRY_AGAIN: Final = "Nothing is half-written. Run the command again in a while: it goes on where it stopped."
 
 
 class S3Objects:
@@ -26,27 +42,33 @@ class S3Objects:
         self._connection: _S3Client | None = None
 
     def put_new(self, path: str, data: bytes) -> bool:
-        """See `ObjectStore.put_new`."""
-        key, client = self._prefix + checked_path(path), self._client
-        for _ in range(_CONFLICT_ATTEMPTS):
+        """See `ObjectStore.put_new`. True also if an earlier attempt of this call created the object."""
+        key, mark = self._prefix + checked_path(path), uuid.uuid4().hex
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with self._service_errors(path):
-                    client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+                with self._asking(path) as client:
+                    client.put_object(
+                        Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*", Metadata={_MARK: mark}
+                    )
             except _ExistsError:
-                return False
+                return self._mark_of(path) == mark
             except _ConflictError:
+                _pause(attempt)
                 continue
             return True
         raise StoreError(
-            f"others keep writing {path!r}; gave up after {_CONFLICT_ATTEMPTS} attempts.",
+            f"others keep writing {path!r}; gave up after {_ATTEMPTS} attempts.",
             hint="Run the command again when the other job has ended.",
         )
 
     def read(self, path: str) -> bytes:
-        """See `ObjectStore.read`."""
-        key, client = self._prefix + checked_path(path), self._client
-        with self._service_errors(path):
-            return client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        """See `ObjectStore.read`. An answer that breaks off is asked for again."""
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return self._read_once(path)
+            except _BrokenOffError:
+                _pause(attempt)
+        return self._read_once(path)
 
     def list(self, prefix: str) -> list[str]:
         """See `ObjectStore.list`."""
@@ -54,16 +76,16 @@ class S3Objects:
 
     def sizes(self, prefix: str) -> Mapping[str, int]:
         """See `ObjectStore.sizes`."""
-        pages = self._client.get_paginator("list_objects_v2")
-        with self._service_errors(prefix):
+        with self._asking(prefix) as client:
+            pages = client.get_paginator("list_objects_v2")
             found = pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
             items = [item for page in found for item in page.get("Contents", [])]
         return {item["Key"].removeprefix(self._prefix): item["Size"] for item in items}
 
     def delete(self, path: str) -> None:
         """See `ObjectStore.delete`."""
-        with self._service_errors(path):
-            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + checked_path(path))
+        with self._asking(path) as client:
+            client.delete_object(Bucket=self._bucket, Key=self._prefix + checked_path(path))
 
     def local_file(self, path: str) -> Path:
         """See `HasLocalFiles.local_file`: downloaded once into the cache folder (objects never change)."""
@@ -80,36 +102,97 @@ class S3Objects:
         if self._connection is None:
             try:
                 import boto3
+                from botocore.config import Config
             except ImportError:
                 raise missing_extra("boto3", "s3") from None
-            self._connection = cast("_S3Client", boto3.client("s3", endpoint_url=s3_endpoint()))
+            config = Config(
+                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                connect_timeout=_CONNECT_SECONDS,
+                read_timeout=_ANSWER_SECONDS,
+            )
+            self._connection = cast(
+                "_S3Client", boto3.client("s3", endpoint_url=s3_endpoint(), config=config)
+            )
         return self._connection
 
+    def _read_once(self, path: str) -> bytes:
+        key = self._prefix + checked_path(path)
+        with self._asking(path) as client:
+            return client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def _mark_of(self, path: str) -> str | None:
+        """Who created an object; None if it is gone again, or was made without a mark."""
+        try:
+            with self._asking(path) as client:
+                found = client.head_object(Bucket=self._bucket, Key=self._prefix + path)
+        except MissingVersionError:
+            return None
+        return found.get("Metadata", {}).get(_MARK)
+
     @contextmanager
-    def _service_errors(self, path: str) -> Generator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
+    def _asking(self, path: str) -> Generator["_S3Client"]:
+        """The client, whose errors become ours."""
+        client = self._client
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            FlexibleChecksumError,
+            IncompleteReadError,
+            NoCredentialsError,
+            ResponseStreamingError,
+        )
 
         try:
-            yield
+            yield client
         except ClientError as error:
-            known = _S3_OUTCOMES.get(str(error.response.get("Error", {}).get("Code")))
-            if known is not None:
-                raise known(f"the store holds no object {path!r}.") from error
+            raise self._refusal(path, error.response, str(error)) from error
+        except (ResponseStreamingError, IncompleteReadError, FlexibleChecksumError) as error:
+            raise _BrokenOffError(
+                f"the answer of S3 for {path!r} in bucket {self._bucket!r} broke off: {error}",
+                hint=_TRY_AGAIN,
+            ) from error
+        except NoCredentialsError as error:
             raise StoreError(
-                f"S3 refused {path!r} in bucket {self._bucket!r}: {error}",
-                hint="Check that the bucket exists and that your credentials may read and write it.",
+                f"there are no credentials for bucket {self._bucket!r}: {error}",
+                hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, in the environment.",
             ) from error
         except BotoCoreError as error:
             raise StoreError(
-                f"S3 cannot be reached for bucket {self._bucket!r}: {error}",
-                hint="Check AWS_ENDPOINT_URL, the region, and the credentials in the environment.",
+                f"S3 does not answer for {path!r} in bucket {self._bucket!r}, "
+                f"asked {_ATTEMPTS} times: {error}",
+                hint=f"Check AWS_ENDPOINT_URL, the region and the network. {_TRY_AGAIN}",
             ) from error
+
+    def _refusal(self, path: str, response: Mapping[str, Any], text: str) -> StoreError:
+        known = _S3_OUTCOMES.get(str(response.get("Error", {}).get("Code")))
+        if known is not None:
+            return known(f"the store holds no object {path!r}.")
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS:
+            return StoreError(
+                f"S3 is too busy for {path!r} in bucket {self._bucket!r}, asked {_ATTEMPTS} times: {text}",
+                hint=_TRY_AGAIN,
+            )
+        return StoreError(
+            f"S3 refused {path!r} in bucket {self._bucket!r}: {text}",
+            hint="Check that the bucket exists and that your credentials may read and write it.",
+        )
 
 
 class _S3Client(Protocol):
     """The calls of boto3's client that objects need."""
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str) -> object: ...  # noqa: N803 boto3's names
+    def put_object(
+        self,
+        *,
+        Bucket: str,  # noqa: N803 boto3's names
+        Key: str,  # noqa: N803
+        Body: bytes,  # noqa: N803
+        IfNoneMatch: str,  # noqa: N803
+        Metadata: Mapping[str, str],  # noqa: N803
+    ) -> object: ...
+
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]: ...  # noqa: N803 boto3's names
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]: ...  # noqa: N803 boto3's names
 
@@ -126,6 +209,10 @@ class _ConflictError(StoreError):
     """Another writer was creating the same object."""
 
 
+class _BrokenOffError(StoreError):
+    """A part of an answer is missing."""
+
+
 _S3_OUTCOMES: dict[str, type[StoreError]] = {
     "NoSuchKey": MissingVersionError,
     "404": MissingVersionError,
@@ -134,6 +221,11 @@ _S3_OUTCOMES: dict[str, type[StoreError]] = {
     "ConditionalRequestConflict": _ConflictError,
     "409": _ConflictError,
 }
+
+
+def _pause(attempt: int) -> None:
+    """Wait longer after each attempt, and not for the same time as others who wait."""
+    time.sleep(random.uniform(0.0, min(_LONGEST_PAUSE, 0.1 * 2**attempt)))  # noqa: S311 nothing secret
 
 
 def s3_endpoint() -> str | None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from s3_service import BUCKET, running_s3
 from store_samples import fill_store
 
 from featurestore import schema
@@ -43,21 +44,8 @@ def content(rows: pa.Table) -> dict[str, str | None]:
 @pytest.fixture(scope="module")
 def s3_bucket() -> Iterator[str]:
     """A bucket of a loopback S3 service."""
-    boto3 = pytest.importorskip("boto3")
-    moto_server = pytest.importorskip("moto.server")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
-            patch.setenv(name, "us-east-1")
-        patch.delenv("AWS_ENDPOINT_URL", raising=False)
-        patch.setenv("AWS_ENDPOINT", f"http://{host}:{port}")
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="features")
-        yield "features"
-    server.stop()
+    with running_s3():
+        yield BUCKET
 
 
 @pytest.fixture(params=["memory", "lance", "lance-s3"])
