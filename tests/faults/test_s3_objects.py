@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from fault_proxy import Call, Fault, FaultProxy, first
-from s3_service import BUCKET, running_s3
+from s3_service import BUCKET, failing_s3
 
 from featurestore import s3_objects
 from featurestore.errors import LockHeldError, StoreError
@@ -18,7 +18,7 @@ TRANSIENT = (Fault.RESET, Fault.BUSY, Fault.SLOW, Fault.LOST_REPLY, Fault.TORN_R
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[FaultProxy]:
-    with running_s3() as proxy:
+    with failing_s3() as proxy:
         yield proxy
 
 
