@@ -1,0 +1,1 @@
+"""Two releases compared: what a new one changes, before or after an alias names it."""
