@@ -139,6 +139,30 @@ class Store(Protocol):
         """Remove the rows whose ``key`` is in ``ids``, as a new version. Absent ids are ignored."""
         ...
 
+    def erase(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
+        """Remove rows for good: no file of the new version holds them, nor rows that were deleted before.
+
+        Rewrites the files that held such rows; the order of the rows may change. Older versions hold them
+        until `compact` removes these.
+
+        Args:
+            table: Table name.
+            ids: Values of ``key``; absent ones are ignored, so none at all erases what was deleted before.
+            key: A string column.
+
+        Raises:
+            MissingVersionError: If the table does not exist.
+        """
+        ...
+
+    def deleted_rows(self, table: str, *, version: int, columns: Sequence[str]) -> pa.Table:
+        """Rows that no reader of a version sees, and that its files hold all the same.
+
+        Raises:
+            MissingVersionError: If the table or version does not exist.
+        """
+        ...
+
     def compact(self, table: str, *, keep_versions: Collection[int], grace: timedelta) -> None:
         """Merge small files and remove versions, leaving the newest rows and the kept versions as they are.
 

@@ -21,7 +21,13 @@ from featurestore.s3_objects import S3Objects, s3_endpoint
 from featurestore.store import Fragment, ObjectStore, StoredSize, TableVersion, VersionAge
 from featurestore.store_format import FORMAT, FormatGuard, GuardedObjects, StoredFiles
 from featurestore.stores.lance_compaction import ages, merge_fragments, protect_version, remove_versions
-from featurestore.stores.lance_fragments import list_fragments, live_rows, rows_gone_from
+from featurestore.stores.lance_fragments import (
+    deleted_rows,
+    list_fragments,
+    live_rows,
+    rewrite_without_deleted,
+    rows_gone_from,
+)
 from featurestore.stores.lance_rows import is_in, key_of, merge_rows, plain_schema, with_key
 from featurestore.stores.rows import check_storable, check_upsert, new_fields, select_rows
 
@@ -132,6 +138,18 @@ class LanceStore:
         if ids:
             self._commit(table, lambda: handle.delete(is_in(key, ids)))
         return self._version_of(table, handle)
+
+    def erase(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
+        """See `Store.erase`."""
+        self.delete(table, ids, key=key)
+        with self._store_errors(table):
+            rewrite_without_deleted(self._at(table, None).to_lance())
+        return self._version_of(table, self._at(table, None))
+
+    def deleted_rows(self, table: str, *, version: int, columns: Sequence[str]) -> pa.Table:
+        """See `Store.deleted_rows`: those of fragments with deletions."""
+        with self._store_errors(table):
+            return deleted_rows(self._at(table, version).to_lance(), columns)
 
     def compact(self, table: str, *, keep_versions: Collection[int], grace: timedelta) -> None:
         """See `Store.compact`. Files of a writer that was killed go with the next one after seven days."""

@@ -102,6 +102,14 @@ class MemoryStore:
         """See `Store.delete`."""
         return self.replace(table, _without(self.read(table), ids, key))
 
+    def erase(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
+        """See `Store.erase`."""
+        return self.delete(table, ids, key=key)
+
+    def deleted_rows(self, table: str, *, version: int, columns: Sequence[str]) -> pa.Table:
+        """See `Store.deleted_rows`: there are none, every version holds its own rows."""
+        return self.read(table, version=version, columns=columns).slice(0, 0)
+
     def compact(self, table: str, *, keep_versions: Collection[int], grace: timedelta) -> None:
         """See `Store.compact`."""
         versions = self._tables.get(table, {})
@@ -120,11 +128,11 @@ class MemoryStore:
 
     def fragments(self, table: str, *, version: int) -> list[Fragment]:
         """See `Store.fragments`: every version is one fragment of its own."""
-        return [Fragment(str(version), "", self.read(table, version=version).num_rows)]
+        return [Fragment(str(version), "", self._at(table, version).num_rows)]
 
     def read_fragment(self, table: str, name: str, *, version: int, gone_from: int | None = None) -> pa.Table:
         """See `Store.read_fragment`."""
-        rows = self.read(table, version=version)
+        rows = self._at(table, version)
         if name != str(version) or gone_from not in {None, version}:
             raise MissingVersionError(
                 f"version {gone_from or version} of {table!r} has no fragment {name!r}."
@@ -133,7 +141,7 @@ class MemoryStore:
 
     def protect(self, table: str, version: int) -> None:
         """See `Store.protect`: no other tool reaches this process's memory."""
-        self.read(table, version=version, columns=[])
+        self._at(table, version)
 
     def drop(self, table: str) -> None:
         """See `Store.drop`."""
@@ -155,14 +163,17 @@ class MemoryStore:
         key: str = "id",
     ) -> pa.Table:
         """See `Store.read`."""
+        rows = select_rows(self._at(table, version), table, ids=ids, key=key)
+        return rows.select(list(columns)) if columns is not None else rows
+
+    def _at(self, table: str, version: int | None) -> pa.Table:
         versions = self._tables.get(table)
         if not versions:
             raise MissingVersionError(f"the store holds no table {table!r}.")
         number = max(versions) if version is None else version
         if number not in versions:
             raise MissingVersionError(f"table {table!r} has the versions {sorted(versions)}, not {number}.")
-        rows = select_rows(versions[number].rows, table, ids=ids, key=key)
-        return rows.select(list(columns)) if columns is not None else rows
+        return versions[number].rows
 
 
 def _without(rows: pa.Table, ids: Sequence[str], key: str) -> pa.Table:

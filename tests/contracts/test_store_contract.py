@@ -400,3 +400,34 @@ def test_a_deleted_object_is_gone_and_its_path_is_free(store: Store):
 def test_other_addresses_are_refused(address: str):
     with pytest.raises(UsageError, match="a folder, s3://bucket/prefix or memory://name"):
         connect(address)
+
+
+def test_erased_rows_are_in_no_file_of_the_newest_version(store: Store) -> None:
+    store.upsert("notes", notes(early="1", gone="secret-one", other="3"), key="id")
+    store.upsert("notes", notes(alone="secret-two"), key="id")
+    store.upsert("notes", notes(early="4"), key="id")
+    before = store.delete("notes", ["other"], key="id").version
+    hidden = store.deleted_rows("notes", version=before, columns=["id"])["id"].to_pylist()
+    assert set(hidden) <= {"early", "other"}
+    erased = store.erase("notes", ["gone", "alone", "absent"], key="id").version
+    assert content(store.read("notes")) == {"early": "4"}
+    assert store.deleted_rows("notes", version=erased, columns=["id"]).num_rows == 0
+    assert content(store.read("notes", version=before)).keys() == {"early", "gone", "alone"}
+    store.compact("notes", keep_versions=(), grace=timedelta(0))
+    assert content(store.read("notes")) == {"early": "4"}
+    kept = [path for path in store.objects.sizes("tables/notes.lance/") if "/_versions/" not in path]
+    named = [path for path in kept if b"secret" in store.objects.read(path)]
+    assert named == []
+
+
+@pytest.mark.parametrize("ids", [["a"], ["a", "b"], []])
+def test_no_record_of_an_erasure_names_what_was_erased(store: Store, ids: list[str]) -> None:
+    rows = {f"user-{each}": "x" for each in "abc"}
+    for name, note in rows.items():
+        store.upsert("notes", notes(**{name: note}), key="id")
+    store.erase("notes", [f"user-{each}" for each in ids], key="id")
+    store.compact("notes", keep_versions=(), grace=timedelta(0))
+    files = [store.objects.read(path) for path in store.objects.sizes("tables/notes.lance/")]
+    for each in ids:
+        assert not any(f"user-{each}".encode() in data for data in files)
+    assert content(store.read("notes")).keys() == {name for name in rows if name[-1] not in ids}
