@@ -296,7 +296,7 @@ def test_an_unreachable_s3_service_says_what_to_check(monkeypatch):
     monkeypatch.setattr(s3_objects, "_ATTEMPTS", 2)
     store = LanceStore("s3://bucket/prefix/")
     assert store.uri == "s3://bucket/prefix"
-    with pytest.raises(StoreError, match="does not answer for .*bucket 'bucket', asked 2 times") as caught:
+    with pytest.raises(StoreError, match=r"does not answer for .*bucket 'bucket', asked 2 times") as caught:
         store.objects.read("a.json")
     assert "AWS_ENDPOINT_URL" in caught.value.hint
 
