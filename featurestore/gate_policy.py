@@ -46,7 +46,7 @@ class GatePolicy(Frozen):
     """Share of vectors that may differ from the parent's though text and encoder are the same."""
     min_centroid_cosine: float = Field(default=0.9, ge=-1.0, le=1.0)
     """Cosine between the mean vector and the parent's."""
-    max_mmd: float = Field(default=0.2, ge=0.0, le=1.5)
+    max_mmd: float = Field(default=0.15, ge=0.0, le=1.5)
     """Maximum mean discrepancy between the vectors and the parent's, on a sample."""
     max_knn_churn: Share = 0.3
     """Share of nearest neighbours in the parent that may be none any more."""
