@@ -1,29 +1,61 @@
 """Publishing: pin what the store holds now, pass the gates, write a release, move an alias.
 
-Order: measure → gates → vector snapshots → manifest → alias. A refusal or a crash anywhere leaves every alias
-where it stood; what a crash left behind is complete and is used by the next attempt.
+Order: choose → compact → measure → gates → tag versions, write vector snapshots → manifest → alias, with the
+publish lock held. A refusal or a crash anywhere leaves every alias where it stood; what a crash left behind
+is complete and is used by the next attempt.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
+from featurestore.chosen_versions import Choice, Chosen, choose_versions
+from featurestore.codebooks import about_path, centroids_path
 from featurestore.consistency import with_outdated_vectors
-from featurestore.errors import InputError, UnknownNameError
-from featurestore.features import FeatureRegistry
+from featurestore.errors import InputError
+from featurestore.fragment_sums import KnownSums
 from featurestore.gate_checks import measured_gates
 from featurestore.gate_draft import Draft
 from featurestore.gate_policy import GatePolicy
 from featurestore.gates import GateResult, require_passed
+from featurestore.ids import digest_bytes
+from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
-from featurestore.release import Manifest, ReleaseCatalog, TablePin, check_alias, now
+from featurestore.promote import promote
+from featurestore.release import Artefact, Manifest, ReleaseCatalog, TablePin, check_alias, now
 from featurestore.snapshot import write_snapshot
-from featurestore.spec import AnySpec, RecommendationsSpec, SourceSpec, table_name
+from featurestore.source_tables import INTERACTIONS
+from featurestore.spec import AnySpec, CodesSpec, SourceSpec, table_name
 from featurestore.splits import SplitRecord, current_split
 from featurestore.store import Store
 from featurestore.table_facts import TableFacts, measure
+from featurestore.table_upkeep import compact_table
 from featurestore.version import product_version
 
-_SOURCE_PREFIX = "source."
+PUBLISH_LOCK: Final = "publish"
+"""Held by whoever makes or removes releases."""
+_GRACE: Final = timedelta(hours=24)
+"""Versions that were replaced more recently stay: a job may be reading one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedFeature:
+    """A feature of which the last complete version was released, not the newest.
+
+    Attributes:
+        kind: Such as ``text``.
+        name: ``item_cot.fused``.
+        release: The release that it comes from.
+        num_rows: Its rows.
+        successor_rows: Rows that the newest version has so far.
+    """
+
+    kind: str
+    name: str
+    release: int
+    num_rows: int
+    successor_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +75,8 @@ class PublishReport:
     moved: bool
     left_out: tuple[str, ...] = ()
     """Recommendations that stay behind: their model learned from another split than the release's."""
+    carried: tuple[CarriedFeature, ...] = ()
+    """Features that stay as an earlier release has them, because their successors are incomplete."""
 
 
 def publish(
@@ -52,14 +86,17 @@ def publish(
     alias: str | None = "production",
     features: Sequence[str] | None = None,
     accepted_gates: Collection[str] = (),
+    carry: bool = True,
     progress: Progress = no_progress,
 ) -> PublishReport:
     """Publish the heads of all feature views and the newest source tables as one release.
 
     Recommendations of a model that learned from an earlier split are left out: they would show what the
     current split holds out, and only a new release can train a new model.
-    Tables that the newest release pins at the same version are not read again: the cost grows with what
-    changed.
+    A feature whose new version is still being generated stays at its last complete one, see
+    `featurestore.chosen_versions`.
+    Tables that the newest release pins at the same version are not read again; of the others, the columns
+    that gates look at, and of the rest what changed.
 
     Args:
         store: The store.
@@ -67,10 +104,12 @@ def publish(
         alias: Moved to the release; None makes a release that no alias names.
         features: Feature names (``item_cot``) or views (``item_cot.fused``) to pin; all if None.
         accepted_gates: Gates whose refusal a person accepts for this release; the manifest says so.
+        carry: Whether incomplete versions give way to the last complete ones; if not, every head is released.
         progress: Told per table.
 
     Raises:
         InputError: If the store holds nothing to publish.
+        LockHeldError: If another process makes or removes releases of this store.
         UnknownNameError: If one of ``features`` is not in the store, or an accepted gate is none.
         UsageError: If an accepted gate guards what would make the release wrong.
         GateFailedError: If a gate fails; aliases and releases are left as they were.
@@ -78,74 +117,79 @@ def publish(
     """
     if alias is not None:
         check_alias(alias)
-    catalog, split = ReleaseCatalog(store), current_split(store)
-    heads, left_out = _of_this_split(_heads(store, features), catalog, split)
-    specs = [*_sources(store), *heads]
-    if not specs:
-        raise InputError(
-            f"the store {store.uri} holds nothing to publish.", hint="Run `featurestore ingest` first."
+    with FeatureLock(store.objects, PUBLISH_LOCK) as lock:
+        catalog, split = ReleaseCatalog(store), current_split(store)
+        parent = catalog.newest()
+        choice = choose_versions(store, parent=parent, split=split, features=features, carry=carry)
+        if not choice.tables:
+            raise InputError(
+                f"the store {store.uri} holds nothing to publish.", hint="Run `featurestore ingest` first."
+            )
+        _compacted(store, choice, catalog, parent)
+        tables = _measured(store, choice, split, parent, progress)
+        draft = Draft(store, tables, split, parent)
+        results = measured_gates(draft, gates, accepted=accepted_gates, progress=progress)
+        require_passed(results, standing=_standing(catalog, alias))
+        pinned = {pin.spec.digest: pin.version for pin in (parent.pins if parent else ())}
+        pins = tuple(
+            _pin(store, chosen, facts, pinned)
+            for chosen, (_, facts) in zip(choice.tables, tables, strict=True)
         )
-    parent = catalog.newest()
-    tables = _measured(store, specs, split, parent, progress)
-    draft = Draft(store, tables, split, parent)
-    results = measured_gates(draft, gates, accepted=accepted_gates, progress=progress)
-    require_passed(results, standing=_standing(catalog, alias))
-    pins = tuple(_pin(store, spec, facts) for spec, facts in tables)
-    manifest, created = _release(catalog, pins, split, results)
-    moved = catalog.point(alias, manifest.number) if alias is not None else False
-    return PublishReport(manifest, created, alias, moved, left_out)
+        lock.check()
+        manifest, created = _release(catalog, pins, split, results)
+        lock.check()
+        moved = alias is not None and promote(store, str(manifest.number), alias=alias).moved
+    return PublishReport(manifest, created, alias, moved, choice.left_out, _carried_features(choice))
 
 
-def _sources(store: Store) -> list[SourceSpec]:
-    names = [table for table in store.tables() if table.startswith(_SOURCE_PREFIX)]
-    return [SourceSpec(feature=name.removeprefix(_SOURCE_PREFIX), view="rows") for name in names]
+def _carried_features(choice: Choice) -> tuple[CarriedFeature, ...]:
+    return tuple(
+        CarriedFeature(
+            chosen.spec.kind,
+            chosen.carried.name,
+            chosen.carried.carried_from or 0,
+            chosen.carried.num_rows,
+            chosen.successor_rows,
+        )
+        for chosen in choice.tables
+        if chosen.carried
+    )
 
 
-def _heads(store: Store, features: Sequence[str] | None) -> list[AnySpec]:
-    heads = [head.spec for head in FeatureRegistry(store).heads()]
-    if features is None:
-        return heads
-    known = {name for spec in heads for name in (spec.feature, f"{spec.feature}.{spec.view}")}
-    for name in features:
-        if name not in known:
-            raise UnknownNameError("feature", name, known)
-    wanted = set(features)
-    return [spec for spec in heads if {spec.feature, f"{spec.feature}.{spec.view}"} & wanted]
-
-
-def _of_this_split(
-    specs: Sequence[AnySpec], catalog: ReleaseCatalog, split: SplitRecord | None
-) -> tuple[list[AnySpec], tuple[str, ...]]:
-    """The specs that may be released, and the names of the recommendations that may not."""
-    released = {str(number) for number in catalog.numbers()}
-    kept: list[AnySpec] = []
-    left_out: list[str] = []
-    for spec in specs:
-        learned_from = spec.release if isinstance(spec, RecommendationsSpec) else ""
-        if learned_from in released and catalog.manifest(int(learned_from)).split != split:
-            left_out.append(f"{spec.feature}.{spec.view}")
-        else:
-            kept.append(spec)
-    return kept, tuple(left_out)
+def _compacted(store: Store, choice: Choice, catalog: ReleaseCatalog, parent: Manifest | None) -> None:
+    """Merge the small files of tables that were written since the parent, unless somebody writes them now."""
+    pinned = {(pin.table, pin.version) for pin in (parent.pins if parent else ())}
+    manifests: list[Manifest] | None = None
+    for chosen in choice.tables:
+        table = table_name(chosen.spec)
+        latest = store.latest(table)
+        # Of interactions, the split names the version.
+        if chosen.carried or latest is None or table == INTERACTIONS:
+            continue
+        if (table, latest.version) not in pinned:
+            manifests = manifests or [catalog.manifest(number) for number in catalog.numbers()]
+            compact_table(store, chosen.spec, manifests, grace=_GRACE)
 
 
 def _measured(
     store: Store,
-    specs: Sequence[AnySpec],
+    choice: Choice,
     split: SplitRecord | None,
     parent: Manifest | None,
     progress: Progress,
 ) -> list[tuple[AnySpec, TableFacts]]:
-    known = {(pin.spec.digest, pin.version): pin for pin in (parent.pins if parent else ())}
+    pins = {pin.spec.digest: pin for pin in (parent.pins if parent and parent.format_version > 1 else ())}
     tables: list[tuple[AnySpec, TableFacts]] = []
-    for done, spec in enumerate(specs):
-        progress(done, len(specs), table_name(spec))
-        version = _version(store, spec, split)
-        pin = known.get((spec.digest, version))
-        tables.append((spec, _facts_of(pin) if pin else _facts(store, spec, version)))
-    unchanged = dict(known.keys())
-    tables = with_outdated_vectors(store, tables, unchanged=unchanged)
-    progress(len(specs), len(specs))
+    for done, chosen in enumerate(choice.tables):
+        spec = chosen.spec
+        progress(done, len(choice.tables), table_name(spec))
+        version = chosen.carried.version if chosen.carried else _version(store, spec, split)
+        pin = pins.get(spec.digest)
+        unchanged = pin is not None and pin.version == version
+        tables.append((spec, _facts_of(pin) if pin and unchanged else _facts(store, spec, version, pin)))
+    unchanged_versions = {digest: pin.version for digest, pin in pins.items()}
+    tables = with_outdated_vectors(store, tables, unchanged=unchanged_versions)
+    progress(len(choice.tables), len(choice.tables))
     return tables
 
 
@@ -157,8 +201,11 @@ def _version(store: Store, spec: AnySpec, split: SplitRecord | None) -> int:
     return latest.version if latest else 0
 
 
-def _facts(store: Store, spec: AnySpec, version: int) -> TableFacts:
-    return measure(store, spec, version) if version else TableFacts(version=0, num_rows=0, checksum="")
+def _facts(store: Store, spec: AnySpec, version: int, before: TablePin | None) -> TableFacts:
+    if not version:
+        return TableFacts(version=0, num_rows=0, checksum="")
+    known = KnownSums(before.version, before.fragments) if before else None
+    return measure(store, spec, version, known)
 
 
 def _facts_of(pin: TablePin) -> TableFacts:
@@ -170,12 +217,19 @@ def _facts_of(pin: TablePin) -> TableFacts:
         duplicate_text_share=pin.duplicate_text_share,
         event_sets=pin.event_sets,
         checksum=pin.checksum,
+        fragments=pin.fragments,
+        vectors_checksum=pin.snapshot.rpartition("/")[2] if pin.snapshot else "",
     )
 
 
-def _pin(store: Store, spec: AnySpec, facts: TableFacts) -> TablePin:
-    table = table_name(spec)
-    is_vector = spec.kind == "vector"
+def _pin(store: Store, chosen: Chosen, facts: TableFacts, pinned: Mapping[str, int]) -> TablePin:
+    """Protect the version, unless it was ``pinned`` before, prepare its snapshot, and describe both."""
+    spec, table = chosen.spec, table_name(chosen.spec)
+    if facts.version != pinned.get(spec.digest):
+        store.protect(table, facts.version)
+    snapshot = None
+    if spec.kind == "vector":
+        snapshot = write_snapshot(store, table, facts.version, facts.vectors_checksum)
     return TablePin(
         spec=spec,
         table=table,
@@ -183,10 +237,21 @@ def _pin(store: Store, spec: AnySpec, facts: TableFacts) -> TablePin:
         num_rows=facts.num_rows,
         num_failed=facts.num_failed,
         checksum=facts.checksum,
-        snapshot=write_snapshot(store, table, facts.version, facts.checksum) if is_vector else None,
+        fragments=facts.fragments,
+        snapshot=snapshot,
         event_sets=facts.event_sets,
         duplicate_text_share=facts.duplicate_text_share,
+        carried_from=chosen.carried.carried_from if chosen.carried else None,
+        artefacts=_artefacts(store, spec),
     )
+
+
+def _artefacts(store: Store, spec: AnySpec) -> tuple[Artefact, ...]:
+    """The codebooks of semantic ids: centroids, and what they were trained on."""
+    if not isinstance(spec, CodesSpec):
+        return ()
+    paths = (about_path(spec.codebook), centroids_path(spec.codebook))
+    return tuple(Artefact(path=path, digest=digest_bytes(store.objects.read(path))) for path in paths)
 
 
 def _release(

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from featurestore.errors import MissingVersionError, StoreError, UsageError
+from featurestore.fragment_sums import FragmentSum
 from featurestore.gates import GateResult
 from featurestore.ids import canonical_json
 from featurestore.objects import same_object
@@ -22,18 +23,6 @@ from featurestore.version import product_version
 _MANIFEST = re.compile(r"^releases/(?P<number>\d{6})\.json$")
 _MOVE = re.compile(r"^aliases/(?P<alias>[^/]+)/(?P<number>\d{6})\.json$")
 _ALIAS = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
-
-
-class FragmentSum(Frozen):
-    """Checksum of the rows that a table version has of one fragment, see `featurestore.store.Fragment`."""
-
-    name: str
-    deleted: str = ""
-    num_rows: int
-    checksum: str
-    """`featurestore.row_sums` of the rows."""
-    vectors: str = ""
-    """The same of ids and vectors alone, where the rows have vectors."""
 
 
 class Artefact(Frozen):

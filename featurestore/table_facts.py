@@ -1,6 +1,7 @@
 """What is measured of a table version before it is released: counts, event sets, a checksum."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from featurestore import columns as c
+from featurestore.fragment_sums import FragmentSum, KnownSums, sum_fragments
 from featurestore.ids import DIGEST_LENGTH
 from featurestore.spec import AnySpec, Frozen, SourceSpec, table_name
 from featurestore.store import Store
@@ -26,6 +28,12 @@ _KIND_KEYS: Final = {
     "graph": (c.SRC_ID, c.DST_ID),
     "codes": (c.ID,),
     "recommendations": (c.USER_ID, c.ITEM_ID),
+}
+
+_AUDITED: Final = {
+    "text": (c.STATUS, c.TEXT, c.EVENT_SET),
+    "vector": (c.EVENT_SET,),
+    "codes": (c.EVENT_SET,),
 }
 
 
@@ -47,34 +55,47 @@ class TableFacts(Frozen):
     event_sets: tuple[str, ...] = ()
     """All event sets that good rows name, sorted."""
     checksum: str
-    """128-bit blake3 of the rows: by ascending key, or in stored order where there is no key. Of a vector
-    table it covers ids and vectors only, so that equal vectors have one snapshot."""
+    """`featurestore.row_sums` of the rows."""
+    fragments: tuple[FragmentSum, ...] = ()
+    """What the checksum is the sum of."""
+    vectors_checksum: str = ""
+    """The same of ids and vectors alone: equal vectors have one snapshot, whoever made them."""
 
 
-def measure(store: Store, spec: AnySpec, version: int) -> TableFacts:
-    """Measure one version, reading all of it: seconds per million rows.
+def measure(store: Store, spec: AnySpec, version: int, known: KnownSums | None = None) -> TableFacts:
+    """Measure one version.
+
+    Reads the columns that are audited (ids, and of texts the texts), and of the others what changed since the
+    known version: all of it, if none is known.
+
+    Args:
+        store: Holds the table.
+        spec: What the table is.
+        version: The version to measure.
+        known: A version that was measured before, and released.
 
     Raises:
         MissingVersionError: If the table or version does not exist.
     """
-    rows = store.read(table_name(spec), version=version)
-    keys = key_columns(spec)
-    frame = pl.DataFrame(
-        rows.select([n for n in (c.STATUS, c.TEXT, c.EVENT_SET, *keys) if n in rows.column_names])
-    )
+    table, keys = table_name(spec), key_columns(spec)
+    audit = _VectorAudit()
+    sums = sum_fragments(store, table, version, known, on_read=audit)
+    audited = [*keys, *_AUDITED.get(spec.kind, ())]
+    frame = pl.DataFrame(store.read(table, version=version, columns=audited)) if audited else pl.DataFrame()
     sound = frame.filter(pl.col(c.STATUS) == c.STATUS_OK) if spec.kind == "text" else frame
     good = sound[c.TEXT] if spec.kind == "text" else None
-    vectors = matrix_of(rows) if spec.kind == "vector" else None
     return TableFacts(
         version=version,
-        num_rows=rows.num_rows,
-        num_failed=0 if good is None else rows.num_rows - len(good),
-        num_repeated_ids=rows.num_rows - frame.select(keys).n_unique() if keys and rows.num_rows else 0,
+        num_rows=sums.num_rows,
+        num_failed=0 if good is None else sums.num_rows - len(good),
+        num_repeated_ids=sums.num_rows - frame.select(keys).n_unique() if keys and sums.num_rows else 0,
         duplicate_text_share=0.0 if good is None or good.is_empty() else 1 - good.n_unique() / len(good),
-        num_not_finite=0 if vectors is None else _count_not_finite(vectors),
-        num_zero=0 if vectors is None else int(np.count_nonzero(~vectors.any(axis=1))),
+        num_not_finite=audit.num_not_finite,
+        num_zero=audit.num_zero,
         event_sets=distinct_event_sets(sound),
-        checksum=rows_checksum(rows.select([c.ID, c.VECTOR]) if spec.kind == "vector" else rows, keys),
+        checksum=sums.checksum,
+        fragments=sums.fragments,
+        vectors_checksum=sums.vectors,
     )
 
 
@@ -84,7 +105,10 @@ def key_columns(spec: AnySpec) -> tuple[str, ...]:
 
 
 def rows_checksum(rows: pa.Table, keys: Sequence[str]) -> str:
-    """128-bit blake3 over the Arrow stream of the rows, sorted by ``keys``: 32 hexadecimal characters."""
+    """The checksum that manifests of format 1 hold, of vector tables over ids and vectors only.
+
+    128-bit blake3 over the Arrow stream of the rows, sorted by ``keys``: 32 hexadecimal characters.
+    """
     if keys:
         rows = rows.take(sorted_positions(rows, keys))
     hasher = blake3(max_threads=blake3.AUTO)
@@ -113,8 +137,19 @@ def distinct_event_sets(frame: pl.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(frame[c.EVENT_SET].drop_nulls().unique().to_list()))
 
 
-def _count_not_finite(vectors: npt.NDArray[np.float32]) -> int:
-    return int(np.count_nonzero(~np.isfinite(vectors).all(axis=1)))
+@dataclass(slots=True)
+class _VectorAudit:
+    """Counts vectors that no release may hold, among the rows that it is told of."""
+
+    num_not_finite: int = 0
+    num_zero: int = 0
+
+    def __call__(self, rows: pa.Table) -> None:
+        if c.VECTOR not in rows.column_names:
+            return
+        vectors = matrix_of(rows)
+        self.num_not_finite += int(np.count_nonzero(~np.isfinite(vectors).all(axis=1)))
+        self.num_zero += int(np.count_nonzero(~vectors.any(axis=1)))
 
 
 class _HashSink:

@@ -81,12 +81,15 @@ def test_any_change_changes_the_checksum():
     assert rows_checksum(rows.rename_columns(["id", "remark"]), ["id"]) != base
 
 
-def test_events_have_no_key_and_keep_their_order():
+def test_events_carry_their_order_in_a_column():
     store = MemoryStore()
     add_sources(store)
     spec = SourceSpec(feature="interactions", view="rows")
     before = facts_of(store, spec)
-    rows = pl.DataFrame(store.read("source.interactions")).reverse().to_arrow().cast(schema.INTERACTIONS)
-    store.replace("source.interactions", rows)
+    events = pl.DataFrame(store.read("source.interactions"))
+    store.replace("source.interactions", events.reverse().to_arrow().cast(schema.INTERACTIONS))
+    assert facts_of(store, spec).checksum == before.checksum
+    swapped = events.with_columns(pl.col("position").reverse())
+    store.replace("source.interactions", swapped.to_arrow().cast(schema.INTERACTIONS))
     assert facts_of(store, spec).checksum != before.checksum
     assert (before.num_rows, len(ITEM_IDS)) == (20, 6)

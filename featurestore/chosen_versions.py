@@ -1,0 +1,187 @@
+"""What a release pins: the newest versions, or the last complete one of what is still being generated."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from featurestore.errors import UnknownNameError
+from featurestore.features import FeatureRegistry
+from featurestore.release import Manifest, ReleaseCatalog, TablePin
+from featurestore.spec import (
+    AnySpec,
+    CodesSpec,
+    GraphSpec,
+    RecommendationsSpec,
+    SourceSpec,
+    VectorSpec,
+    table_name,
+)
+from featurestore.splits import SplitRecord
+from featurestore.store import Store
+
+_SOURCE_PREFIX = "source."
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A feature version that a release would pin.
+
+    Attributes:
+        spec: What it is.
+        carried: What the parent pins of it, if it stays as it was because its successor is incomplete.
+        successor_rows: Rows that the successor has so far.
+    """
+
+    spec: AnySpec
+    carried: TablePin | None = None
+    successor_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """All that a release would pin.
+
+    Attributes:
+        tables: Sources, then features.
+        left_out: Recommendations that stay behind: their model learned from another split than the release's.
+    """
+
+    tables: tuple[Chosen, ...]
+    left_out: tuple[str, ...]
+
+
+def choose_versions(
+    store: Store,
+    *,
+    parent: Manifest | None,
+    split: SplitRecord | None,
+    features: Sequence[str] | None,
+    carry: bool,
+) -> Choice:
+    """Choose what a release pins.
+
+    A text feature with fewer rows than there are entities is still being generated. If the parent pins a
+    complete version of another spec, that one is carried into the release, with the vectors, graphs and
+    semantic ids that were made of it.
+
+    Args:
+        store: The store.
+        parent: The release before.
+        split: The current split.
+        features: Features (``item_cot``) or views (``item_cot.fused``); all if None.
+        carry: Whether complete versions are carried; if not, every head is chosen as it is.
+
+    Raises:
+        UnknownNameError: If one of ``features`` is not in the store.
+    """
+    heads, left_out = _of_this_split(_heads(store, features), ReleaseCatalog(store), split)
+    chosen = [Chosen(spec) for spec in heads]
+    if carry and parent is not None:
+        chosen = _with_carried(store, heads, parent)
+    return Choice((*(Chosen(spec) for spec in _sources(store)), *chosen), left_out)
+
+
+def upstream_of(spec: AnySpec) -> str | None:
+    """Digest of the version that this one was made of; None if it was made of no other feature."""
+    if isinstance(spec, VectorSpec):
+        return spec.text_digest
+    return spec.vector_digest if isinstance(spec, GraphSpec | CodesSpec) else None
+
+
+def _sources(store: Store) -> list[SourceSpec]:
+    names = [table for table in store.tables() if table.startswith(_SOURCE_PREFIX)]
+    return [SourceSpec(feature=name.removeprefix(_SOURCE_PREFIX), view="rows") for name in names]
+
+
+def _heads(store: Store, features: Sequence[str] | None) -> list[AnySpec]:
+    heads = [head.spec for head in FeatureRegistry(store).heads()]
+    if features is None:
+        return heads
+    known = {name for spec in heads for name in (spec.feature, f"{spec.feature}.{spec.view}")}
+    for name in features:
+        if name not in known:
+            raise UnknownNameError("feature", name, known)
+    wanted = set(features)
+    return [spec for spec in heads if {spec.feature, f"{spec.feature}.{spec.view}"} & wanted]
+
+
+def _of_this_split(
+    specs: Sequence[AnySpec], catalog: ReleaseCatalog, split: SplitRecord | None
+) -> tuple[list[AnySpec], tuple[str, ...]]:
+    """The specs that may be released, and the names of the recommendations that may not."""
+    numbers = catalog.numbers()
+    kept: list[AnySpec] = []
+    left_out: list[str] = []
+    for spec in specs:
+        if isinstance(spec, RecommendationsSpec) and _is_foreign(spec.release, numbers, catalog, split):
+            left_out.append(f"{spec.feature}.{spec.view}")
+        else:
+            kept.append(spec)
+    return kept, tuple(left_out)
+
+
+def _is_foreign(
+    release: str, numbers: Sequence[int], catalog: ReleaseCatalog, split: SplitRecord | None
+) -> bool:
+    """Whether a release was of another split, or was removed so that nobody knows."""
+    if not release.isdecimal() or not numbers or int(release) > numbers[-1]:
+        return False
+    return int(release) not in numbers or catalog.manifest(int(release)).split != split
+
+
+def _with_carried(store: Store, heads: Sequence[AnySpec], parent: Manifest) -> list[Chosen]:
+    pinned = {(pin.spec.kind, pin.spec.feature, pin.spec.view): pin for pin in parent.pins}
+    before = {spec.digest: pinned.get((spec.kind, spec.feature, spec.view)) for spec in heads}
+    rows = {spec.digest: _num_rows(store, table_name(spec)) for spec in heads}
+    unfinished = _unfinished_features(store, heads, before, rows, parent)
+    digests: set[str] = set()
+    chosen: dict[str, Chosen] = {}
+    for spec in sorted(heads, key=_depth):
+        pin = before[spec.digest]
+        kept = Chosen(spec)
+        if pin is not None and pin.spec.digest != spec.digest and _is_carried(spec, pin, unfinished, digests):
+            kept = Chosen(pin.spec, _carried(pin, parent), rows[spec.digest])
+        chosen[spec.digest] = kept
+        digests.add(kept.spec.digest)
+    return [chosen[spec.digest] for spec in heads]
+
+
+def _unfinished_features(
+    store: Store,
+    heads: Sequence[AnySpec],
+    before: dict[str, TablePin | None],
+    rows: dict[str, int],
+    parent: Manifest,
+) -> set[str]:
+    """Text features of which a view is incomplete that the parent has complete under another spec."""
+    unfinished: set[str] = set()
+    for spec in heads:
+        pin = before[spec.digest]
+        if spec.kind != "text" or spec.entity is None or pin is None or pin.spec.digest == spec.digest:
+            continue
+        entities = f"{_SOURCE_PREFIX}{spec.entity}s"
+        entities_before = next((each.num_rows for each in parent.pins if each.table == entities), 0)
+        if rows[spec.digest] < _num_rows(store, entities) and pin.num_rows >= entities_before:
+            unfinished.add(spec.feature)
+    return unfinished
+
+
+def _is_carried(spec: AnySpec, pin: TablePin, unfinished: Collection[str], digests: Collection[str]) -> bool:
+    """Whether the parent's version takes the head's place: a text, or what only fits to a carried one."""
+    if spec.kind == "text":
+        return spec.feature in unfinished
+    upstream = upstream_of(spec)
+    return upstream is not None and upstream not in digests and upstream_of(pin.spec) in digests
+
+
+def _carried(pin: TablePin, parent: Manifest) -> TablePin:
+    return pin.model_copy(update={"carried_from": pin.carried_from or parent.number})
+
+
+def _depth(spec: AnySpec) -> int:
+    """Texts come before vectors, vectors before what is made of them."""
+    return {"text": 0, "vector": 1}.get(spec.kind, 2)
+
+
+def _num_rows(store: Store, table: str) -> int:
+    latest = store.latest(table)
+    return latest.num_rows if latest else 0

@@ -1,0 +1,72 @@
+"""Compaction of any table of the store, under the lock of whoever writes it."""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
+
+from featurestore.errors import LockHeldError
+from featurestore.ingest import SOURCES_LOCK
+from featurestore.jobs.compaction import kept_versions
+from featurestore.jobs.lock import FeatureLock
+from featurestore.release import Manifest
+from featurestore.spec import AnySpec, CodesSpec, SourceSpec, table_name
+from featurestore.store import Store
+
+REPORT_FOLDERS: Final = ("graphs", "codes")
+"""What was measured of a table version lies beside the tables, as ``<folder>/<table>/<version>.json``."""
+
+
+def writers_lock(store: Store, spec: AnySpec) -> FeatureLock:
+    """The lock that every job holds which writes the spec's table."""
+    match spec:
+        case SourceSpec():
+            name = SOURCES_LOCK
+        case CodesSpec():
+            name = f"codes.{spec.feature}.{spec.view}"
+        case _:
+            name = table_name(spec)
+    return FeatureLock(store.objects, name)
+
+
+def compact_table(store: Store, spec: AnySpec, manifests: Collection[Manifest], *, grace: timedelta) -> bool:
+    """Merge small files of a table and remove versions that nobody needs, see `Store.compact`.
+
+    Args:
+        store: Holds the table.
+        spec: What the table is.
+        manifests: Releases whose versions stay.
+        grace: Versions that were replaced more recently stay too.
+
+    Returns:
+        False if a job is writing the table: then nothing was done.
+
+    Raises:
+        StorageFullError: If there is no room for the merged files.
+    """
+    table = table_name(spec)
+    before = store.latest(table)
+    if before is None:
+        return True
+    try:
+        with writers_lock(store, spec) as lock:
+            lock.check()
+            keep = kept_versions(store, table, manifests)
+            store.compact(table, keep_versions=keep, grace=grace)
+            after = store.latest(table)
+            if after is not None and after.version != before.version:
+                _copy_reports(store, table, before.version, after.version)
+    except LockHeldError:
+        return False
+    return True
+
+
+def report_paths(table: str, version: int) -> list[str]:
+    """Where it may lie what was measured of a table version."""
+    return [f"{folder}/{table}/{version:06d}.json" for folder in REPORT_FOLDERS]
+
+
+def _copy_reports(store: Store, table: str, before: int, after: int) -> None:
+    """The merged version holds the same rows, so what was measured holds for it as well."""
+    for path, copy in zip(report_paths(table, before), report_paths(table, after), strict=True):
+        if store.objects.list(path) == [path]:
+            store.objects.put_new(copy, store.objects.read(path))
