@@ -20,6 +20,7 @@
     ├── PlanTooExpensiveError       11   a plan exceeds the cost or the tokens allowed; nothing was asked
     ├── ShardsFailedError           12   some shards of a spread run failed; the others are stored
     ├── ReplayDiffersError          13   a row that was asked for again came out different
+    ├── StoreDamagedError           14   verification found files that are not what was published
     └── NewerStoreError             15   a newer version of this product made the store
 
 An interrupted command ends with 130 (Ctrl-C) or 143 (SIGTERM).
@@ -188,6 +189,12 @@ class ReplayDiffersError(FeatureStoreError):
     """A row that was asked for again came out different; nothing was written."""
 
     exit_code = 13
+
+
+class StoreDamagedError(FeatureStoreError):
+    """Verification found damage; what is damaged, and of which release, is named."""
+
+    exit_code = 14
 
 
 class NewerStoreError(FeatureStoreError):

@@ -12,7 +12,8 @@ from featurestore.row_sums import add_sums, sum_rows, sum_text
 from featurestore.spec import Frozen
 from featurestore.store import Fragment, Store
 
-_VECTOR_COLUMNS: Final = (c.ID, c.VECTOR)
+VECTOR_CONTENT: Final = (c.ID, c.VECTOR)
+"""What of a vector table readers of snapshots get."""
 
 
 class FragmentSum(Frozen):
@@ -129,4 +130,4 @@ def _without_deleted(
 
 
 def _vector_sum(rows: pa.Table) -> int:
-    return sum_rows(rows.select(_VECTOR_COLUMNS))
+    return sum_rows(rows.select(VECTOR_CONTENT))

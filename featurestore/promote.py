@@ -93,8 +93,9 @@ def rollback(store: Store, *, alias: str = "production", to: int | None = None) 
 
 
 def _before(catalog: ReleaseCatalog, alias: str, named: list[int]) -> int:
-    existing = set(catalog.numbers())
-    earlier = [number for number in named[: named.index(named[-1])] if number in existing]
+    existing, standing = set(catalog.numbers()), catalog.successors()
+    today = [standing.get(number, number) for number in named]
+    earlier = [number for number in today[: today.index(today[-1])] if number in existing]
     if not earlier:
         raise MissingVersionError(
             f"alias {alias!r} named no earlier release than {named[-1]} that still exists.",

@@ -18,6 +18,7 @@ from featurestore.objects import same_object
 from featurestore.spec import AnySpec, Frozen
 from featurestore.splits import SplitRecord
 from featurestore.store import Store
+from featurestore.superseded import places, successors
 from featurestore.version import product_version
 
 _MANIFEST = re.compile(r"^releases/(?P<number>\d{6})\.json$")
@@ -69,6 +70,8 @@ class Manifest(Frozen):
     number: int = Field(ge=1)
     parent: int | None = None
     """The release before it; None for the first."""
+    supersedes: int | None = None
+    """The release in whose place it stands, without what was to be forgotten (`featurestore.forget`)."""
     created_at: str
     """UTC, ISO 8601."""
     split: SplitRecord | None = None
@@ -97,9 +100,10 @@ class ReleaseCatalog:
         return [int(match["number"]) for path in paths if (match := _MANIFEST.match(path))]
 
     def newest(self) -> Manifest | None:
-        """The release of the highest number, or None."""
-        numbers = self.numbers()
-        return self.manifest(numbers[-1]) if numbers else None
+        """The release that was published last, or None; a redacted one stands where its original stood."""
+        standing = places(self._store.objects)
+        number = max(self.numbers(), key=lambda each: standing.get(each, each), default=None)
+        return None if number is None else self.manifest(number)
 
     def manifest(self, number: int) -> Manifest:
         """One release.
@@ -138,12 +142,18 @@ class ReleaseCatalog:
         Raises:
             MissingVersionError: Listing the aliases and releases there are.
         """
-        if name.isdecimal():
-            return self.manifest(int(name))
-        number = self.aliases().get(name)
-        if number is None:
+        return self.manifest(self.number(name))
+
+    def number(self, name: str) -> int:
+        """The number of the release that `resolve` gives, without reading its manifest.
+
+        Raises:
+            MissingVersionError: Listing the aliases and releases there are.
+        """
+        number = int(name) if name.isdecimal() else self.aliases().get(name)
+        if number is None or number not in self.numbers():
             raise self._unknown(name)
-        return self.manifest(number)
+        return number
 
     def add(self, manifest: Manifest) -> bool:
         """Create a release; False if another one took its number."""
@@ -171,6 +181,10 @@ class ReleaseCatalog:
             if same_object(self._store.objects, path, move):
                 return True
 
+    def successors(self) -> dict[int, int]:
+        """Release that a redacted one stands for → that one."""
+        return successors(self._store.objects)
+
     def remove(self, number: int) -> None:
         """Take a release out of the catalog. Call it with the lock of aliases held (`featurestore.promote`).
 
@@ -193,6 +207,11 @@ class ReleaseCatalog:
             ) from error
 
     def _unknown(self, name: str) -> MissingVersionError:
+        if name.isdecimal() and (successor := successors(self._store.objects).get(int(name))):
+            return MissingVersionError(
+                f"release {name} is gone, superseded by release {successor}: a user was forgotten.",
+                hint=f"Read release {successor}. Train models again that were fitted on release {name}.",
+            )
         aliases = ", ".join(f"{alias} (release {number})" for alias, number in self.aliases().items())
         numbers = ", ".join(str(number) for number in self.numbers()[-20:])
         return MissingVersionError(
