@@ -88,6 +88,10 @@ class FeatureRegistry:
         paths = self._store.objects.list(f"features/{kind}/{feature}/{view}/")
         return [self._load(path) for path in reversed(paths) if _RECORD.match(path)]
 
+    def every(self) -> list[FeatureVersion]:
+        """All registrations of all feature views, heads or not."""
+        return [self._load(path) for path in self._store.objects.list("features/") if _RECORD.match(path)]
+
     def find(self, kind: Kind, digest: str) -> FeatureVersion:
         """The version of a given spec digest, head or not.
 
