@@ -96,7 +96,7 @@ codebook_size = 256
 # Partial codes kept at each level while an item is coded; 1 takes the nearest one, level by level.
 beam_size = 1
 # Rounds of k-means per level, for first codebooks and for those that start from earlier ones.
-iterations = 20
+iterations = 10
 warm_iterations = 2
 
 # What must hold before `featurestore publish` moves an alias.

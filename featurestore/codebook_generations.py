@@ -30,7 +30,7 @@ class SemanticIdOptions(Frozen):
     """Codes that each level chooses from: a power of two."""
     beam_size: int = Field(default=1, ge=1, le=256)
     """Partial codes that are kept at each level while a vector is coded; 1 is greedy."""
-    iterations: int = Field(default=20, ge=1)
+    iterations: int = Field(default=10, ge=1)
     """Rounds of k-means per level."""
     warm_iterations: int = Field(default=2, ge=1)
     """The same where training starts from earlier codebooks: each round moves more codes."""
