@@ -14,6 +14,7 @@ from featurestore.spec import Frozen
 from featurestore.splits import SplitPolicy
 from llm_jobs.engines.options import EngineOptions
 from llm_jobs.personal_data import PrivacyPolicy
+from llm_jobs.refresh_config import RefreshConfig
 
 CONFIG_FILE = "featurestore.toml"
 
@@ -94,6 +95,7 @@ class ProjectConfig(Frozen):
     graph: GraphConfig = GraphConfig()
     semantic_ids: SemanticIdOptions = SemanticIdOptions()
     gates: GatePolicy = GatePolicy()
+    refresh: RefreshConfig = RefreshConfig()
     privacy: PrivacyPolicy = PrivacyPolicy()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
     """``[models.<alias>]``: own entries, checked by `llm_jobs.models`."""

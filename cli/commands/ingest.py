@@ -7,13 +7,9 @@ import typer
 
 from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
-from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
-    from cli.project import Project
     from featurestore.ingest import IngestReport
-    from featurestore.sources.source import Role
-    from featurestore.splits import SplitPolicy
 
 
 def ingest(
@@ -56,62 +52,22 @@ def ingest(
 ) -> None:
     """Read items, users and interactions into the store; bad rows are refused with a reason."""
     from cli.project import open_project
-    from featurestore.ingest import IngestRequest
+    from cli.sources import ingest_request
     from featurestore.ingest import ingest as run_ingest
 
     opened = open_project(project)
     reporter = Reporter(as_json=as_json)
-    request = IngestRequest(
-        files=_files(opened, {"items": items, "users": users, "interactions": interactions}),
-        format=source_format or opened.config.ingest.format,
-        columns=_columns(opened, columns or []),
-        split=_split(opened, split, valid_share, test_share),
+    request = ingest_request(
+        opened,
+        files={"items": items, "users": users, "interactions": interactions},
+        source_format=source_format,
+        columns=columns or (),
+        split={"method": split, "valid_share": valid_share, "test_share": test_share},
     )
     with reporter.progress("ingest") as progress:
         report = run_ingest(opened.store, request, progress=progress)
     _print(reporter, report)
     reporter.result(report.as_dict())
-
-
-def _files(project: "Project", given: "dict[Role, Path | None]") -> "dict[Role, Path]":
-    """Files of the command line come before those of the project's configuration."""
-    configured = project.config.ingest.model_dump()
-    files: dict[Role, Path] = {}
-    for role, path in given.items():
-        if path is not None:
-            files[role] = path
-        elif configured[role] is not None:
-            files[role] = project.path(configured[role])
-    return files
-
-
-def _columns(project: "Project", pairs: list[str]) -> "dict[Role, dict[str, str]]":
-    configured = project.config.ingest.columns
-    columns: dict[Role, dict[str, str]] = {
-        "items": dict(configured.items),
-        "users": dict(configured.users),
-        "interactions": dict(configured.interactions),
-    }
-    for pair in pairs:
-        ours, equals, theirs = pair.partition("=")
-        role, dot, name = ours.partition(".")
-        if not (equals and dot and name and theirs and role in columns):
-            raise UsageError(
-                f"--map is FILE.OURS=THEIRS, got {pair!r}.",
-                hint="FILE is items, users or interactions, such as --map items.description=plot.",
-            )
-        columns[role][name] = theirs
-    return columns
-
-
-def _split(
-    project: "Project", method: str | None, valid_share: float | None, test_share: float | None
-) -> "SplitPolicy":
-    from cli.config import parse_config
-
-    given = {"method": method, "valid_share": valid_share, "test_share": test_share}
-    values = project.config.ingest.split.model_dump() | {k: v for k, v in given.items() if v is not None}
-    return parse_config({"ingest": {"split": values}}, origin="options of ingest").ingest.split
 
 
 def _print(reporter: Reporter, report: "IngestReport") -> None:

@@ -1,0 +1,278 @@
+"""One call that brings a store up to date and releases it: what runs every night.
+
+Ingest, texts, vectors, graphs, semantic ids, gates, release, alias. Whatever ends a refresh, the next one
+goes on: each stage is repeatable, and is skipped where nothing has changed (`featurestore.pipeline`).
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+from featurestore.codebook_generations import SemanticIdOptions
+from featurestore.errors import FeatureStoreError
+from featurestore.features import FeatureRegistry
+from featurestore.jobs.lock import FeatureLock
+from featurestore.pipeline import Pipeline, Stage, StageReport, Watch
+from featurestore.refresh_stages import (
+    CheckStage,
+    CodesStage,
+    GraphStage,
+    IngestStage,
+    PromoteStage,
+    PublishStage,
+    RetireStage,
+)
+from featurestore.spec import CodesSpec, GraphSpec, VectorSpec
+from featurestore.store import Store
+from llm_jobs.embed import text_views
+from llm_jobs.encoder import TextEncoder
+from llm_jobs.engines import OpenModel
+from llm_jobs.entries import EncoderEntry, ModelEntry
+from llm_jobs.refresh_job import FeatureJob, RefreshJob, RefreshTools
+from llm_jobs.refresh_stages import PlainTextStage, TextStage, VectorStage
+
+REFRESH_LOCK: Final = "refresh"
+"""Name of the lock that keeps two refreshes of a store apart."""
+_USERS: Final = "-users"
+
+RefreshStatus: TypeAlias = Literal["finished", "stopped", "failed"]
+"""``stopped``: Ctrl-C or SIGTERM; ``failed``: any other error."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshReport:
+    """What a refresh did.
+
+    Attributes:
+        status: How it ended.
+        exit_code: What a command ends with; of a stopped one the signal decides.
+        started_at: UTC, ISO 8601.
+        seconds: It took.
+        stages: In order; the last one is where it ended, if it did not finish.
+    """
+
+    status: RefreshStatus
+    exit_code: int
+    started_at: str
+    seconds: float
+    stages: tuple[StageReport, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "started_at": self.started_at,
+            "seconds": self.seconds,
+            "stages": [stage.as_dict() for stage in self.stages],
+        }
+
+
+def refresh(
+    store: Store,
+    job: RefreshJob,
+    tools: RefreshTools,
+    *,
+    watch: Watch,
+    told: Callable[[RefreshReport], None] | None = None,
+) -> RefreshReport:
+    """Bring a store up to date and release it.
+
+    Args:
+        store: The store.
+        job: What to do.
+        tools: What to do it with.
+        watch: Shows how far it is.
+        told: Called with the report once, however the refresh ends.
+
+    Raises:
+        LockHeldError: If another refresh of the store is going on.
+        FeatureStoreError: Whatever ended a stage; what was done before is kept, and the alias is unmoved
+            unless the last stage was reached.
+    """
+    started_at, started = datetime.now(UTC), time.monotonic()
+    pipeline = Pipeline(store, watch)
+
+    def tell(status: RefreshStatus, exit_code: int) -> RefreshReport:
+        report = RefreshReport(
+            status,
+            exit_code,
+            started_at.isoformat(timespec="seconds"),
+            time.monotonic() - started,
+            tuple(pipeline.reports),
+        )
+        if told is not None:
+            told(report)
+        return report
+
+    try:
+        with FeatureLock(store.objects, REFRESH_LOCK):
+            _Refresh(store, job, tools, watch, pipeline).run()
+    except FeatureStoreError as error:
+        tell("failed", error.exit_code)
+        raise
+    except BaseException as error:
+        tell("failed" if isinstance(error, Exception) else "stopped", 1)
+        raise
+    return tell("finished", 0)
+
+
+_Entry = TypeVar("_Entry", ModelEntry, EncoderEntry)
+_Opened = TypeVar("_Opened")
+
+
+class _Shared(Generic[_Entry, _Opened]):
+    """What several stages open is opened once.
+
+    Args:
+        stack: Closes all of it.
+        open_one: Opens what an entry names.
+    """
+
+    def __init__(
+        self, stack: ExitStack, open_one: Callable[[_Entry], AbstractContextManager[_Opened]]
+    ) -> None:
+        self._stack = stack
+        self._open_one = open_one
+        self._opened: dict[str, _Opened] = {}
+
+    def open(self, entry: _Entry) -> _Opened:
+        """What the entry names, ready to use."""
+        name = entry.model_dump_json()
+        if name not in self._opened:
+            self._opened[name] = self._stack.enter_context(self._open_one(entry))
+        return self._opened[name]
+
+
+class _Refresh:
+    """One refresh: opens what several stages share, and goes from stage to stage."""
+
+    def __init__(
+        self,
+        store: Store,
+        job: RefreshJob,
+        tools: RefreshTools,
+        watch: Watch,
+        pipeline: Pipeline,
+    ) -> None:
+        self._store = store
+        self._job = job
+        self._tools = tools
+        self._watch = watch
+        self._pipeline = pipeline
+
+    def run(self) -> None:
+        if self._job.sources is not None:
+            self._pipeline.run(IngestStage(self._store, self._job.sources, self._watch))
+        self._pipeline.run(RetireStage(self._store))
+        # An engine holds all the memory there is: it is closed before an encoder is opened.
+        with ExitStack() as stack:
+            models = _Shared(stack, self._tools.open_model)
+            self._run_all(self._text_stage(feature, models) for feature in self._job.features)
+        with ExitStack() as stack:
+            encoders = _Shared(stack, self._closing_encoder)
+            for feature in self._job.features:
+                self._run_all(self._vector_stages(feature, encoders))
+        self._run_all(self._graph_stages().values())
+        self._run_all(self._codes_stages().values())
+        self._release()
+
+    def _closing_encoder(self, entry: EncoderEntry) -> AbstractContextManager[TextEncoder]:
+        return closing(self._tools.open_encoder(entry))
+
+    def _run_all(self, stages: Iterable[Stage]) -> None:
+        for stage in stages:
+            self._pipeline.run(stage)
+
+    def _text_stage(self, feature: FeatureJob, models: _Shared[ModelEntry, OpenModel]) -> Stage:
+        job = feature.texts
+        if job is None:
+            return PlainTextStage(self._store, feature.feature, self._watch)
+        return TextStage(
+            self._store,
+            job.prompt,
+            models.open(job.entry),
+            job.options,
+            self._tools.work_folder,
+            job.runner,
+            job.upstream,
+            self._watch,
+        )
+
+    def _vector_stages(
+        self, feature: FeatureJob, encoders: _Shared[EncoderEntry, TextEncoder]
+    ) -> list[Stage]:
+        """The views named, by the encoder named; then views that have vectors already, each by its own."""
+        known = text_views(self._store, feature.feature)
+        by_view = dict.fromkeys(known if feature.views is None else feature.views, self._job.encoder)
+        for head in FeatureRegistry(self._store).heads("vector"):
+            spec = head.spec
+            if isinstance(spec, VectorSpec) and spec.feature == feature.feature and spec.view in known:
+                by_view.setdefault(spec.view, self._tools.find_encoder(spec.encoder.name))
+        return [
+            VectorStage(self._store, feature.feature, view, encoder, encoders.open, self._watch)
+            for view, encoder in by_view.items()
+        ]
+
+    def _graph_stages(self) -> dict[str, Stage]:
+        """By name: graphs that the store holds, as they were built, and those named that it lacks."""
+        stages: dict[str, Stage] = {}
+        for head in FeatureRegistry(self._store).heads("graph"):
+            spec = head.spec
+            if isinstance(spec, GraphSpec):
+                pooled = spec.pooling == "mean_of_train_items"
+                view = spec.view.removesuffix(_USERS) if pooled else spec.view
+                self._add_graph(stages, spec.feature, view, spec.num_neighbors, pooled=pooled)
+        for feature in self._job.features:
+            for view in feature.graphs:
+                vectors = FeatureRegistry(self._store).head("vector", feature.feature, view)
+                pooled = vectors.spec.entity == "item"
+                self._add_graph(stages, feature.feature, view, self._job.num_neighbors, pooled=pooled)
+        return stages
+
+    def _add_graph(
+        self, stages: dict[str, Stage], feature: str, view: str, num_neighbors: int, *, pooled: bool
+    ) -> None:
+        stage = GraphStage(
+            self._store,
+            feature,
+            view,
+            "mean_of_train_items" if pooled else "own",
+            num_neighbors,
+            self._tools.builder,
+            self._watch,
+        )
+        stages.setdefault(stage.name, stage)
+
+    def _codes_stages(self) -> dict[str, Stage]:
+        """By name: semantic ids that the store holds, by their codebooks, and those named that it lacks."""
+        wanted: dict[tuple[str, str], SemanticIdOptions] = {}
+        for head in FeatureRegistry(self._store).heads("codes"):
+            spec = head.spec
+            if isinstance(spec, CodesSpec):
+                wanted[spec.feature, spec.view] = self._job.semantic_ids.model_copy(
+                    update={
+                        "num_levels": spec.num_levels,
+                        "codebook_size": spec.codebook_size,
+                        "beam_size": spec.beam_size,
+                    }
+                )
+        for feature in self._job.features:
+            for view in feature.codes:
+                wanted.setdefault((feature.feature, view), self._job.semantic_ids)
+        stages = (CodesStage(self._store, *name, options, self._watch) for name, options in wanted.items())
+        return {stage.name: stage for stage in stages}
+
+    def _release(self) -> None:
+        job = self._job.release
+        published = self._pipeline.run(
+            PublishStage(self._store, job.gates, job.features, job.canary, self._watch)
+        )
+        release = int(published.facts["release"])
+        if job.check is not None:
+            self._pipeline.run(CheckStage(release, job.check))
+        if job.alias is not None:
+            self._pipeline.run(PromoteStage(self._store, release, job.alias))

@@ -1,0 +1,116 @@
+"""What a refresh is to do, and what with: values that `llm_jobs.refresh.refresh` takes."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from featurestore.codebook_generations import SemanticIdOptions
+from featurestore.gates import GatePolicy
+from featurestore.graph import GraphBuilder
+from featurestore.ingest import IngestRequest
+from llm_jobs.encoder import TextEncoder
+from llm_jobs.engines import OpenModel
+from llm_jobs.entries import EncoderEntry, ModelEntry
+from llm_jobs.generate import GenerateOptions
+from llm_jobs.job_graph import UpstreamJob
+from llm_jobs.prompt import Prompt
+from llm_jobs.runner import Runner
+
+
+@dataclass(frozen=True, slots=True)
+class TextJob:
+    """Texts that a language model writes.
+
+    Attributes:
+        prompt: With its limits applied.
+        entry: Who writes.
+        options: Which entities, when they are due, and how patiently.
+        runner: Where the chains run; None: in this process.
+        upstream: The job whose texts the prompt reads.
+    """
+
+    prompt: Prompt
+    entry: ModelEntry
+    options: GenerateOptions
+    runner: Runner | None = None
+    upstream: UpstreamJob | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureJob:
+    """One text feature and what is made of it.
+
+    Attributes:
+        feature: Its name.
+        texts: Who writes it; None: it is put together from the items' own fields.
+        views: Views to encode; None: all that hold texts.
+        graphs: Views of which kNN graphs are built: of users, by the items they trained on, if the feature is
+            one of items.
+        codes: Views of which semantic ids are made.
+    """
+
+    feature: str
+    texts: TextJob | None
+    views: tuple[str, ...] | None = None
+    graphs: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseJob:
+    """How what was made is released.
+
+    Attributes:
+        gates: What must hold.
+        alias: Names the release in the end; None: no alias is moved.
+        features: Features or views to release; None: all.
+        canary: An alias that names the release while it is checked.
+        check: Called with the release's number before it is promoted; raises if it may not be.
+    """
+
+    gates: GatePolicy
+    alias: str | None = "production"
+    features: tuple[str, ...] | None = None
+    canary: str | None = None
+    check: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshJob:
+    """What a refresh does. Graphs, semantic ids and vectors that the store holds are kept current as well.
+
+    Attributes:
+        sources: Files to ingest; None: the sources are as they are.
+        features: Each after those that it reads.
+        encoder: Makes the vectors of the views named.
+        num_neighbors: Of graphs that the store does not hold yet.
+        semantic_ids: How new codebooks are trained.
+        release: How it is released.
+    """
+
+    sources: IngestRequest | None
+    features: tuple[FeatureJob, ...]
+    encoder: EncoderEntry
+    num_neighbors: int
+    semantic_ids: SemanticIdOptions
+    release: ReleaseJob
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTools:
+    """What a refresh works with.
+
+    Attributes:
+        open_model: A model and its engine, which starts at the first request.
+        open_encoder: An encoder, opened when there is something to encode.
+        find_encoder: The entry of an alias, for vectors that the store holds.
+        builder: Finds neighbours.
+        work_folder: Folder on this machine for logs; the same one every night.
+    """
+
+    open_model: Callable[[ModelEntry], AbstractContextManager[OpenModel]]
+    open_encoder: Callable[[EncoderEntry], TextEncoder]
+    find_encoder: Callable[[str], EncoderEntry]
+    builder: GraphBuilder
+    work_folder: Path
