@@ -57,8 +57,17 @@ class Histogram:
     base: int = _BASE
 
 
-def histogram(title: str, first: Sequence[int], second: Sequence[int]) -> Histogram:
-    """The histograms of two samples of whole numbers, in twelve bins of equal width."""
+def histogram(
+    title: str, first: Sequence[int], second: Sequence[int], *, names: tuple[str, str] = ("A", "B")
+) -> Histogram:
+    """The histograms of two samples of whole numbers, in twelve bins of equal width.
+
+    Args:
+        title: What is counted.
+        first: Values of side ``a``; may be empty.
+        second: Values of side ``b``; may be empty.
+        names: What the two sides are called.
+    """
     values = [*first, *second]
     low, high = min(values, default=0), max(values, default=0)
     width = (high - low) // _NUM_BINS + 1
@@ -75,7 +84,7 @@ def histogram(title: str, first: Sequence[int], second: Sequence[int]) -> Histog
             y=_BASE - height,
             width=step // 2 - 1,
             height=height,
-            label=f"{side.upper()}: {count} of {start:,} to {start + width - 1:,}",
+            label=f"{names[0] if side == 'a' else names[1]}: {count} of {start:,} to {start + width - 1:,}",
         )
 
     bars = [bar("a", number, count) for number, count in enumerate(counts[0]) if count]

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from cli.commands.compare import compare
+from cli.commands.diff import diff
 from cli.commands.doctor import doctor
 from cli.commands.embed import embed
 from cli.commands.evaluate import evaluate
@@ -30,6 +31,7 @@ from cli.commands.train import train
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "compare": compare,
+    "diff": diff,
     "doctor": doctor,
     "embed": embed,
     "evaluate": evaluate,

@@ -8,7 +8,6 @@ import typer
 from cli.generation import FieldCharsOption, ModelFolderOption, ModelOption, choose_model, choose_prompt
 from cli.options import JsonOption, ProjectOption, SeedOption
 from cli.report import Reporter
-from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
     from cli.project import Project
@@ -58,6 +57,7 @@ def compare(
     from contextlib import closing
     from functools import partial
 
+    from cli.pages import check_page
     from cli.project import open_project
     from llm_jobs.compare import compare as run_compare
     from llm_jobs.compare_page import render_page
@@ -66,13 +66,7 @@ def compare(
     from llm_jobs.engines import open_model
     from llm_jobs.models import find_encoder
 
-    if not out.parent.is_dir():
-        raise UsageError(
-            f"{out} cannot be written: there is no folder {out.parent}.",
-            hint="Make it, or name another page.",
-        )
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder.", hint="Name a file for the page, such as compare.html.")
+    check_page(out)
     report = Reporter(as_json=as_json)
     opened = open_project(project)
     config = opened.config

@@ -1,99 +1,27 @@
 """What differs between two releases, against what was changed between them."""
 
 import json
-from collections.abc import Sequence
 
-import numpy as np
+import pyarrow as pa
 import pytest
-from store_samples import ENCODER, ITEM_IDS, add_texts, add_vectors, fill_store, vector_rows
+from diff_samples import TEXTS, connect_nodes, first_release, head, put_codes, release, turn
+from store_samples import ENCODER, ITEM_IDS, add_texts, add_vectors
 
 from featurestore.diff.releases import diff_releases
 from featurestore.diff.result import CodeMove, NeighborChange, ReleaseDiff
 from featurestore.errors import MissingVersionError, UnknownNameError
 from featurestore.features import FeatureRegistry
 from featurestore.gates import GateResult
-from featurestore.ids import digest, digest_texts
-from featurestore.release import Manifest, ReleaseCatalog, TablePin
-from featurestore.schema import CODES
-from featurestore.snapshot import write_snapshot
-from featurestore.spec import AnySpec, CodesSpec, GraphSpec, SourceSpec, table_name
-from featurestore.splits import current_split
+from featurestore.schema import EDGES
+from featurestore.spec import GraphSpec, table_name
+from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore
-
-TEXTS = {i: f"A good text about {i}." for i in ITEM_IDS[:5]}
-
-
-def release(store: MemoryStore, *gates: GateResult) -> int:
-    """Pin the newest version of everything, whatever the gates of `publish` would say of it."""
-    sources = [
-        SourceSpec(feature=name.removeprefix("source."), view="rows")
-        for name in store.tables()
-        if name.startswith("source.")
-    ]
-    specs: list[AnySpec] = [*sources, *(head.spec for head in FeatureRegistry(store).heads())]
-    catalog = ReleaseCatalog(store)
-    number = len(catalog.numbers()) + 1
-    assert catalog.add(
-        Manifest(
-            number=number,
-            created_at="2026-01-01T00:00:00+00:00",
-            split=current_split(store),
-            pins=tuple(_pin(store, spec) for spec in specs),
-            gates=gates,
-            product_version="test",
-        )
-    )
-    return number
-
-
-def _pin(store: MemoryStore, spec: AnySpec) -> TablePin:
-    table = table_name(spec)
-    version = store.latest(table)
-    assert version is not None
-    rows = sorted(store.read(table).to_pylist(), key=str)
-    checksum = digest_texts(map(str, rows))
-    return TablePin(
-        spec=spec,
-        table=table,
-        version=version.version,
-        num_rows=version.num_rows,
-        num_failed=sum(row.get("status") == "failed" for row in rows),
-        checksum=checksum,
-        snapshot=write_snapshot(store, table, version.version, checksum) if spec.kind == "vector" else None,
-    )
-
-
-def head(store: MemoryStore, kind, feature: str = "item_text", view: str = "text") -> AnySpec:
-    return FeatureRegistry(store).head(kind, feature, view).spec
-
-
-def turn(store: MemoryStore, vectors: dict[str, list[float]]) -> None:
-    """Give items these vectors."""
-    rows = vector_rows(list(vectors), np.array(list(vectors.values()), np.float32))
-    store.upsert(table_name(head(store, "vector")), rows, key="id")
-
-
-def connect_nodes(store: MemoryStore, neighbors: dict[str, Sequence[str]]) -> None:
-    """Make these the edges of the item graph."""
-    edges = [
-        {"src_id": node, "dst_id": other, "rank": rank, "score": 1.0 - rank / 8}
-        for node, others in neighbors.items()
-        for rank, other in enumerate(others)
-    ]
-    table = table_name(head(store, "graph"))
-    schema = store.read(table).schema
-    store.replace(table, type(store.read(table)).from_pylist(edges, schema=schema))
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    """Release 1: everything of `fill_store`, item vectors along the axes."""
-    filled = MemoryStore()
-    fill_store(filled)
-    turn(filled, {f"i{n}": np.eye(4)[n % 4].tolist() for n in range(5)})
-    connect_nodes(filled, {"i0": ["i1", "i2"], "i1": ["i0", "i2"], "i2": ["i0", "i1"], "i3": ["i4"]})
-    release(filled)
-    return filled
+def store() -> Store:
+    """Release 1."""
+    return first_release(MemoryStore())
 
 
 def counts(found: ReleaseDiff) -> dict[str, str]:
@@ -194,8 +122,7 @@ def test_graphs_of_users_are_not_ordered_by_item_vectors(store):
     )
     for version in (["u1"], ["u2"]):
         edges = [{"src_id": "u0", "dst_id": other, "rank": 0, "score": 1.0} for other in version]
-        table = store.read(table_name(head(store, "graph")))
-        store.replace(table_name(graph), type(table).from_pylist(edges, schema=table.schema))
+        store.replace(table_name(graph), pa.Table.from_pylist(edges, schema=EDGES))
         FeatureRegistry(store).register(graph)
         turn(store, {"i0": [1.0, float(len(store.objects.list("releases/"))), 0.0, 0.0]})
         release(store)
@@ -206,31 +133,10 @@ def test_graphs_of_users_are_not_ordered_by_item_vectors(store):
     assert found.title("item", "i0") == "Title i0"
 
 
-def _codes(store: MemoryStore, ids: dict[str, tuple[int, ...]], codebook: str = "a") -> None:
-    """Semantic ids, the collision digit last, as the head of their view."""
-    spec = CodesSpec(
-        feature="item_text",
-        view="text",
-        entity="item",
-        vector_digest=head(store, "vector").digest,
-        codebook=digest(codebook),
-        num_levels=len(next(iter(ids.values()))) - 1,
-        codebook_size=8,
-        beam_size=1,
-    )
-    rows = [
-        {"id": i, "codes": codes[:-1], "collision": codes[-1], "text_digest": "d", "run_id": "run"}
-        for i, codes in ids.items()
-    ]
-    empty = store.read(table_name(head(store, "graph"))).slice(0, 0)
-    store.replace(table_name(spec), type(empty).from_pylist(rows, schema=CODES))
-    FeatureRegistry(store).register(spec)
-
-
 def test_semantic_ids_by_the_first_level_that_differs(store):
-    _codes(store, {"i0": (1, 2, 0), "i1": (1, 2, 1), "i2": (3, 4, 0), "i3": (5, 5, 0), "i4": (6, 6, 0)})
+    put_codes(store, {"i0": (1, 2, 0), "i1": (1, 2, 1), "i2": (3, 4, 0), "i3": (5, 5, 0), "i4": (6, 6, 0)})
     release(store)
-    _codes(store, {"i0": (1, 2, 0), "i1": (1, 2, 3), "i2": (7, 4, 0), "i3": (5, 6, 0), "i5": (0, 0, 0)})
+    put_codes(store, {"i0": (1, 2, 0), "i1": (1, 2, 3), "i2": (7, 4, 0), "i3": (5, 6, 0), "i5": (0, 0, 0)})
     release(store)
     (codes,) = diff_releases(store, "2", "3").codes
     assert (codes.num_equal, codes.num_moved, codes.num_added, codes.num_removed) == (1, 3, 1, 1)
@@ -244,9 +150,9 @@ def test_semantic_ids_by_the_first_level_that_differs(store):
 
 
 def test_semantic_ids_of_another_codebook_say_so(store):
-    _codes(store, {"i0": (1, 2, 0), "i1": (1, 2, 1)})
+    put_codes(store, {"i0": (1, 2, 0), "i1": (1, 2, 1)})
     release(store)
-    _codes(store, {"i0": (1, 2, 4, 0), "i1": (1, 2, 4, 1)}, "b")
+    put_codes(store, {"i0": (1, 2, 4, 0), "i1": (1, 2, 4, 1)}, "b")
     release(store)
     (codes,) = diff_releases(store, "2", "3").codes
     assert (codes.same_codebook, codes.num_moved, codes.moved_by_level) == (False, 2, ())
