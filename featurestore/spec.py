@@ -161,8 +161,40 @@ class ImportedVectorSpec(_FeatureSpec):
     """As declared by the importer; unknown parts are named ``unknown``."""
 
 
+class ExactSearch(Frozen):
+    """Every pair is scored. Which builder does it makes no difference to the graph."""
+
+    method: Literal["exact"] = "exact"
+
+
+class IvfSearch(Frozen):
+    """Approximate: vectors lie in clusters, and only the nearest clusters of a node are searched."""
+
+    method: Literal["ivf"] = "ivf"
+    num_lists: int = Field(ge=1)
+    """Clusters."""
+    num_probes: int = Field(ge=1)
+    """Clusters searched per node."""
+
+
+class HnswSearch(Frozen):
+    """Approximate: greedy walks over a hierarchy of small graphs (Malkov and Yashunin, 2018)."""
+
+    method: Literal["hnsw"] = "hnsw"
+    num_links: int = Field(default=32, ge=2)
+    build_effort: int = Field(default=80, ge=1)
+    """Candidates kept while a node is inserted (efConstruction)."""
+    search_effort: int = Field(default=128, ge=1)
+    """Candidates kept while neighbours are searched (efSearch)."""
+
+
+NeighborSearch: TypeAlias = Annotated[ExactSearch | IvfSearch | HnswSearch, Field(discriminator="method")]
+
+
 class GraphSpec(_FeatureSpec):
     """A kNN graph over one vector version."""
+
+    ADDED: ClassVar[tuple[str, ...]] = ("weights", "self_loops", "symmetry", "max_in_degree", "search")
 
     kind: Literal["graph"] = "graph"
     origin: Literal["knn"] = "knn"
@@ -174,6 +206,15 @@ class GraphSpec(_FeatureSpec):
     metric: Literal["cosine"] = "cosine"
     event_set: str | None = None
     """All event sets that the nodes read, sorted, joined with commas; None if they read no events."""
+    weights: Literal["cosine", "binary"] = "cosine"
+    """What an edge weighs: the similarity of its ends, or 1."""
+    self_loops: bool = False
+    """Whether every node is its own nearest neighbour, at rank 0."""
+    symmetry: Literal["directed", "union", "mutual"] = "directed"
+    """``union``: an edge goes both ways if one end names the other; ``mutual``: only if both do."""
+    max_in_degree: int | None = Field(default=None, ge=1)
+    """Each node keeps so many of its strongest incoming edges; None keeps all."""
+    search: NeighborSearch = ExactSearch()
 
 
 class CodesSpec(_FeatureSpec):

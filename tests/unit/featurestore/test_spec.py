@@ -1,7 +1,21 @@
+import json
+from pathlib import Path
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from featurestore.spec import EncoderSpec, ModelSpec, Sampling, TextSpec, parse_spec
+from featurestore.spec import (
+    EncoderSpec,
+    GraphSpec,
+    IvfSearch,
+    ModelSpec,
+    Sampling,
+    TextSpec,
+    parse_spec,
+    table_name,
+)
+
+FIRST_GRAPH = Path(__file__).parents[2] / "golden" / "first_graph_spec.json"
 
 MODEL = ModelSpec(alias="m", repo="org/m", chat_template_digest="0")
 SPEC = TextSpec(
@@ -81,3 +95,34 @@ def test_embedding_spaces_differ_by_any_field():
     encoder = EncoderSpec(name="e", model="m", pooling="mean", normalized=True, embedding_dim=4, max_tokens=8)
     other = EncoderSpec.model_validate({**encoder.model_dump(), "instruction": "query: "})
     assert encoder.digest != other.digest
+
+
+def test_a_stored_spec_keeps_its_digest_and_table_when_fields_are_added():
+    """The record was written before graphs had options."""
+    golden = json.loads(FIRST_GRAPH.read_text())
+    assert not set(GraphSpec.ADDED) & set(golden["record"])
+    spec = parse_spec(golden["record"])
+    assert (spec.digest, table_name(spec)) == (golden["digest"], golden["table"])
+    assert parse_spec(spec.model_dump(mode="json")).digest == golden["digest"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("weights", "binary"),
+        ("self_loops", True),
+        ("symmetry", "union"),
+        ("symmetry", "mutual"),
+        ("max_in_degree", 5),
+        ("search", IvfSearch(num_lists=4, num_probes=2)),
+    ],
+)
+def test_an_added_field_that_says_something_else_changes_the_digest(field, value):
+    golden = json.loads(FIRST_GRAPH.read_text())
+    spec = parse_spec(golden["record"])
+    assert spec.model_copy(update={field: value}).digest != golden["digest"]
+
+
+def test_every_added_field_is_one_and_has_a_default():
+    assert set(GraphSpec.ADDED) <= set(GraphSpec.model_fields)
+    assert not any(GraphSpec.model_fields[name].is_required() for name in GraphSpec.ADDED)
