@@ -9,6 +9,7 @@ from featurestore.gate_policy import GatePolicy
 from featurestore.gate_rows import rows_behind
 from featurestore.gates import GateResult, accept, run_gates
 from featurestore.graph_gates import graph_gates
+from featurestore.probe_gate import Probe, probe_gate
 from featurestore.progress import Progress, no_progress
 from featurestore.spec import (
     CodesSpec,
@@ -26,6 +27,7 @@ def measured_gates(
     draft: Draft,
     policy: GatePolicy,
     *,
+    probe: Probe | None = None,
     accepted: Collection[str] = (),
     progress: Progress = no_progress,
 ) -> tuple[GateResult, ...]:
@@ -37,6 +39,7 @@ def measured_gates(
     Args:
         draft: The release to be.
         policy: Thresholds.
+        probe: A frozen model to score the vectors with, if there is one.
         accepted: Gates whose refusal a person accepts for this release.
         progress: Told per table.
 
@@ -64,5 +67,7 @@ def measured_gates(
                 pass
             case _:
                 results += text_gates(draft, spec, policy, degrees)
+    if probe is not None:
+        results += probe_gate(draft, probe, policy)
     progress(len(draft.tables), len(draft.tables))
     return accept(results, accepted)

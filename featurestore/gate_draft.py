@@ -10,9 +10,17 @@ from featurestore import columns as c
 from featurestore.embeddings import Embeddings
 from featurestore.errors import UnknownNameError
 from featurestore.features import choose_view
-from featurestore.gates import GateResult, judged
+from featurestore.gates import GateResult, judged, subject_of
 from featurestore.release import Manifest, TablePin
-from featurestore.spec import AnySpec, Entity, ImportedVectorSpec, SourceSpec, VectorSpec, table_name
+from featurestore.spec import (
+    AnySpec,
+    AnyVectorSpec,
+    Entity,
+    ImportedVectorSpec,
+    SourceSpec,
+    VectorSpec,
+    table_name,
+)
 from featurestore.splits import SplitRecord
 from featurestore.store import Store
 from featurestore.table_facts import TableFacts, matrix_of, sorted_positions
@@ -65,9 +73,8 @@ class Draft:
 
     def carried(self, spec: AnySpec, limits: Limits) -> list[GateResult] | None:
         """The parent's values, judged anew; None if one is absent or refuses now and must be measured."""
-        feature = f"{spec.kind} {spec.feature}.{spec.view}"
         gates = self.parent.gates if self.parent else ()
-        known = {(g.gate, g.stratum): g for g in gates if g.feature == feature}
+        known = {(g.gate, g.stratum): g for g in gates if g.feature == subject_of(spec)}
         if not limits.keys() <= known.keys():
             return None
         results = [
@@ -85,18 +92,21 @@ class Draft:
         """Some columns of a table of the parent."""
         return pl.DataFrame(self.store.read(pin.table, version=pin.version, columns=columns))
 
-    def embeddings(self, feature: str, view: str | None = None) -> Embeddings:
-        """Vectors that would be released, read into memory; named as in `featurestore.reader.Release`.
+    def vectors(self, feature: str, view: str | None = None) -> AnyVectorSpec:
+        """A vector feature that would be released; named as in `featurestore.reader.Release`.
 
         Raises:
             UnknownNameError: Listing the vector features, or the views, of the draft.
             UsageError: If ``view`` is None and the choice is open.
         """
-        vectors = [s for s, _ in self.tables if isinstance(s, VectorSpec | ImportedVectorSpec)]
-        views = {spec.view: spec for spec in vectors if spec.feature == feature}
+        known = [spec for spec, _ in self.tables if isinstance(spec, VectorSpec | ImportedVectorSpec)]
+        views = {spec.view: spec for spec in known if spec.feature == feature}
         if not views:
-            raise UnknownNameError("vector feature", feature, {spec.feature for spec in vectors})
-        spec = views[choose_view(f"vector feature {feature!r}", view, list(views))]
+            raise UnknownNameError("vector feature", feature, {spec.feature for spec in known})
+        return views[choose_view(f"vector feature {feature!r}", view, list(views))]
+
+    def embeddings(self, spec: AnyVectorSpec) -> Embeddings:
+        """Vectors that would be released, read into memory."""
         facts = self.facts(spec)
         rows = self.store.read(table_name(spec), version=facts.version, columns=[c.ID, c.VECTOR])
         rows = rows.take(sorted_positions(rows, [c.ID]))

@@ -40,7 +40,7 @@ class GateResult(Frozen):
 
 
 def judged(
-    spec: AnySpec,
+    subject: AnySpec | str,
     gate: str,
     value: float,
     threshold: float,
@@ -52,7 +52,7 @@ def judged(
     """Compare one value with its threshold.
 
     Args:
-        spec: Whose value it is.
+        subject: Whose value it is: a spec, or a feature as `GateResult` calls it.
         gate: One of `GATES`.
         value: What was measured.
         threshold: What is asked for.
@@ -63,7 +63,7 @@ def judged(
     passed = value >= threshold if GATES[gate].at_least else value <= threshold
     return GateResult(
         gate=gate,
-        feature=f"{spec.kind} {spec.feature}.{spec.view}",
+        feature=subject if isinstance(subject, str) else subject_of(subject),
         value=value,
         threshold=threshold,
         passed=passed,
@@ -71,6 +71,11 @@ def judged(
         rows=() if passed else tuple(islice(rows(), MAX_ROWS)),
         note=note,
     )
+
+
+def subject_of(spec: AnySpec) -> str:
+    """What `GateResult` calls a feature: ``text item_cot.fused``."""
+    return f"{spec.kind} {spec.feature}.{spec.view}"
 
 
 def run_gates(

@@ -21,9 +21,10 @@ from featurestore.gate_policy import GatePolicy
 from featurestore.gates import GateResult, require_passed
 from featurestore.ids import digest_bytes
 from featurestore.jobs.lock import FeatureLock
+from featurestore.probe_gate import Probe
 from featurestore.progress import Progress, no_progress
 from featurestore.promote import promote
-from featurestore.release import Artefact, Manifest, ReleaseCatalog, TablePin, check_alias, now
+from featurestore.release import Artefact, Manifest, ReleaseCatalog, TablePin, check_alias, now, sealed
 from featurestore.snapshot import write_snapshot
 from featurestore.source_tables import INTERACTIONS
 from featurestore.spec import AnySpec, CodesSpec, SourceSpec, table_name
@@ -85,6 +86,7 @@ def publish(
     gates: GatePolicy,
     alias: str | None = "production",
     features: Sequence[str] | None = None,
+    probe: Probe | None = None,
     accepted_gates: Collection[str] = (),
     carry: bool = True,
     progress: Progress = no_progress,
@@ -103,6 +105,7 @@ def publish(
         gates: Thresholds.
         alias: Moved to the release; None makes a release that no alias names.
         features: Feature names (``item_cot``) or views (``item_cot.fused``) to pin; all if None.
+        probe: A frozen model that the new vectors are scored with, if there is one.
         accepted_gates: Gates whose refusal a person accepts for this release; the manifest says so.
         carry: Whether incomplete versions give way to the last complete ones; if not, every head is released.
         progress: Told per table.
@@ -128,7 +131,7 @@ def publish(
         _compacted(store, choice, catalog, parent)
         tables = _measured(store, choice, split, parent, progress)
         draft = Draft(store, tables, split, parent)
-        results = measured_gates(draft, gates, accepted=accepted_gates, progress=progress)
+        results = measured_gates(draft, gates, probe=probe, accepted=accepted_gates, progress=progress)
         require_passed(results, standing=_standing(catalog, alias))
         pinned = {pin.spec.digest: pin.version for pin in (parent.pins if parent else ())}
         pins = tuple(
@@ -264,14 +267,16 @@ def _release(
         newest = catalog.newest()
         if newest is not None and newest.pins == pins and newest.split == split:
             return newest, False
-        manifest = Manifest(
-            number=newest.number + 1 if newest else 1,
-            parent=newest.number if newest else None,
-            created_at=now(),
-            split=split,
-            pins=pins,
-            gates=results,
-            product_version=product_version(),
+        manifest = sealed(
+            Manifest(
+                number=newest.number + 1 if newest else 1,
+                parent=newest.number if newest else None,
+                created_at=now(),
+                split=split,
+                pins=pins,
+                gates=results,
+                product_version=product_version(),
+            )
         )
         if catalog.add(manifest):
             return manifest, True

@@ -6,7 +6,7 @@ settings) and a ``Model`` (this Protocol); all of them pass the contract suite i
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
@@ -108,4 +108,22 @@ class Recommender(Protocol):
 
     def load_arrays(self, groups: ArrayGroups) -> None:
         """Take over what `arrays` gave: scores are equal to the bit."""
+        ...
+
+
+@runtime_checkable
+class ReadsFeatures(Protocol):
+    """What a model can do besides if item vectors are an input of its scores."""
+
+    def with_features(self, data: TrainingData, features: ItemFeatures) -> Recommender:
+        """The same weights and the same frozen projection over other vectors and another graph.
+
+        Args:
+            data: Its training pairs are propagated over; nothing is learned. Its users and items are the rows
+                that the model was fitted on.
+            features: (I, d) item vectors of the embedding space that the model was fitted on.
+
+        Raises:
+            StoreError: If the model was neither fitted nor loaded, or was fitted without features.
+        """
         ...

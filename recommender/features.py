@@ -4,6 +4,7 @@ A *control* answers "is it the text, or just more parameters?": ``shuffled`` giv
 vector, ``random`` a Gaussian direction of the same length. A model that gains from text loses with both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from featurestore import columns as c
 from featurestore.errors import LeakError, StoreError, UsageError
+from featurestore.ids import ExternalId
 from featurestore.reader import Embeddings, Release, require_same_space
 from recommender.data import FloatArray
 
@@ -69,17 +71,28 @@ def item_features(
     if fallback is not None:
         sources.append(_read(release, fallback, None, parts))
         require_same_space(*sources)
-    item_rows = release.id_map("item")
-    matrix = np.zeros((len(item_rows), sources[0].matrix.shape[1]), np.float32)
-    has_vector = np.zeros(len(item_rows), np.bool_)
+    return apply_control(line_up(sources, release.id_map("item").ids), control, seed)
+
+
+def line_up(sources: Sequence[Embeddings], item_ids: Sequence[ExternalId]) -> ItemFeatures:
+    """Vectors of items by their rows; where a source has none, those of the next one.
+
+    Args:
+        sources: At least one, all of one embedding space.
+        item_ids: External id of each row. Vectors of other items are left out.
+
+    Raises:
+        UsageError: If a source describes users, not items.
+    """
+    matrix = np.zeros((len(item_ids), sources[0].matrix.shape[1]), np.float32)
+    has_vector = np.zeros(len(item_ids), np.bool_)
     for embeddings in sources:
         _check_items(embeddings)
-        rows = item_rows.row_of(embeddings.ids)
-        fresh = ~has_vector[rows]
-        matrix[rows[fresh]] = embeddings.matrix[fresh]
-        has_vector[rows] = True
-    digests = tuple(e.spec.digest for e in sources)
-    return apply_control(ItemFeatures(matrix, has_vector, digests), control, seed)
+        rows = embeddings.find(item_ids)
+        fresh = (rows >= 0) & ~has_vector
+        matrix[fresh] = embeddings.matrix[rows[fresh]]
+        has_vector |= fresh
+    return ItemFeatures(matrix, has_vector, tuple(e.spec.digest for e in sources))
 
 
 def _read(release: Release, feature: str, view: str | None, parts: tuple[str, ...]) -> Embeddings:

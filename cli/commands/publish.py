@@ -22,10 +22,18 @@ def publish(
         list[str] | None,
         typer.Option("--feature", help="Release only this feature, or feature.view. May be repeated."),
     ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept",
+            help="Publish although this gate refuses, such as knn_churn; the release tells. May be repeated.",
+        ),
+    ] = None,
     project: ProjectOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Check the gates, pin every table in a release, and point an alias to it."""
+    from cli.gating import project_probe
     from cli.project import open_project
     from featurestore.publish import publish as run_publish
 
@@ -37,6 +45,8 @@ def publish(
             gates=opened.config.gates,
             alias=None if no_promote else alias,
             features=features or None,
+            probe=project_probe(opened),
+            accepted_gates=accept or (),
             progress=progress,
         )
     _print(report, done)
@@ -53,6 +63,8 @@ def publish(
 
 
 def _print(report: Reporter, done: "PublishReport") -> None:
+    from featurestore.gates import describe
+
     manifest = done.manifest
     report.table(
         "pinned",
@@ -63,7 +75,10 @@ def _print(report: Reporter, done: "PublishReport") -> None:
     )
     for name in done.left_out:
         report.say(f"left out: {name}, made under an earlier split; train again and write new lists")
-    report.say(f"{len(manifest.gates)} gates passed")
+    accepted = [gate for gate in manifest.gates if gate.accepted]
+    report.say(f"{len(manifest.gates) - len(accepted)} gates passed")
+    for gate in accepted:
+        report.say(f"accepted: {describe(gate)}")
     made = "published" if done.created else "holds exactly this already"
     report.say(f"release {manifest.number} {made}")
     if done.alias is None:

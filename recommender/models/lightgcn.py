@@ -90,6 +90,23 @@ class Model:
         self._item_vectors = torch.from_numpy(weights.pop("item_vectors"))
         self._extra = groups | {"weights": weights}
 
+    def with_features(self, data: TrainingData, features: ItemFeatures) -> "Model":
+        """See `recommender.base.ReadsFeatures`."""
+        self._vectors()
+        if "pca" not in self._extra:
+            raise StoreError(
+                "this LightGCN was fitted without item features.", hint="Train it with --features FEATURE."
+            )
+        projection = Projection(**self._extra["pca"])
+        network = LightGCNNetwork(self.config, data, projection.apply(features), seed=0)
+        with torch.no_grad():
+            for name, weight in network.named_parameters():
+                weight.copy_(torch.from_numpy(self._extra["weights"][f"parameter.{name}"]))
+        other = Model(self.config)
+        other._extra = self._extra
+        other._user_vectors, other._item_vectors = network.score_vectors()
+        return other
+
     def _vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self._user_vectors is None or self._item_vectors is None:
             raise StoreError("this LightGCN is empty.", hint="Call fit or load_arrays first.")

@@ -1,0 +1,172 @@
+"""A frozen model as a gate: trained once, scored with the vectors of every release that follows.
+
+Weights, projection, training graph and validation events are the same on both sides, only the item vectors
+differ: a drop is the vectors' doing. Rows of id maps never change, so a model may be measured on releases
+after the one that it was fitted on; entities that came later are left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from featurestore.errors import StoreError, UnknownNameError, UsageError
+from featurestore.features import FeatureRegistry
+from featurestore.gate_draft import Draft
+from featurestore.id_maps import IdMap
+from featurestore.ids import ExternalId, digest_texts
+from featurestore.probe_gate import ProbeResult
+from featurestore.reader import Embeddings, Release
+from featurestore.spec import AnyVectorSpec, ImportedVectorSpec, VectorSpec
+from recommender.base import ReadsFeatures
+from recommender.data import HeldOut, TrainingData, load_training_data, training_data
+from recommender.evaluate import evaluate_ranking
+from recommender.features import line_up
+from recommender.saved import Binding, SavedConfig, load_model
+
+_METRIC: Final = "ndcg@10"
+_CUTOFF: Final = 10
+_MOST_USERS: Final = 5000
+_SEED: Final = 20240229
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenProbe:
+    """A trained model, as `featurestore.probe_gate.Probe`.
+
+    Attributes:
+        folder: Where ``featurestore train`` saved it. The smaller the model, the sooner it answers.
+    """
+
+    folder: Path
+
+    def __call__(self, draft: Draft) -> ProbeResult | None:
+        """See `Probe`: validation NDCG@10 of at most 5,000 users, over all items that the model knows.
+
+        Raises:
+            StoreError: If there is no model, or the parent's id maps do not begin with those of its release.
+            UsageError: If the model reads no item vectors, or no user has a validation event.
+        """
+        if draft.parent is None:
+            return None
+        saved = load_model(self.folder)
+        before = Release(draft.store, draft.parent)
+        names = _vectors_read(saved.info)
+        old = _read_before(before, names)
+        if old is None:
+            return None
+        feature = f"{old[0].spec.feature}.{old[0].spec.view}"
+        new = _specs_now(draft, names)
+        if new is None:
+            return ProbeResult(feature, 1.0, f"the release would not hold {' and '.join(names)}")
+        if all(draft.is_unchanged(spec) for spec in new):
+            return ProbeResult(feature, 0.0, "the vectors are the parent's")
+        learned = _learned_from(draft, saved.info.binding)
+        for spec in (*(each.spec for each in old), *new):
+            if spec.encoder.digest != learned.encoder.digest:
+                found, known = spec.encoder.model, learned.encoder.model
+                return ProbeResult(feature, 1.0, f"the model learned from vectors of {known}, not of {found}")
+        if not isinstance(saved.model, ReadsFeatures):
+            raise _unfit(saved.info, "its scores do not read item vectors")
+        data, item_ids = _data_of(before, saved.info.binding)
+        held = _some_users(data.valid)
+        values = [
+            _metric(saved.model, data, held, sources, item_ids)
+            for sources in (old, [draft.embeddings(spec) for spec in new])
+        ]
+        drop = 1 - values[1] / values[0] if values[0] else 0.0
+        note = f"{_METRIC} {values[0]:.4f} before, {values[1]:.4f} now"
+        return ProbeResult(feature, drop, note)
+
+
+def _vectors_read(info: SavedConfig) -> list[str]:
+    if info.feature is None:
+        raise _unfit(info, "it was trained without item vectors")
+    if info.control != "none":
+        raise _unfit(info, f"it was trained on {info.control} vectors")
+    return [info.feature, *([info.fallback] if info.fallback else [])]
+
+
+def _read_before(release: Release, names: Sequence[str]) -> list[Embeddings] | None:
+    try:
+        return [release.embeddings(*_parts(name)) for name in names]
+    except UnknownNameError:
+        return None
+
+
+def _specs_now(draft: Draft, names: Sequence[str]) -> list[AnyVectorSpec] | None:
+    try:
+        return [draft.vectors(*_parts(name)) for name in names]
+    except UnknownNameError:
+        return None
+
+
+def _parts(name: str) -> tuple[str, str | None]:
+    feature, _, view = name.partition(".")
+    return feature, view or None
+
+
+def _learned_from(draft: Draft, binding: Binding) -> AnyVectorSpec:
+    spec = FeatureRegistry(draft.store).find("vector", binding.spec_digests[0]).spec
+    assert isinstance(spec, VectorSpec | ImportedVectorSpec)
+    return spec
+
+
+def _data_of(release: Release, binding: Binding) -> tuple[TrainingData, tuple[ExternalId, ...]]:
+    """Events of a release among the rows that a model knows, and the ids of its items."""
+    num_users, num_items = binding.num_users, binding.num_items
+    _known_rows(release.id_map("user"), num_users, binding.user_ids, "user", binding.release)
+    item_ids = _known_rows(release.id_map("item"), num_items, binding.item_ids, "item", binding.release)
+    every = load_training_data(release)
+    train = (every.train_users < num_users) & (every.train_items < num_items)
+    valid = (every.valid.users < num_users) & (every.valid.items < num_items)
+    if not valid.any():
+        raise UsageError(
+            f"release {release.number} has no validation events to measure the probe on.",
+            hint="Ingest with a split that holds some out, or take probe out of [gates].",
+        )
+    data = training_data(
+        num_users=num_users,
+        num_items=num_items,
+        train=(every.train_users[train], every.train_items[train]),
+        valid=(every.valid.users[valid], every.valid.items[valid]),
+    )
+    return data, item_ids
+
+
+def _known_rows(rows: IdMap, count: int, expected: str, entity: str, release: int) -> tuple[ExternalId, ...]:
+    known = rows.ids[:count]
+    if digest_texts(known) != expected:
+        raise StoreError(
+            f"the {entity} rows of the probe, fitted on release {release}, are not this store's any more.",
+            hint="Train the probe again on the newest release, or take probe out of [gates].",
+        )
+    return known
+
+
+def _some_users(held: HeldOut) -> HeldOut:
+    users = np.unique(held.users)
+    if len(users) > _MOST_USERS:
+        users = np.random.default_rng(_SEED).choice(users, size=_MOST_USERS, replace=False)
+    kept = np.isin(held.users, users)
+    return HeldOut(held.users[kept], held.items[kept], held.seen, held.num_items)
+
+
+def _metric(
+    model: ReadsFeatures,
+    data: TrainingData,
+    held: HeldOut,
+    sources: Sequence[Embeddings],
+    item_ids: Sequence[ExternalId],
+) -> float:
+    rescored = model.with_features(data, line_up(sources, item_ids))
+    return evaluate_ranking(rescored.score, held, cutoffs=(_CUTOFF,)).means()[_METRIC]
+
+
+def _unfit(info: SavedConfig, why: str) -> UsageError:
+    return UsageError(
+        f"this {info.model} cannot serve as a probe: {why}.",
+        hint="Train one with: featurestore train lightgcn --features FEATURE --set item_input=replace",
+    )
