@@ -108,6 +108,30 @@ max_failure_rate = 0.2
 # Share of good texts that may repeat another one.
 max_duplicate_text_share = 0.5
 
+# What `featurestore refresh` does every night (docs/operations.md).
+[refresh]
+# Names the release in the end; with --canary the other one names it while it is checked.
+alias = "production"
+canary = "canary"
+# Command that must end with 0 before a release is promoted; {release} becomes its number.
+# check = ["python", "check_release.py", "{release}"]
+
+# Features to keep current, one section each: prompts, or item_text. By default the prompt of [generate].
+# [refresh.features.item_cot]
+# Who writes; by default the model of [generate].
+# model = "deepseek-r1-14b"
+# Write texts only for entities that meet this condition on their columns and degree (training events).
+# where = "degree < 50"
+# Entities a night at most.
+# limit = 10_000
+# Views to encode; all if left out. Graphs and semantic ids are kept current once they are there.
+# views = ["fused"]
+# graphs = ["fused"]
+# semantic_ids = ["fused"]
+# [refresh.features.user_cot]
+# A user's text that is outdated because of events alone waits for so large a share, or for its age.
+# due = { min_changed_share = 0.25, max_age_days = 30 }
+
 [privacy]
 # Fields that users write: e-mail addresses, phone and card numbers, IP addresses and IBANs in them are masked
 # before a prompt reads them.

@@ -16,15 +16,8 @@ from featurestore.errors import FeatureStoreError
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.lock import FeatureLock
 from featurestore.pipeline import Pipeline, Stage, StageReport, Watch
-from featurestore.refresh_stages import (
-    CheckStage,
-    CodesStage,
-    GraphStage,
-    IngestStage,
-    PromoteStage,
-    PublishStage,
-    RetireStage,
-)
+from featurestore.refresh_stages import CodesStage, GraphStage, IngestStage, RetireStage
+from featurestore.release_stages import CheckStage, PromoteStage, PublishStage, VerifyStage
 from featurestore.spec import CodesSpec, GraphSpec, VectorSpec
 from featurestore.store import Store
 from llm_jobs.embed import text_views
@@ -272,6 +265,8 @@ class _Refresh:
             PublishStage(self._store, job.gates, job.features, job.canary, self._watch)
         )
         release = int(published.facts["release"])
+        if job.canary is not None:
+            self._pipeline.run(VerifyStage(self._store, release, self._watch))
         if job.check is not None:
             self._pipeline.run(CheckStage(release, job.check))
         if job.alias is not None:

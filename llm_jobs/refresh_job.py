@@ -65,7 +65,7 @@ class ReleaseJob:
         gates: What must hold.
         alias: Names the release in the end; None: no alias is moved.
         features: Features or views to release; None: all.
-        canary: An alias that names the release while it is checked.
+        canary: An alias that names the release while all that it holds is verified, and checked.
         check: Called with the release's number before it is promoted; raises if it may not be.
     """
 
