@@ -5,15 +5,16 @@ created only if absent; the highest number counts.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from featurestore.errors import MissingVersionError, StoreError, UsageError
 from featurestore.fragment_sums import FragmentSum
 from featurestore.gates import GateResult
-from featurestore.ids import canonical_json
+from featurestore.ids import canonical_json, digest
 from featurestore.objects import same_object
 from featurestore.spec import AnySpec, Frozen
 from featurestore.splits import SplitRecord
@@ -78,6 +79,8 @@ class Manifest(Frozen):
     pins: tuple[TablePin, ...]
     gates: tuple[GateResult, ...] = ()
     product_version: str
+    digest: str = ""
+    """Of all the rest, see `sealed`; empty in manifests of format 1."""
 
 
 class AliasMove(Frozen):
@@ -114,7 +117,7 @@ class ReleaseCatalog:
         """
         if number not in self.numbers():
             raise self._unknown(str(number))
-        path = _manifest_path(number)
+        path = manifest_path(number)
         try:
             return Manifest.model_validate_json(self._store.objects.read(path))
         except ValidationError as error:
@@ -156,8 +159,8 @@ class ReleaseCatalog:
         return number
 
     def add(self, manifest: Manifest) -> bool:
-        """Create a release; False if another one took its number."""
-        return same_object(self._store.objects, _manifest_path(manifest.number), _dump(manifest))
+        """Create a release, sealed; False if another one took its number."""
+        return same_object(self._store.objects, manifest_path(manifest.number), _dump(sealed(manifest)))
 
     def point(self, alias: str, number: int) -> bool:
         """Make an alias name a release; going back to an earlier one is another move.
@@ -195,7 +198,7 @@ class ReleaseCatalog:
         if names or number == self.numbers()[-1]:
             why = f"alias {names[0]!r} names it" if names else "it is the newest one"
             raise StoreError(f"release {number} cannot be removed: {why}.")
-        self._store.objects.delete(_manifest_path(number))
+        self._store.objects.delete(manifest_path(number))
 
     def _move(self, path: str) -> AliasMove:
         try:
@@ -238,7 +241,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _manifest_path(number: int) -> str:
+def sealed(manifest: Manifest) -> Manifest:
+    """The manifest with its digest."""
+    return manifest.model_copy(update={"digest": seal_of(manifest.model_dump(mode="json"))})
+
+
+def seal_of(fields: Mapping[str, Any]) -> str:
+    """The digest of a manifest's fields, those of later versions included."""
+    return digest({name: value for name, value in fields.items() if name != "digest"})
+
+
+def manifest_path(number: int) -> str:
+    """Where the manifest of a release is, relative to the store."""
     return f"releases/{number:06d}.json"
 
 

@@ -1,5 +1,6 @@
 """Verification: read again all that releases pin, and compare it with the checksums in their manifests."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ from featurestore.errors import FeatureStoreError, StoreDamagedError, StoreError
 from featurestore.fragment_sums import VECTOR_CONTENT, FragmentSum, VersionSums, sum_fragment
 from featurestore.ids import digest_bytes
 from featurestore.progress import Progress, no_progress
-from featurestore.release import Manifest, ReleaseCatalog, TablePin
+from featurestore.release import Manifest, ReleaseCatalog, TablePin, manifest_path, seal_of
 from featurestore.row_sums import sum_rows, sum_text
 from featurestore.snapshot import read_snapshot
 from featurestore.store import Fragment, Store
@@ -75,6 +76,8 @@ def verify(store: Store, names: Sequence[str] = (), *, progress: Progress = no_p
     for number in numbers:
         try:
             manifests.append(catalog.manifest(number))
+            if manifests[-1].digest != _seal(store, number) and manifests[-1].format_version > 1:
+                damages.append(Damage(number, "manifest", "it is not the one that was published"))
         except StoreError as error:
             damages.append(Damage(number, "manifest", error.message))
     checks = _Checks(store)
@@ -111,6 +114,10 @@ def describe(damage: Damage) -> str:
     """One damage as a line."""
     whose = "" if damage.release is None else f"release {damage.release}, "
     return f"{whose}{damage.what}: {damage.found}"
+
+
+def _seal(store: Store, number: int) -> str:
+    return seal_of(json.loads(store.objects.read(manifest_path(number))))
 
 
 def _alias_damages(catalog: ReleaseCatalog) -> Iterator[Damage]:
