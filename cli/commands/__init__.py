@@ -23,6 +23,7 @@ from cli.commands.prompts import group as prompts
 from cli.commands.publish import publish
 from cli.commands.recommend import recommend
 from cli.commands.redteam import redteam
+from cli.commands.refresh import refresh
 from cli.commands.replay import replay
 from cli.commands.runs import group as runs
 from cli.commands.semantic_ids import semantic_ids
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "publish": publish,
     "recommend": recommend,
     "redteam": redteam,
+    "refresh": refresh,
     "replay": replay,
     "semantic-ids": semantic_ids,
     "show": show,
