@@ -27,6 +27,9 @@ _CHUNK_FLOATS: Final = 16_000_000
 def train_centroids(vectors: Vectors, *, num_levels: int, codebook_size: int, iterations: int) -> Centroids:
     """Centroids from vectors alone.
 
+    Clusters are first found in the directions of most variance, then in more and more of them: on real texts
+    this uses ten times as many codes of the second level as plain k-means does (docs/semantic-ids.md).
+
     Args:
         vectors: (n, d) float32. Of more than 256 per centroid, so many are drawn.
         num_levels: Levels.
@@ -43,6 +46,8 @@ def train_centroids(vectors: Vectors, *, num_levels: int, codebook_size: int, it
     quantizer = _quantizer(vectors.shape[1], num_levels, codebook_size)
     quantizer.cp.niter, quantizer.cp.seed = iterations, TRAINING_SEED
     quantizer.cp.min_points_per_centroid = 1  # FAISS warns below 39, on the standard error of the command
+    if len(vectors) < vectors.shape[1]:
+        quantizer.train_type = load_faiss().ResidualQuantizer.Train_default  # too few to find directions by
     quantizer.train(np.ascontiguousarray(vectors, np.float32))
     trained = load_faiss().vector_to_array(quantizer.codebooks)
     return trained.reshape(num_levels, codebook_size, vectors.shape[1])
