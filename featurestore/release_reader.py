@@ -21,19 +21,11 @@ from featurestore.features import choose_view
 from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId
 from featurestore.neighbor_graph import NeighborGraph, graph_of_edges
+from featurestore.pinned_vectors import open_vectors
 from featurestore.point_in_time import pin_made_from, refuse_leaks, wanted_event_set
 from featurestore.release import Manifest, TablePin
 from featurestore.semantic_ids import SemanticIds
-from featurestore.snapshot import read_snapshot
-from featurestore.spec import (
-    CodesSpec,
-    Entity,
-    GraphSpec,
-    ImportedVectorSpec,
-    Kind,
-    RecommendationsSpec,
-    VectorSpec,
-)
+from featurestore.spec import CodesSpec, Entity, GraphSpec, Kind, RecommendationsSpec
 from featurestore.store import Store
 
 if TYPE_CHECKING:
@@ -162,17 +154,11 @@ class Release:
             allow_parts: As in `texts`.
 
         Raises:
-            UnknownNameError: Listing the features, or the views, there are.
-            UsageError: If ``view`` is None and the choice is open.
-            LeakError: As `texts`.
-            MissingVersionError: As `texts`.
+            UnknownNameError, UsageError, LeakError, MissingVersionError: As `texts`.
             StoreError: If the snapshot is damaged or absent.
         """
         pin = self._readable_pin("vector", feature, view, events, allow_parts)
-        if pin.snapshot is None or not isinstance(pin.spec, VectorSpec | ImportedVectorSpec):
-            raise MissingVersionError(f"release {self.number} has no vector snapshot of {pin.name}.")
-        ids, vectors = read_snapshot(self._store.objects, pin.snapshot)
-        return Embeddings(ids, vectors, spec=pin.spec, event_sets=pin.event_sets)
+        return open_vectors(self._store.objects, pin)
 
     def dataset(
         self,
@@ -226,10 +212,7 @@ class Release:
             allow_parts: As in `texts`.
 
         Raises:
-            UnknownNameError: Listing the features, or the views, there are.
-            UsageError: If ``view`` is None and the choice is open.
-            LeakError: As `texts`.
-            MissingVersionError: As `texts`.
+            UnknownNameError, UsageError, LeakError, MissingVersionError: As `texts`.
         """
         pin = self._readable_pin("graph", feature, view, events, allow_parts)
         if not isinstance(pin.spec, GraphSpec):
@@ -244,8 +227,7 @@ class Release:
             view: As in `graph`.
 
         Raises:
-            UnknownNameError: Listing the features, or the views, there are.
-            UsageError: If ``view`` is None and the choice is open.
+            UnknownNameError, UsageError: As `texts`.
             MissingVersionError: If `featurestore.build_graph` did not build it.
         """
         pin = self.pin("graph", feature, view)

@@ -24,9 +24,9 @@ from featurestore.diff.texts import diff_texts
 from featurestore.diff.vectors import diff_vectors
 from featurestore.errors import UnknownNameError
 from featurestore.ids import ExternalId
+from featurestore.pinned_vectors import open_vectors
 from featurestore.progress import Progress, no_progress
 from featurestore.release import Manifest, ReleaseCatalog, TablePin
-from featurestore.release_reader import Release
 from featurestore.spec import GraphSpec, Kind
 from featurestore.store import Store
 
@@ -80,7 +80,7 @@ def diff_releases(
     progress(0, 4, "texts")
     texts = tuple(diff_texts(store, p.before, p.after, limit=limit) for p in _of(pairs, "text"))
     progress(1, 4, "vectors")
-    vectors = {p.after.spec.digest: _vectors(store, (old, new), p, limit) for p in _of(pairs, "vector")}
+    vectors = {p.after.spec.digest: _vectors(store, p, limit) for p in _of(pairs, "vector")}
     progress(2, 4, "graphs")
     graphs = tuple(_graph(store, p, vectors, limit) for p in _of(pairs, "graph"))
     progress(3, 4, "semantic ids")
@@ -115,19 +115,16 @@ def _side_by_side(old: Manifest, new: Manifest, features: Sequence[str] | None) 
 
 
 def _same(before: TablePin, after: TablePin) -> bool:
-    return (before.table, before.checksum) == (after.table, after.checksum)
+    same_rows = before.version == after.version or before.checksum == after.checksum
+    return before.table == after.table and same_rows
 
 
 def _of(pairs: Iterable[_Pair], kind: Kind) -> Iterator[_Pair]:
     return (pair for pair in pairs if pair.after.spec.kind == kind)
 
 
-def _vectors(store: Store, manifests: tuple[Manifest, Manifest], pair: _Pair, limit: int) -> VectorDiff:
-    spec = pair.after.spec
-    before, after = (
-        Release(store, manifest).embeddings(spec.feature, spec.view, allow_parts=c.PARTS)
-        for manifest in manifests
-    )
+def _vectors(store: Store, pair: _Pair, limit: int) -> VectorDiff:
+    before, after = (open_vectors(store.objects, pin) for pin in (pair.before, pair.after))
     return diff_vectors(before, after, limit=limit)
 
 
