@@ -66,8 +66,8 @@ def refresh(
     """Bring the store up to date and publish it: for every night.
 
     Ingests, writes texts, encodes them, builds graphs and semantic ids and makes a release, each only where
-    something has changed. Features, conditions and policies stand under [refresh] in featurestore.toml. Run it
-    again after whatever stopped it. The ceilings hold for each feature's plan.
+    something has changed. Features, conditions and policies stand under [refresh] in featurestore.toml. Run
+    it again after whatever stopped it. The ceilings hold for each feature's plan.
     """
     from cli.project import open_project
     from cli.refreshing import FeatureJobs, StageLines, release_check
