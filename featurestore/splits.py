@@ -131,15 +131,29 @@ def record_split(
         counts=counts,
         interactions_version=interactions_version,
     )
+    make_current(store, record)
+    return record
+
+
+def make_current(store: Store, record: SplitRecord) -> None:
+    """Make a split the current one; nothing is written if it is already."""
     data = canonical_json(record.model_dump(mode="json")).encode()
     while True:
         newest = _newest_path(store)
         if newest is not None and store.objects.read(newest) == data:
-            return record
+            return
         match = _RECORD.match(newest) if newest else None
         number = int(match["number"]) + 1 if match else 1
         if store.objects.put_new(f"splits/{number:06d}-{record.checksum}.json", data):
-            return record
+            return
+
+
+def remove_earlier_splits(store: Store) -> None:
+    """Remove the records of all splits but the current one, so that their events need not be kept."""
+    newest = _newest_path(store)
+    for path in store.objects.list("splits/"):
+        if _RECORD.match(path) and path != newest:
+            store.objects.delete(path)
 
 
 def current_split(store: Store) -> SplitRecord | None:

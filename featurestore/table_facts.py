@@ -62,7 +62,14 @@ class TableFacts(Frozen):
     """The same of ids and vectors alone: equal vectors have one snapshot, whoever made them."""
 
 
-def measure(store: Store, spec: AnySpec, version: int, known: KnownSums | None = None) -> TableFacts:
+def measure(
+    store: Store,
+    spec: AnySpec,
+    version: int,
+    known: KnownSums | None = None,
+    *,
+    table: str | None = None,
+) -> TableFacts:
     """Measure one version.
 
     Reads the columns that are audited (ids, and of texts the texts), and of the others what changed since the
@@ -73,11 +80,12 @@ def measure(store: Store, spec: AnySpec, version: int, known: KnownSums | None =
         spec: What the table is.
         version: The version to measure.
         known: A version that was measured before, and released.
+        table: Where its rows are; the spec's own table if None.
 
     Raises:
         MissingVersionError: If the table or version does not exist.
     """
-    table, keys = table_name(spec), key_columns(spec)
+    table, keys = table or table_name(spec), key_columns(spec)
     audit = _VectorAudit()
     sums = sum_fragments(store, table, version, known, on_read=audit)
     audited = [*keys, *_AUDITED.get(spec.kind, ())]

@@ -139,6 +139,28 @@ def read_intact_segments(objects: ObjectStore, run_id: str) -> list[TableRow]:
     return rows
 
 
+def replace_segment(objects: ObjectStore, run_id: str, receipt: Receipt, rows: Iterable[TableRow]) -> Receipt:
+    """Let a shard's receipt stand for other rows, and remove the segment that it stood for.
+
+    A crash in between loses the shard at worst: its work is done again.
+
+    Raises:
+        StorageFullError: If there is no room.
+    """
+    attempt = f"{receipt.attempt}-again"
+    objects.delete(f"{_FOLDER}{run_id}/{receipt.shard_id}{_RECEIPT}")
+    written = write_segment(objects, run_id, receipt.shard_id, attempt, rows)
+    objects.delete(receipt.segment)
+    return written
+
+
+def unclaimed_segments(objects: ObjectStore, run_id: str) -> list[str]:
+    """Paths of a run's segments that no receipt stands for."""
+    claimed = {receipt.segment for receipt in read_receipts(objects, run_id)}
+    paths = objects.list(f"{_FOLDER}{run_id}/")
+    return [path for path in paths if not path.endswith(_RECEIPT) and path not in claimed]
+
+
 def tables_of_run(objects: ObjectStore, run_id: str) -> set[str]:
     """Tables that a run with segments writes; empty if nothing says so yet."""
     if receipts := read_receipts(objects, run_id):

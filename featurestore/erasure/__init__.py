@@ -1,0 +1,1 @@
+"""The steps of forgetting a user, see `featurestore.forget`."""

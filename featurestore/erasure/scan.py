@@ -1,0 +1,69 @@
+"""The proof that nobody is named any more: rows of every version, and bytes of every file."""
+
+import mmap
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from featurestore.erasure.objects import local_files
+from featurestore.erasure.rows import holdings
+from featurestore.erasure.tables import PAST, TableEraser
+from featurestore.objects import HasLocalFiles
+from featurestore.store import Store
+
+
+def versions_that_name(store: Store, eraser: TableEraser) -> list[str]:
+    """``table, version 7`` of every stored version that still holds rows about the users, hidden ones too."""
+    found: list[str] = []
+    tables = set(store.tables())
+    for holding in holdings(store):
+        for table in (holding.table, f"{PAST}{holding.table}"):
+            if table in tables:
+                versions = (each.version for each in store.versions(table))
+                bad = (v for v in versions if eraser.is_concerned(holding.at(table), v))
+                found += [f"{table}, version {version}" for version in bad]
+    return found
+
+
+def files_that_name(store: Store, needles: Collection[bytes]) -> list[str]:
+    """Paths of all objects and files of tables of a store that hold one of some byte strings."""
+    if not needles:
+        return []
+    return [path for path in sorted(store.objects.sizes("")) if _holds(store, path, needles)]
+
+
+def local_files_that_name(
+    folder: Path, needles: Collection[bytes], *, without: Collection[Path]
+) -> list[Path]:
+    """Files of a folder that hold one of some byte strings.
+
+    Args:
+        folder: Such as a project's.
+        needles: Byte strings; compressed files do not show them.
+        without: Folders that are left out, such as that of the store.
+    """
+    if not needles:
+        return []
+    return [path for path in _files(folder, without) if _contains(path, needles)]
+
+
+def _files(folder: Path, without: Collection[Path]) -> Iterator[Path]:
+    left_out = [path.resolve() for path in without]
+    for path in local_files(folder):
+        if not any(path.resolve().is_relative_to(other) for other in left_out):
+            yield path
+
+
+def _holds(store: Store, path: str, needles: Collection[bytes]) -> bool:
+    objects = store.objects
+    if isinstance(objects, HasLocalFiles) and Path(store.uri).is_dir():
+        return _contains(objects.local_file(path), needles)
+    data = objects.read(path)
+    return any(needle in data for needle in needles)
+
+
+def _contains(path: Path, needles: Collection[bytes]) -> bool:
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return any(data.find(needle) >= 0 for needle in needles)

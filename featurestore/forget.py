@@ -1,0 +1,255 @@
+"""Forgetting users: nothing that a store holds, in any release, is about them or names them any more.
+
+Order: newest rows → redacted successors of releases → aliases → originals go → reports → the files of old
+versions go → proof. Each step looks at what there is, so an erasure that was interrupted is finished by
+running it again, and readers see an original release or its successor, whole, at any moment.
+
+What models learned from the users cannot be taken out of them: such models are listed, to be trained again.
+"""
+
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from featurestore import columns as c
+from featurestore.erasure.objects import (
+    erase_logs,
+    erase_reports,
+    erase_segments,
+    erase_snapshots,
+    erase_splits,
+)
+from featurestore.erasure.releases import replace_originals, write_successors
+from featurestore.erasure.rows import holdings
+from featurestore.erasure.scan import files_that_name, local_files_that_name, versions_that_name
+from featurestore.erasure.subject import Subject, find_subject
+from featurestore.erasure.tables import PAST, TableEraser, drop_unused_pasts
+from featurestore.errors import StoreError, UsageError
+from featurestore.features import FeatureRegistry
+from featurestore.ids import ExternalId
+from featurestore.jobs.answers import ANSWERS_TABLE, answers_lock
+from featurestore.jobs.compaction import kept_versions
+from featurestore.jobs.lock import FeatureLock
+from featurestore.progress import Progress, no_progress
+from featurestore.promote import aliases_lock
+from featurestore.publish import PUBLISH_LOCK
+from featurestore.release import Manifest, ReleaseCatalog
+from featurestore.spec import RecommendationsSpec, SourceSpec
+from featurestore.store import Store
+from featurestore.table_upkeep import writers_lock
+
+_STEPS: Final = 5
+_IDS_PER_ERASURE: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRequest:
+    """Whom to forget, and where beside the store.
+
+    Attributes:
+        user_ids: External ids.
+        project: A project's folder, whose files are searched for the names; None leaves them alone.
+        work_folder: Folder of this machine's job logs.
+        trained_on: Gives the models that were fitted on one of some releases, in words.
+    """
+
+    user_ids: tuple[ExternalId, ...]
+    project: Path | None = None
+    work_folder: Path | None = None
+    trained_on: Callable[[Collection[int]], Sequence[str]] = lambda _: ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReport:
+    """What an erasure did. It names nobody.
+
+    Attributes:
+        num_users: Users asked for.
+        rows: Table → rows removed or unnamed in its newest version.
+        releases: Release that is gone → the redacted one in its place.
+        aliases: Alias → release, of those that were moved.
+        answers: Cached answers dropped: all that no remaining row refers to.
+        reports: Run cards and other reports in which a name was replaced.
+        segments: Segments of interrupted runs from which rows were taken.
+        logs: Local logs from which rows were taken.
+        retrain: Models and lists that learned from the users.
+        searched_files: Files of the store that were searched for the bytes of the ids.
+        still_named_in: Files of the project, beside the store, that hold the bytes of an id.
+    """
+
+    num_users: int
+    rows: Mapping[str, int] = field(default_factory=dict[str, int])
+    releases: Mapping[int, int] = field(default_factory=dict[int, int])
+    aliases: Mapping[str, int] = field(default_factory=dict[str, int])
+    answers: int = 0
+    reports: int = 0
+    segments: int = 0
+    logs: int = 0
+    retrain: tuple[str, ...] = ()
+    searched_files: int = 0
+    still_named_in: tuple[str, ...] = ()
+
+    @property
+    def found_something(self) -> bool:
+        """Whether the store held anything about the users."""
+        return bool(self.rows or self.releases or self.reports or self.segments or self.logs)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def forget(store: Store, request: ForgetRequest, *, progress: Progress = no_progress) -> ForgetReport:
+    """Remove users from the store: all releases, all tables, all files.
+
+    Costs the tables that hold something about users: read once per version that a release pins; the files
+    with their rows are written anew. Run `featurestore gc` before, to have fewer releases.
+
+    Args:
+        store: The store; no other job may write it meanwhile.
+        request: Whom, and where else to look.
+        progress: Told of steps.
+
+    Raises:
+        UsageError: If no user is named, or an empty id.
+        LockHeldError: If a job is writing one of the tables, or publishing. Nothing was changed then.
+        StorageFullError: If there is no room for redacted files; run it again when there is.
+        StoreError: If something is about the users all the same: another tool wrote meanwhile.
+    """
+    if not request.user_ids or not all(request.user_ids):
+        raise UsageError("name the users to forget: at least one, and none of them empty.")
+    with _alone(store):
+        return _Erasure(store, request, progress).run()
+
+
+class _Erasure:
+    def __init__(self, store: Store, request: ForgetRequest, progress: Progress) -> None:
+        self._store = store
+        self._request = request
+        self._progress = progress
+        self._step = 0
+        subject = find_subject(store, request.user_ids, _manifests(store))
+        self._eraser = TableEraser(store, subject)
+
+    @property
+    def _subject(self) -> Subject:
+        return self._eraser.subject
+
+    def run(self) -> ForgetReport:
+        self._tell("newest rows")
+        self._eraser.erase_heads()
+        self._tell("releases")
+        made = write_successors(self._store, self._eraser)
+        retrain = self._learned(made)
+        with aliases_lock(self._store):
+            aliases = replace_originals(self._store, made)
+        self._tell("records")
+        erase_splits(self._store, self._eraser)
+        logs = self._request.work_folder / "logs" if self._request.work_folder else None
+        report = ForgetReport(
+            num_users=len(self._subject.user_ids),
+            rows=dict(self._eraser.num_rows),
+            releases=made,
+            aliases=aliases,
+            reports=erase_reports(self._store.objects, self._subject),
+            segments=erase_segments(self._store.objects, self._subject),
+            logs=erase_logs(logs, self._subject) if logs else 0,
+            answers=self._erase_answers(),
+            retrain=retrain,
+        )
+        self._tell("files of old versions")
+        self._remove_old_files()
+        self._tell("proof")
+        return self._proven(report)
+
+    def _tell(self, note: str) -> None:
+        self._progress(self._step, _STEPS, note)
+        self._step += 1
+
+    def _learned(self, made: Mapping[int, int]) -> tuple[str, ...]:
+        """Models and lists that were fitted on a release which held something about the users."""
+        gone = {*made, *ReleaseCatalog(self._store).successors()}
+        lists = {
+            f"recommendations {spec.feature}, of release {spec.release}"
+            for version in FeatureRegistry(self._store).every()
+            if isinstance(spec := version.spec, RecommendationsSpec) and spec.release in map(str, gone)
+        }
+        return (*self._request.trained_on(gone), *sorted(lists))
+
+    def _erase_answers(self) -> int:
+        """Drop the cached answers that no row refers to any more, rejected ones about the users too."""
+        store = self._store
+        if store.latest(ANSWERS_TABLE) is None:
+            return 0
+        keys = pl.DataFrame(store.read(ANSWERS_TABLE, columns=[c.REQUEST_KEY]))
+        for table, version in _text_versions(store):
+            used = pl.DataFrame(store.read(table, version=version, columns=[c.REQUEST_KEY])).drop_nulls()
+            keys = keys.join(used, on=c.REQUEST_KEY, how="anti")
+        unused = keys[c.REQUEST_KEY].to_list()
+        with answers_lock(store) as lock:
+            for start in range(0, len(unused) + 1, _IDS_PER_ERASURE):
+                lock.check()
+                store.erase(ANSWERS_TABLE, unused[start : start + _IDS_PER_ERASURE], key=c.REQUEST_KEY)
+            lock.check()
+            store.compact(ANSWERS_TABLE, keep_versions=(), grace=timedelta(0))
+        return len(unused)
+
+    def _remove_old_files(self) -> None:
+        store, manifests = self._store, _manifests(self._store)
+        erase_snapshots(store, manifests)
+        drop_unused_pasts(store, [pin for manifest in manifests for pin in manifest.pins])
+        tables = set(store.tables())
+        for holding in holdings(store):
+            for table in (holding.table, f"{PAST}{holding.table}"):
+                if table in tables:
+                    keep = kept_versions(store, table, manifests)
+                    store.compact(table, keep_versions=keep, grace=timedelta(0))
+
+    def _proven(self, report: ForgetReport) -> ForgetReport:
+        store, needles = self._store, self._subject.byte_forms()
+        left = versions_that_name(store, self._eraser) + files_that_name(store, needles)
+        if left:
+            raise StoreError(
+                f"the users are forgotten but for {len(left)} places: {', '.join(left[:10])}.",
+                hint="Another tool may have written meanwhile, or another id contains theirs. Stop all jobs "
+                "and run the command again.",
+            )
+        found: Sequence[Path] = ()
+        if self._request.project is not None:
+            inside = [Path(store.uri)] if Path(store.uri).is_dir() else []
+            found = local_files_that_name(self._request.project, needles, without=inside)
+        self._progress(_STEPS, _STEPS)
+        searched = len(store.objects.sizes("")) if needles else 0
+        return replace(report, searched_files=searched, still_named_in=tuple(map(str, found)))
+
+
+@contextmanager
+def _alone(store: Store) -> Generator[None]:
+    """Hold the lock of publishing and those of all who write tables about users."""
+    specs = {version.table: version.spec for version in FeatureRegistry(store).every()}
+    locks = {lock.name: lock for lock in (writers_lock(store, spec) for spec in specs.values())}
+    sources = writers_lock(store, SourceSpec(feature="interactions", view="rows"))
+    with ExitStack() as stack:
+        stack.enter_context(FeatureLock(store.objects, PUBLISH_LOCK))
+        stack.enter_context(sources)
+        for name in sorted(locks):
+            stack.enter_context(locks[name])
+        yield
+
+
+def _manifests(store: Store) -> list[Manifest]:
+    catalog = ReleaseCatalog(store)
+    return [catalog.manifest(number) for number in catalog.numbers()]
+
+
+def _text_versions(store: Store) -> set[tuple[str, int | None]]:
+    """Text tables, newest and as releases pin them."""
+    pinned = {
+        (pin.table, pin.version) for m in _manifests(store) for pin in m.pins if pin.spec.kind == "text"
+    }
+    return {*pinned, *((table, None) for table in store.tables() if table.startswith("text."))}
