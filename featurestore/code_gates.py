@@ -8,26 +8,47 @@ from featurestore.gate_draft import Draft
 from featurestore.gate_policy import GatePolicy
 from featurestore.gates import GateResult, judged
 from featurestore.release import TablePin
-from featurestore.spec import CodesSpec
+from featurestore.spec import AnySpec, CodesSpec
 
 _ROWS = [c.ID, c.CODES, c.COLLISION, c.TEXT_DIGEST]
 
 
 def code_gates(draft: Draft, spec: CodesSpec, policy: GatePolicy) -> list[GateResult]:
     """The gates of one feature's semantic ids. Reads all of them, and the parent's, unless unchanged."""
-    limits = {("unique_codes", ""): 0.0, ("code_collisions", ""): policy.max_code_collisions}
-    pin = draft.before(spec)
-    if draft.is_unchanged(spec) and (known := draft.carried(spec, limits)) is not None:
+    limits = {
+        ("unique_codes", ""): 0.0,
+        ("current_vectors", ""): 0.0,
+        ("code_collisions", ""): policy.max_code_collisions,
+    }
+    pin, vectors = draft.before(spec), _vectors(draft, spec)
+    unchanged = draft.is_unchanged(spec) and (vectors is None or draft.is_unchanged(vectors))
+    if unchanged and (known := draft.carried(spec, limits)) is not None:
         return [*known, judged(spec, "code_churn", 0.0, policy.max_code_churn)]
     rows = draft.rows(spec, _ROWS)
     shared = _repeated(rows, [c.CODES])
     repeated = _repeated(rows, [c.CODES, c.COLLISION])
     share = len(shared) / max(rows.height, 1)
+    others = _of_other_vectors(draft, vectors, rows)
     results = [
         judged(spec, "unique_codes", len(repeated), 0, rows=repeated.to_list),
+        judged(spec, "current_vectors", len(others), 0, rows=others.to_list),
         judged(spec, "code_collisions", share, policy.max_code_collisions, rows=shared.to_list),
     ]
     return results + (_moves(draft, spec, pin, rows, policy) if pin else [])
+
+
+def _vectors(draft: Draft, spec: CodesSpec) -> AnySpec | None:
+    """What the codes are of; None if it would not be released, which the gate of lineage refuses."""
+    return next((known for known, _ in draft.tables if known.digest == spec.vector_digest), None)
+
+
+def _of_other_vectors(draft: Draft, vectors: AnySpec | None, rows: pl.DataFrame) -> pl.Series:
+    """Ids whose codes are not of the vector that would be released beside them, or that lack codes."""
+    marks = [c.ID, c.TEXT_DIGEST]
+    coded = rows.select(marks)
+    current = draft.rows(vectors, marks) if vectors is not None else coded
+    other = [coded.join(current, on=marks, how="anti"), current.join(coded, on=marks, how="anti")]
+    return pl.concat(other)[c.ID].unique().sort()
 
 
 def _repeated(rows: pl.DataFrame, columns: list[str]) -> pl.Series:

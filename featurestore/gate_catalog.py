@@ -49,9 +49,14 @@ _SOUNDNESS: Final = {
         "Texts changed after they were encoded: run `featurestore embed` again.",
         acceptable=False,
     ),
+    "current_vectors": Gate(
+        "items whose codes are of another vector than this release's, or absent",
+        "Vectors changed after they were coded: run `featurestore semantic-ids` again.",
+        acceptable=False,
+    ),
     "lineage": Gate(
         "upstream versions that are not in this release",
-        "Texts or vectors moved on: run `featurestore embed` or `featurestore graph` again.",
+        "Texts or vectors moved on: run `featurestore embed`, `graph` or `semantic-ids` again.",
         acceptable=False,
     ),
     "event_set": Gate(

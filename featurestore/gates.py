@@ -11,7 +11,7 @@ from typing import Final
 from featurestore.errors import GateFailedError, UnknownNameError, UsageError
 from featurestore.gate_catalog import GATES
 from featurestore.gate_policy import GatePolicy
-from featurestore.spec import AnySpec, Frozen, GraphSpec, SourceSpec, VectorSpec
+from featurestore.spec import AnySpec, CodesSpec, Frozen, GraphSpec, SourceSpec, VectorSpec
 from featurestore.splits import LOG_PREFIX, SplitRecord
 from featurestore.table_facts import TableFacts
 
@@ -158,8 +158,8 @@ def describe(result: GateResult) -> str:
 
 
 def event_sets_of(spec: AnySpec, row_event_sets: Iterable[str]) -> tuple[str, ...]:
-    """The event sets that a feature read: those of its rows, and the graph's own."""
-    own = spec.event_set.split(",") if isinstance(spec, GraphSpec) and spec.event_set else []
+    """The event sets that a feature read: those of its rows, and the graph's or the codebooks' own."""
+    own = spec.event_set.split(",") if isinstance(spec, GraphSpec | CodesSpec) and spec.event_set else []
     return tuple(sorted({*row_event_sets, *own}))
 
 
@@ -203,4 +203,4 @@ def foreign_event_sets(event_sets: Sequence[str], split: SplitRecord | None) -> 
 def _upstream(spec: AnySpec) -> str | None:
     if isinstance(spec, VectorSpec):
         return spec.text_digest
-    return spec.vector_digest if isinstance(spec, GraphSpec) else None
+    return spec.vector_digest if isinstance(spec, GraphSpec | CodesSpec) else None

@@ -73,7 +73,7 @@ def test_vectors_whose_text_moved_on_are_refused(store):
     message = refusal(store)
     assert "lineage of vector item_text.text: upstream versions that are not in this release is 1" in message
     assert "lineage of graph" not in message
-    assert "run `featurestore embed` or `featurestore graph` again" in message
+    assert "run `featurestore embed`, `graph` or `semantic-ids` again" in message
 
 
 def test_a_text_that_changed_after_it_was_encoded_is_refused(store):
