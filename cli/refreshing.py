@@ -1,7 +1,6 @@
 """What ``refresh`` is built from: the project's features as jobs, and who shows how far they are."""
 
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 PLAIN_FEATURE = "item_text"
 """The feature that needs no prompt."""
+_SAID_LINES = 10
+"""Of a check that failed, at most: the last ones."""
 
 
 class FeatureJobs:
@@ -123,7 +124,14 @@ def release_check(command: tuple[str, ...], folder: Path) -> Callable[[int], Non
         words = [word.replace("{release}", str(release)) for word in command]
         try:
             done = subprocess.run(  # noqa: S603 the project's own command, and no shell
-                words, cwd=folder, check=False, stdin=subprocess.DEVNULL, stdout=sys.stderr
+                words,
+                cwd=folder,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
             )
         except OSError as error:
             raise SetupError(
@@ -131,10 +139,10 @@ def release_check(command: tuple[str, ...], folder: Path) -> Callable[[int], Non
                 hint="Correct check under [refresh] in featurestore.toml.",
             ) from error
         if done.returncode:
+            said = done.stdout.strip().splitlines()[-_SAID_LINES:]
             raise GateFailedError(
-                f"the check {' '.join(words)!r} ended with {done.returncode}: release {release} is not "
-                "promoted.",
-                hint="What it printed says why. The release stays: promote it by hand, or refresh again.",
+                f"the check {words[0]!r} ended with {done.returncode}: release {release} is not promoted.",
+                hint="\n".join([*said, "The release stays: promote it by hand, or refresh again."]),
             )
 
     return check
