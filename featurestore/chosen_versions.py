@@ -18,7 +18,7 @@ from featurestore.spec import (
 from featurestore.splits import SplitRecord
 from featurestore.store import Store
 
-_SOURCE_PREFIX = "source."
+SOURCE_PREFIX = "source."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ def upstream_of(spec: AnySpec) -> str | None:
 
 
 def _sources(store: Store) -> list[SourceSpec]:
-    names = [table for table in store.tables() if table.startswith(_SOURCE_PREFIX)]
-    return [SourceSpec(feature=name.removeprefix(_SOURCE_PREFIX), view="rows") for name in names]
+    names = [table for table in store.tables() if table.startswith(SOURCE_PREFIX)]
+    return [SourceSpec(feature=name.removeprefix(SOURCE_PREFIX), view="rows") for name in names]
 
 
 def _heads(store: Store, features: Sequence[str] | None) -> list[AnySpec]:
@@ -158,7 +158,7 @@ def _unfinished_features(
         pin = before[spec.digest]
         if spec.kind != "text" or spec.entity is None or pin is None or pin.spec.digest == spec.digest:
             continue
-        entities = f"{_SOURCE_PREFIX}{spec.entity}s"
+        entities = f"{SOURCE_PREFIX}{spec.entity}s"
         entities_before = next((each.num_rows for each in parent.pins if each.table == entities), 0)
         if rows[spec.digest] < _num_rows(store, entities) and pin.num_rows >= entities_before:
             unfinished.add(spec.feature)

@@ -31,7 +31,7 @@ from featurestore.spec import AnySpec, CodesSpec, SourceSpec, table_name
 from featurestore.splits import SplitRecord, current_split
 from featurestore.store import Store
 from featurestore.table_facts import TableFacts, measure
-from featurestore.table_upkeep import compact_table
+from featurestore.table_upkeep import compact_table, writers_lock
 from featurestore.version import product_version
 
 PUBLISH_LOCK: Final = "publish"
@@ -171,7 +171,7 @@ def _compacted(store: Store, choice: Choice, catalog: ReleaseCatalog, parent: Ma
             continue
         if (table, latest.version) not in pinned:
             manifests = manifests or [catalog.manifest(number) for number in catalog.numbers()]
-            compact_table(store, chosen.spec, manifests, grace=_GRACE)
+            compact_table(store, table, writers_lock(store, chosen.spec), manifests, grace=_GRACE)
 
 
 def _measured(
@@ -269,7 +269,7 @@ def _release(
             return newest, False
         manifest = sealed(
             Manifest(
-                number=newest.number + 1 if newest else 1,
+                number=max(catalog.numbers(), default=0) + 1,
                 parent=newest.number if newest else None,
                 created_at=now(),
                 split=split,

@@ -28,12 +28,15 @@ def writers_lock(store: Store, spec: AnySpec) -> FeatureLock:
     return FeatureLock(store.objects, name)
 
 
-def compact_table(store: Store, spec: AnySpec, manifests: Collection[Manifest], *, grace: timedelta) -> bool:
+def compact_table(
+    store: Store, table: str, lock: FeatureLock, manifests: Collection[Manifest], *, grace: timedelta
+) -> bool:
     """Merge small files of a table and remove versions that nobody needs, see `Store.compact`.
 
     Args:
         store: Holds the table.
-        spec: What the table is.
+        table: Its name.
+        lock: That of its writers, not held yet.
         manifests: Releases whose versions stay.
         grace: Versions that were replaced more recently stay too.
 
@@ -43,15 +46,13 @@ def compact_table(store: Store, spec: AnySpec, manifests: Collection[Manifest], 
     Raises:
         StorageFullError: If there is no room for the merged files.
     """
-    table = table_name(spec)
-    before = store.latest(table)
-    if before is None:
-        return True
     try:
-        with writers_lock(store, spec) as lock:
+        with lock:
+            before = store.latest(table)
+            if before is None:
+                return True
             lock.check()
-            keep = kept_versions(store, table, manifests)
-            store.compact(table, keep_versions=keep, grace=grace)
+            store.compact(table, keep_versions=kept_versions(store, table, manifests), grace=grace)
             after = store.latest(table)
             if after is not None and after.version != before.version:
                 _copy_reports(store, table, before.version, after.version)
