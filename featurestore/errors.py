@@ -11,6 +11,7 @@
     ├── LockHeldError                6   another job works on the same feature
     ├── StoreError                   7   the store is damaged, or holds no such thing
     │   ├── MissingVersionError
+    │   ├── ServiceError                 the service that holds it is busy or does not answer
     │   ├── OldStoreError                it must be migrated before it is written
     │   ├── MissingIdsError              names the ids
     │   └── EmbeddingSpaceError          vectors of two encoders would be mixed
@@ -124,6 +125,10 @@ class StoreError(FeatureStoreError):
 
 class MissingVersionError(StoreError):
     """A table, feature, release or alias does not exist in this store."""
+
+
+class ServiceError(StoreError):
+    """The service that holds the store is busy or does not answer. Nothing is damaged; a later try may do."""
 
 
 class OldStoreError(StoreError):

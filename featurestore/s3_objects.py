@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
-from featurestore.errors import MissingVersionError, StoreError, missing_extra
+from featurestore.errors import MissingVersionError, ServiceError, StoreError, missing_extra
 from featurestore.objects import LocalObjects, checked_path
 
 _ATTEMPTS: Final = 6
@@ -25,7 +25,7 @@ _MARK: Final = "writer"
 """Metadata that tells who created an object."""
 _SERVER_ERROR: Final = 500
 _TOO_MANY_REQUESTS: Final = 429
-_TRY_AGAIN: Final = "Nothing is half-written. Run the command again in a while: it goes on where it stopped."
+TRY_AGAIN: Final = "Nothing is half-written. Run the command again in a while: it goes on where it stopped."
 
 
 class S3Objects:
@@ -149,7 +149,7 @@ class S3Objects:
         except (ResponseStreamingError, IncompleteReadError, FlexibleChecksumError) as error:
             raise _BrokenOffError(
                 f"the answer of S3 for {path!r} in bucket {self._bucket!r} broke off: {error}",
-                hint=_TRY_AGAIN,
+                hint=TRY_AGAIN,
             ) from error
         except NoCredentialsError as error:
             raise StoreError(
@@ -157,10 +157,10 @@ class S3Objects:
                 hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, in the environment.",
             ) from error
         except BotoCoreError as error:
-            raise StoreError(
+            raise ServiceError(
                 f"S3 does not answer for {path!r} in bucket {self._bucket!r}, "
                 f"asked {_ATTEMPTS} times: {error}",
-                hint=f"Check AWS_ENDPOINT_URL, the region and the network. {_TRY_AGAIN}",
+                hint=f"Check AWS_ENDPOINT_URL, the region and the network. {TRY_AGAIN}",
             ) from error
 
     def _refusal(self, path: str, response: Mapping[str, Any], text: str) -> StoreError:
@@ -169,9 +169,9 @@ class S3Objects:
             return known(f"the store holds no object {path!r}.")
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS:
-            return StoreError(
+            return ServiceError(
                 f"S3 is too busy for {path!r} in bucket {self._bucket!r}, asked {_ATTEMPTS} times: {text}",
-                hint=_TRY_AGAIN,
+                hint=TRY_AGAIN,
             )
         return StoreError(
             f"S3 refused {path!r} in bucket {self._bucket!r}: {text}",
@@ -209,7 +209,7 @@ class _ConflictError(StoreError):
     """Another writer was creating the same object."""
 
 
-class _BrokenOffError(StoreError):
+class _BrokenOffError(ServiceError):
     """A part of an answer is missing."""
 
 

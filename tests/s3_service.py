@@ -1,5 +1,6 @@
 """An S3 service on this machine, and a proxy before it that can make it fail."""
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ def running_s3() -> Generator[str]:
     boto3 = pytest.importorskip("boto3")
     moto_server = pytest.importorskip("moto.server")
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
     server.start()
     host, port = server.get_host_and_port()
     address = f"http://{host}:{port}"

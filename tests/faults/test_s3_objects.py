@@ -8,7 +8,7 @@ from fault_proxy import Call, Fault, FaultProxy, first
 from s3_service import BUCKET, failing_s3
 
 from featurestore import s3_objects
-from featurestore.errors import LockHeldError, StoreError
+from featurestore.errors import LockHeldError, ServiceError
 from featurestore.jobs.lock import FeatureLock
 from featurestore.objects import same_object
 from featurestore.s3_objects import S3Objects
@@ -91,7 +91,7 @@ def test_a_service_that_stays_busy_is_named(
     monkeypatch.setattr(s3_objects, "_ATTEMPTS", 2)
     proxy.decide = lambda _: Fault.BUSY
     for call in (lambda: objects.put_new("a", b"1"), lambda: objects.read("a"), lambda: objects.list("")):
-        with pytest.raises(StoreError, match=r"S3 is too busy for .*, asked 2 times: .*SlowDown") as caught:
+        with pytest.raises(ServiceError, match=r"S3 is too busy for .*, asked 2 times: .*SlowDown") as caught:
             call()
         assert "Run the command again in a while" in caught.value.hint
 
@@ -102,7 +102,7 @@ def test_a_service_that_never_answers_is_named(
 ):
     monkeypatch.setattr(s3_objects, "_ATTEMPTS", 2)
     proxy.decide = lambda _: fault
-    with pytest.raises(StoreError, match=r"S3 does not answer for 'a' in bucket .*, asked 2 times"):
+    with pytest.raises(ServiceError, match=r"S3 does not answer for 'a' in bucket .*, asked 2 times"):
         objects.put_new("a", b"1")
     proxy.decide = lambda _: Fault.NONE
     # Whether it was carried out is unknown; who asks again with the same bytes learns that all is well.
@@ -115,7 +115,7 @@ def test_an_answer_that_always_breaks_off_is_named(
     monkeypatch.setattr(s3_objects, "_ATTEMPTS", 2)
     objects.put_new("a", b"1" * 1000)
     proxy.decide = first(Fault.TORN_REPLY, "GET", "/a", times=100)
-    with pytest.raises(StoreError, match="the answer of S3 for 'a' in bucket 'features' broke off"):
+    with pytest.raises(ServiceError, match="the answer of S3 for 'a' in bucket 'features' broke off"):
         objects.read("a")
 
 
