@@ -11,6 +11,8 @@ import pytest
 from cli.main import run
 from cli.refreshing import release_check
 from featurestore.errors import SetupError
+from featurestore.release import ReleaseCatalog
+from featurestore.stores import connect
 
 _CONFIG = """
 [ingest]
@@ -106,17 +108,18 @@ def test_a_check_decides_over_the_promotion(project: Path, capsys: pytest.Captur
     report = json.loads((project / "report.json").read_text())
     assert (report["status"], report["exit_code"]) == ("failed", 5)
     assert _stages(report)["verify"]["status"] == "done"
-    assert run(["ls", "-C", str(project), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["aliases"] == {"canary": 1}
+    catalog = ReleaseCatalog(connect(str(project / "store")))
+    assert catalog.aliases() == {"canary": 1}
     items = pl.read_parquet(project / "items.parquet").with_columns(pl.col("title") + " again")
     items.write_parquet(project / "items.parquet")
     assert _refresh(project, "--canary") == 0
+    assert catalog.aliases() == {"canary": 2, "production": 2}
 
 
 def test_a_check_that_is_not_there_is_named(tmp_path: Path) -> None:
     check = release_check(("./no-such-check",), tmp_path)
     assert check is not None
-    with pytest.raises(SetupError, match="'./no-such-check' cannot be run: No such file or directory"):
+    with pytest.raises(SetupError, match=r"'./no-such-check' cannot be run: No such file or directory"):
         check(1)
 
 
