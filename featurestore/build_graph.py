@@ -15,9 +15,9 @@ from featurestore.errors import InputError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.graph import GraphBuilder, NeighborLists
 from featurestore.graphs.degrees import DegreeStats, degree_stats
-from featurestore.graphs.exact import exact_neighbors
+from featurestore.graphs.exact import exact_candidates
 from featurestore.graphs.nodes import Nodes, own_nodes, users_by_mean_of_items
-from featurestore.graphs.ranking import checked_unit_rows
+from featurestore.graphs.ranking import checked_rows
 from featurestore.ids import canonical_json
 from featurestore.progress import Progress, no_progress
 from featurestore.schema import EDGES
@@ -152,7 +152,8 @@ def _measure(nodes: Nodes, lists: NeighborLists, builder_name: str) -> GraphQual
     rng = np.random.default_rng(_SAMPLE_SEED)
     count = min(_SAMPLE_ROWS, len(nodes.ids))
     sample = np.sort(rng.choice(len(nodes.ids), size=count, replace=False))
-    oracle = exact_neighbors(checked_unit_rows(nodes.vectors), sample, lists.neighbors.shape[1]).neighbors
+    width = lists.neighbors.shape[1]
+    oracle = exact_candidates(checked_rows(nodes.vectors), sample, width).lists(width).neighbors
     found = (oracle[:, :, None] == lists.neighbors[sample][:, None, :]).any(axis=2) & (oracle >= 0)
     return GraphQuality(
         builder=builder_name,

@@ -1,7 +1,8 @@
 """The graph boundary: kNN graphs from vectors.
 
-Builders: `featurestore.graphs.exact` (NumPy oracle) and `featurestore.graphs.faiss_knn`. Both pass
-``tests/contracts/test_graph_contract.py``.
+Builders: `featurestore.graphs.blocked` (the default), `featurestore.graphs.exact` (the oracle) and
+`featurestore.graphs.faiss_knn` pass ``tests/contracts/test_graph_contract.py``; the approximate ones
+(`featurestore.graphs.faiss_approximate`) pass the part of it that is not about exactness.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from featurestore.spec import NeighborSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +28,16 @@ class NeighborLists:
 
 
 class GraphBuilder(Protocol):
-    """Builds the exact kNN graph of a set of vectors."""
+    """Builds the kNN graph of a set of vectors."""
 
     name: str
+    search: NeighborSearch
+    """What it promises: all exact builders give the same graph."""
 
     def build(self, vectors: npt.NDArray[np.float32], num_neighbors: int) -> NeighborLists:
-        """Nearest neighbours by cosine similarity, without self loops; equal scores by ascending row.
+        """Nearest neighbours by cosine similarity, without self loops.
+
+        Scores are exact, rounded to float32; equal ones rank by ascending row.
 
         Args:
             vectors: (n, d) float32, finite, no zero rows. Rows are in ascending id order.

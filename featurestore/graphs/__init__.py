@@ -3,7 +3,7 @@
 from featurestore.errors import UnknownNameError, UsageError
 from featurestore.graph import GraphBuilder
 
-BUILDERS = ("exact", "faiss_knn")
+BUILDERS = ("blocked", "exact", "faiss_knn")
 DEVICES = ("cpu", "gpu")
 
 
@@ -23,13 +23,17 @@ def open_builder(name: str, device: str = "cpu") -> GraphBuilder:
     if name == "faiss_knn":
         from featurestore.graphs.faiss_knn import FaissGraphBuilder
 
-        return FaissGraphBuilder("gpu" if device == "gpu" else "cpu")
-    if name != "exact":
+        return FaissGraphBuilder(device="gpu" if device == "gpu" else "cpu")
+    if name not in BUILDERS:
         raise UnknownNameError("graph builder", name, BUILDERS)
     if device != "cpu":
         raise UsageError(
-            "the builder 'exact' runs on the CPU only.", hint="Use --builder faiss_knn with --device gpu."
+            f"the builder {name!r} runs on the CPU only.", hint="Use --builder faiss_knn with --device gpu."
         )
+    if name == "blocked":
+        from featurestore.graphs.blocked import BlockedGraphBuilder
+
+        return BlockedGraphBuilder()
     from featurestore.graphs.exact import ExactGraphBuilder
 
     return ExactGraphBuilder()

@@ -1,25 +1,28 @@
-"""Exact kNN by FAISS: inner products of unit vectors over a flat index, on the CPU or a GPU.
+"""kNN by FAISS: a flat index on the CPU or a GPU (exact), or an IVF or HNSW index (approximate).
 
-FAISS finds k + 16 candidates in float32; they are scored again in float64. Where the float32 scores cannot
-tell the k-th neighbour from what was left out (many equal vectors, say), the row is computed anew by
-`featurestore.graphs.exact`: the result equals the oracle's, ties included.
+FAISS finds candidates in float32; they are scored again in float64. On a flat index, if float32 cannot tell
+the k-th neighbour from what was left out, the row is computed anew by `featurestore.graphs.exact`: the result
+equals the oracle's, ties included. The other indexes leave out whom they did not visit: their recall is
+measured when a graph is stored.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.errors import InputError, SetupError, missing_extra
+from featurestore.errors import InputError, SetupError
+from featurestore.faiss_library import load_faiss
 from featurestore.graph import NeighborLists
-from featurestore.graphs.exact import exact_neighbors
-from featurestore.graphs.ranking import checked_unit_rows, rank_finalists
+from featurestore.graphs import order_keys
+from featurestore.graphs.candidates import SPARE, Candidates
+from featurestore.graphs.exact import exact_candidates
+from featurestore.graphs.nearest import cut, rounding
+from featurestore.graphs.ranking import VectorRows, checked_rows, pair_scores
+from featurestore.spec import ExactSearch, HnswSearch, IvfSearch, NeighborSearch
 
 Device: TypeAlias = Literal["cpu", "gpu"]
 
-_SPARE_CANDIDATES = 16
 _CPU_CHUNK = 4096
 _GPU_CHUNK = 1024
 """Queries of one call: a GPU index allocates for all of them at once (faiss#3049)."""
@@ -29,69 +32,89 @@ _GPU_ROUNDING = 1e-3
 
 
 class FaissGraphBuilder:
-    """Calls FAISS, which runs at the speed of a matrix product.
+    """Searches an index of unit vectors by inner product.
 
     Args:
-        device: ``gpu`` needs a FAISS that was built for GPUs, and one to run on.
+        search: Exact, or how the approximate index is made and searched.
+        device: ``gpu`` needs a FAISS that was built for GPUs, and one to run on; HNSW has no GPU index.
     """
 
     name = "faiss_knn"
 
-    def __init__(self, device: Device = "cpu") -> None:
+    def __init__(self, search: NeighborSearch | None = None, device: Device = "cpu") -> None:
+        self.search: NeighborSearch = search or ExactSearch()
         self._device: Device = device
 
     def build(self, vectors: npt.NDArray[np.float32], num_neighbors: int) -> NeighborLists:
         """See `GraphBuilder.build`."""
-        unit = checked_unit_rows(vectors)
-        wanted = min(num_neighbors, len(unit) - 1)
+        rows = checked_rows(vectors)
+        everything = np.arange(len(rows))
+        wanted = min(num_neighbors, len(rows) - 1)
         if wanted < 1:
-            return exact_neighbors(unit, np.arange(len(unit)), num_neighbors)
-        candidates, weakest = self._search(unit.astype(np.float32), wanted)
-        rows, scores = rank_finalists(unit, np.arange(len(unit)), candidates, num_neighbors)
-        unsure = np.flatnonzero(scores[:, wanted - 1] <= weakest + 2 * self._rounding(unit.shape[1]))
-        again = exact_neighbors(unit, unsure, num_neighbors)
-        lists = NeighborLists(rows, np.where(rows >= 0, scores, 0.0).astype(np.float32))
-        lists.neighbors[unsure] = again.neighbors
-        lists.scores[unsure] = again.scores
-        return lists
+            return exact_candidates(rows, everything, num_neighbors).lists(num_neighbors)
+        nominees, weakest = self._nominees(rows.unit(), wanted)
+        found = _ranked(rows, nominees, order_keys.below(weakest), num_neighbors)
+        if self.search.method == "exact":
+            unsure = found.short_of(wanted)
+            found.put(unsure, exact_candidates(rows, unsure, num_neighbors))
+        return found.lists(num_neighbors)
 
-    def _search(
+    def _nominees(
         self, unit: npt.NDArray[np.float32], num_neighbors: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Candidates without the query itself, and the float32 score of the weakest one found per query.
+        """Rows that may be neighbours, and a bound of the scores of all others.
 
-        The weakest is -inf where all rows are candidates: nothing was left out.
+        The bound is -inf where nothing is known of the others: all were seen, or the search is approximate.
         """
-        index = _open_index(unit.shape[1], self._device, num_neighbors)
-        index.add(unit)
-        asked = min(num_neighbors + _SPARE_CANDIDATES + 1, len(unit))
+        index = self._open_index(unit, num_neighbors)
+        asked = min(num_neighbors + SPARE + 1, len(unit))
         if self._device == "gpu":
             asked = min(asked, _GPU_MOST_NEIGHBORS)
         step = _GPU_CHUNK if self._device == "gpu" else _CPU_CHUNK
         found = [index.search(unit[start : start + step], asked) for start in range(0, len(unit), step)]
         scores = np.concatenate([part[0] for part in found]).astype(np.float64)
         rows = np.concatenate([part[1] for part in found]).astype(np.int64)
-        rows[rows == np.arange(len(unit))[:, None]] = -1
-        weakest = scores[:, -1] if asked < len(unit) else np.full(len(unit), -np.inf)
-        return rows, weakest
+        if asked == len(unit) or self.search.method != "exact":
+            return rows, np.full(len(unit), -np.inf)
+        error = _GPU_ROUNDING if self._device == "gpu" else rounding(unit.shape[1])
+        return rows, scores[:, -1] + error
 
-    def _rounding(self, embedding_dim: int) -> float:
-        """Bound of a score's error: each of d float32 steps rounds by at most 2⁻²⁴ of a sum of terms ≤ 1."""
+    def _open_index(self, unit: npt.NDArray[np.float32], num_neighbors: int) -> Any:  # noqa: ANN401
+        faiss = load_faiss()
+        index = _new_index(faiss, self.search, unit)
         if self._device == "gpu":
-            return _GPU_ROUNDING
-        return (embedding_dim + 4) * 2.0**-24
+            index = _on_gpu(faiss, index, self.search, num_neighbors)
+        index.train(unit)
+        index.add(unit)
+        return index
 
 
-def _open_index(embedding_dim: int, device: Device, num_neighbors: int) -> Any:  # noqa: ANN401 -- FAISS has no types
-    if find_spec("torch") is not None:
-        import_module("torch")  # both bring an OpenMP runtime, and torch's must be loaded first (faiss#2126)
-    try:
-        import faiss
-    except ImportError:
-        raise missing_extra("faiss", "faiss-gpu") from None
-    if device == "cpu":
-        return faiss.IndexFlatIP(embedding_dim)
-    if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() == 0:
+def gpu_is_there() -> bool:
+    """Whether FAISS is built for GPUs and finds one."""
+    faiss = load_faiss()
+    return hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
+
+
+def _new_index(faiss: Any, search: NeighborSearch, unit: npt.NDArray[np.float32]) -> Any:  # noqa: ANN401
+    width = unit.shape[1]
+    if isinstance(search, IvfSearch):
+        lists = min(search.num_lists, len(unit))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = 1  # small inputs are no reason to warn on standard output
+        index.nprobe = min(search.num_probes, lists)
+        return index
+    if isinstance(search, HnswSearch):
+        index = faiss.IndexHNSWFlat(width, search.num_links, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = search.build_effort
+        index.hnsw.efSearch = search.search_effort
+        return index
+    return faiss.IndexFlatIP(width)
+
+
+def _on_gpu(faiss: Any, index: Any, search: NeighborSearch, num_neighbors: int) -> Any:  # noqa: ANN401
+    if isinstance(search, HnswSearch):
+        raise SetupError("FAISS has no HNSW index for GPUs.", hint="Use --search ivf there, or the CPU.")
+    if not gpu_is_there():
         raise SetupError(
             "FAISS finds no GPU here: this build is for CPUs, or no CUDA device is visible.",
             hint="Install 'cot-featurestore[faiss-gpu]' without faiss-cpu on a CUDA machine, or use the CPU.",
@@ -100,4 +123,14 @@ def _open_index(embedding_dim: int, device: Device, num_neighbors: int) -> Any: 
         raise InputError(
             f"FAISS finds at most {_GPU_MOST_NEIGHBORS - 1} neighbours on a GPU, asked for {num_neighbors}."
         )
-    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, faiss.IndexFlatIP(embedding_dim))
+    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+
+
+def _ranked(
+    rows: VectorRows, nominees: npt.NDArray[np.int64], boundary: order_keys.Keys, width: int
+) -> Candidates:
+    """Nominees by exact score, without the node itself, cut at the boundary and at ``width``."""
+    everything = np.arange(len(rows))
+    keys = order_keys.encode(pair_scores(rows, everything, nominees), nominees)
+    keys[(nominees == everything[:, None]) | (keys > boundary[:, None])] = order_keys.NONE
+    return Candidates(*cut(keys, boundary, width))

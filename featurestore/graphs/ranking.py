@@ -1,72 +1,93 @@
-"""What graph builders share: checked unit vectors, and scores that do not depend on how they were found.
+"""What graph builders share: checked vectors, and scores that do not depend on how neighbours were found.
 
-A matrix product adds the terms of a dot product in an order that depends on the shapes of the matrices, so
-two equal vectors may score differently in their last bits. Finalists are therefore scored again in float64,
-term by term in one fixed order, and equal scores rank by ascending row.
+A matrix product adds the terms of a dot product in an order that depends on the shapes of the matrices, so it
+only nominates. Whoever is nominated is scored again: a float64 dot product of the float32 vectors, divided by
+their lengths, rounded to float32. Its products are exact and its sum is off by 1e-14 at most, so the rounded
+score is the same however it was found, save where the true value lies within 1e-14 of a rounding boundary:
+there two builders may differ by one float32 step (`SCORE_STEP`). Equal scores rank by ascending row.
 """
+
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from featurestore.errors import InputError
 
-_CHUNK_FLOATS = 8_000_000
-"""Products held at once while finalists are scored: 64 MB."""
+SCORE_STEP: Final = 2.0**-23
+"""Two builds of the same vectors may swap neighbours whose scores are so close, and no others."""
+_CHECKED_ROWS = 4096
+_CHUNK_FLOATS = 250_000
+"""Float64 values gathered at once while nominees are scored: 2 MB, so that they stay in the cache."""
 
 
-def checked_unit_rows(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Rows scaled to length 1.
+@dataclass(frozen=True, slots=True)
+class VectorRows:
+    """Vectors that have a direction.
+
+    Attributes:
+        values: (n, d) float32 as given.
+        lengths: (n,) float64, all positive.
+    """
+
+    values: npt.NDArray[np.float32]
+    lengths: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "VectorRows":
+        """Some of the rows."""
+        return VectorRows(self.values[rows], self.lengths[rows])
+
+    def unit(self) -> npt.NDArray[np.float32]:
+        """(n, d) float32 rows of length 1, a copy."""
+        return self.values / self.lengths[:, None].astype(np.float32)
+
+
+def checked_rows(vectors: npt.NDArray[np.float32]) -> VectorRows:
+    """The vectors with their lengths.
 
     Args:
         vectors: (n, d) float32.
-
-    Returns:
-        (n, d) float64 unit rows.
 
     Raises:
         InputError: If the array is not two-dimensional, or a row holds NaN or an infinity or only zeros.
     """
     if vectors.ndim != 2 or vectors.shape[1] == 0:
         raise InputError(f"vectors must have the shape (n, d) with d ≥ 1, found {vectors.shape}.")
-    rows = vectors.astype(np.float64)
-    finite = np.isfinite(rows).all(axis=1)
+    lengths = np.empty(len(vectors))
+    for start in range(0, len(vectors), _CHECKED_ROWS):
+        part = vectors[start : start + _CHECKED_ROWS].astype(np.float64)
+        lengths[start : start + _CHECKED_ROWS] = np.sqrt((part * part).sum(axis=1))
+    finite = np.isfinite(lengths)
     if not finite.all():
         raise InputError(f"vector row {int(np.argmin(finite))} holds NaN or an infinity.")
-    norms = np.sqrt((rows * rows).sum(axis=1))
-    if not (norms > 0).all():
-        raise InputError(f"vector row {int(np.argmin(norms > 0))} holds only zeros: it has no direction.")
-    rows /= norms[:, None]
-    return rows
+    if not (lengths > 0).all():
+        raise InputError(f"vector row {int(np.argmin(lengths > 0))} holds only zeros: it has no direction.")
+    return VectorRows(vectors, lengths)
 
 
-def rank_finalists(
-    unit: npt.NDArray[np.float64],
-    queries: npt.NDArray[np.int64],
-    finalists: npt.NDArray[np.int64],
-    num_neighbors: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The best of some finalists per query, by score, then by ascending row.
+def pair_scores(
+    rows: VectorRows, queries: npt.NDArray[np.int64], others: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Exact cosine similarities of queries with some rows each.
 
     Args:
-        unit: (n, d) float64 unit rows.
-        queries: (q,) rows to find neighbours for.
-        finalists: (q, c) rows that may be neighbours, each at most once per query; -1 for none.
-        num_neighbors: k.
+        rows: All vectors.
+        queries: (q,) rows.
+        others: (q, c) rows; those below 0 get some score that means nothing.
 
     Returns:
-        (q, k) int64 rows, -1 where there are none, and their (q, k) float64 scores, -inf there.
+        (q, c) float32.
     """
-    num_queries, num_finalists = finalists.shape
-    rows = np.full((num_queries, num_neighbors), -1, np.int64)
-    scores = np.full((num_queries, num_neighbors), -np.inf)
-    step = max(1, _CHUNK_FLOATS // max(1, num_finalists * unit.shape[1]))
-    for start in range(0, num_queries, step):
-        part = slice(start, start + step)
-        chosen = finalists[part]
-        products = unit[chosen] * unit[queries[part]][:, None, :]  # (step, c, d)
-        score = np.where(chosen >= 0, products.sum(axis=2), -np.inf)
-        order = np.lexsort((chosen, -score), axis=1)[:, :num_neighbors]
-        kept = min(num_neighbors, num_finalists)
-        rows[part, :kept] = np.take_along_axis(chosen, order, axis=1)
-        scores[part, :kept] = np.take_along_axis(score, order, axis=1)
-    return rows, scores
+    scores = np.empty(others.shape, np.float32)
+    step = max(1, _CHUNK_FLOATS // max(1, others.shape[1] * rows.values.shape[1]))
+    for start in range(0, len(queries), step):
+        asked, named = queries[start : start + step], others[start : start + step]
+        gathered = rows.values[named].astype(np.float64)  # (step, c, d)
+        vectors = rows.values[asked].astype(np.float64)[:, :, None]  # (step, d, 1)
+        products = np.matmul(gathered, vectors)[:, :, 0]
+        scores[start : start + step] = products / (rows.lengths[named] * rows.lengths[asked][:, None])
+    return scores

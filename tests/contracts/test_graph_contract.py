@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from featurestore.errors import InputError, SetupError
 from featurestore.graph import GraphBuilder, NeighborLists
 from featurestore.graphs import open_builder
-from featurestore.graphs.ranking import checked_unit_rows
 
 Vectors = npt.NDArray[np.float32]
 
@@ -26,8 +25,13 @@ def _gpu_builder() -> GraphBuilder:
 
 
 @pytest.fixture(
-    params=[lambda: open_builder("exact"), lambda: open_builder("faiss_knn"), _gpu_builder],
-    ids=["exact", "faiss-cpu", "faiss-gpu"],
+    params=[
+        lambda: open_builder("blocked"),
+        lambda: open_builder("exact"),
+        lambda: open_builder("faiss_knn"),
+        _gpu_builder,
+    ],
+    ids=["blocked", "exact", "faiss-cpu", "faiss-gpu"],
 )
 def builder(request: pytest.FixtureRequest) -> GraphBuilder:
     make: Callable[[], GraphBuilder] = request.param
@@ -35,13 +39,14 @@ def builder(request: pytest.FixtureRequest) -> GraphBuilder:
 
 
 def brute_force(vectors: Vectors, num_neighbors: int) -> NeighborLists:
-    """By the definition: all pairs in float64, sorted by score, then by row."""
-    unit = checked_unit_rows(vectors)
+    """By the definition: all pairs in float64, rounded to float32, sorted by score, then by row."""
+    exact = vectors.astype(np.float64)
+    unit = exact / np.sqrt((exact * exact).sum(axis=1, keepdims=True))
     n = len(unit)
     neighbors = np.full((n, num_neighbors), -1, np.int64)
     scores = np.zeros((n, num_neighbors), np.float32)
     for row in range(n):
-        pairs = [(-float((unit[row] * unit[other]).sum()), other) for other in range(n) if other != row]
+        pairs = [(-np.float32((unit[row] * unit[other]).sum()), other) for other in range(n) if other != row]
         for rank, (score, other) in enumerate(sorted(pairs)[:num_neighbors]):
             neighbors[row, rank], scores[row, rank] = other, -score
     return NeighborLists(neighbors, scores)
@@ -106,7 +111,7 @@ def test_bad_rows_are_named(builder: GraphBuilder) -> None:
         builder.build(np.ones(3, np.float32), 1)
 
 
-@pytest.mark.parametrize("name", ["exact", "faiss_knn"])
+@pytest.mark.parametrize("name", ["blocked", "exact", "faiss_knn"])
 @given(
     vectors=st.integers(1, 4).flatmap(
         lambda d: st.lists(
