@@ -11,6 +11,8 @@ from cli.commands.doctor import doctor
 from cli.commands.embed import embed
 from cli.commands.evaluate import evaluate
 from cli.commands.export import export
+from cli.commands.forget import forget
+from cli.commands.gates import group as gates
 from cli.commands.generate import generate
 from cli.commands.graph import graph
 from cli.commands.import_ import import_
@@ -37,6 +39,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "embed": embed,
     "evaluate": evaluate,
     "export": export,
+    "forget": forget,
     "generate": generate,
     "graph": graph,
     "import": import_,
@@ -55,6 +58,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
 }
 GROUPS: dict[str, typer.Typer] = {
+    "gates": gates,
     "prompts": prompts,
     "runs": runs,
 }
