@@ -17,6 +17,15 @@ def merge_rows(handle: "LanceTable", rows: pa.Table, key: str) -> None:
     merge.use_index(False).execute(rows.replace_schema_metadata(None))
 
 
+def delete_rows(handle: "LanceTable", ids: Sequence[str], key: str) -> None:
+    """Remove the rows of these ids in one commit. Its record names none of them; that of a filter would."""
+    named = pa.table(
+        [pa.array(list(dict.fromkeys(ids)), pa.string())], schema=pa.schema([handle.schema.field(key)])
+    )
+    matching = handle.to_lance().merge_insert(key).when_matched_delete()
+    matching.use_index(False).execute(named.replace_schema_metadata(None))
+
+
 def is_in(key: str, ids: Sequence[str]) -> str:
     """The SQL filter for rows of these ids."""
     quoted = ",".join("'" + each.replace("'", "''") + "'" for each in ids)

@@ -26,7 +26,7 @@ from featurestore.stores.lance_fragments import (
     rewrite_without_deleted,
     rows_gone_from,
 )
-from featurestore.stores.lance_rows import is_in, key_of, merge_rows, plain_schema, with_key
+from featurestore.stores.lance_rows import delete_rows, is_in, key_of, merge_rows, plain_schema, with_key
 from featurestore.stores.rows import check_storable, check_upsert, new_fields, select_rows
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class LanceStore:
         self._guard.check_write()
         self._check_column(table, handle, key)
         if ids:
-            self._database.change(table, handle, lambda: handle.delete(is_in(key, ids)))
-        return self._version_of(table, handle)
+            self._database.change(table, handle, lambda: delete_rows(handle, ids, key))
+        return self._version_of(table, self._at(table, None))
 
     def erase(self, table: str, ids: Sequence[str], *, key: str) -> TableVersion:
         """See `Store.erase`."""

@@ -431,3 +431,16 @@ def test_no_record_of_an_erasure_names_what_was_erased(store: Store, ids: list[s
     for each in ids:
         assert not any(f"user-{each}".encode() in data for data in files)
     assert content(store.read("notes")).keys() == {name for name in rows if name[-1] not in ids}
+
+
+def test_no_file_names_rows_that_were_deleted_before_a_compaction(store: Store) -> None:
+    """The record of a deletion stays as long as its version does, which a release may pin for years."""
+    lists = pa.table([["user-gone", "user-gone", "user-kept"], ["a", "b", "a"]], names=["user_id", "item_id"])
+    store.replace("lists", lists)
+    store.upsert("notes", notes(**{"user-gone": "1", "user-kept": "2"}), key="id")
+    store.delete("lists", ["user-gone", "user-gone"], key="user_id")
+    assert store.read("lists").to_pylist() == [{"user_id": "user-kept", "item_id": "a"}]
+    store.delete("notes", ["user-gone", "user-absent"], key="id")
+    for table in ("lists", "notes"):
+        records = [path for path in store.objects.sizes(f"tables/{table}.lance/") if "/data/" not in path]
+        assert not any(b"user-" in store.objects.read(path) for path in records)
