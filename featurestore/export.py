@@ -1,4 +1,4 @@
-"""Export: a released feature as a Parquet file, or as an npy matrix with its ids."""
+"""Export: a released feature as a Parquet file, or its vectors as an npy matrix with their ids."""
 
 import json
 import uuid
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,8 @@ from featurestore.errors import FeatureStoreError, InputError, StorageFullError,
 from featurestore.objects import disk_error
 from featurestore.reader import Embeddings, Release
 
-ExportKind = Literal["text", "vector"]
+ExportKind = Literal["text", "vector", "graph", "codes"]
+EXPORT_KINDS: Final[tuple[ExportKind, ...]] = get_args(ExportKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ExportReport:
         release: Number of the release that was read.
         feature: Such as ``item_cot``.
         view: The view that was read.
-        kind: ``text`` or ``vector``.
+        kind: What was read of it.
         rows: Rows written.
         files: The files, absolute or as given.
     """
@@ -55,8 +56,9 @@ def export_feature(
 ) -> ExportReport:
     """Write one feature view of a release; a file that is there is replaced once the new one is complete.
 
-    ``F.parquet`` gets the good texts (columns of `featurestore.schema.TEXTS`), or ids and vectors.
-    ``F.npy`` gets the (n, d) float32 matrix and ``F.ids.json`` its ids, release and spec.
+    ``F.parquet`` gets the good texts (columns of `featurestore.schema.TEXTS`), ids and vectors, the edges of
+    a graph, or semantic ids. ``F.npy`` gets the (n, d) float32 matrix and ``F.ids.json`` its ids, release and
+    spec.
 
     Args:
         release: An open release.
@@ -67,7 +69,7 @@ def export_feature(
         allow_parts: As in `Release.texts`.
 
     Raises:
-        UsageError: If the file's name ends otherwise, or texts are asked for as npy.
+        UsageError: If the file's name ends otherwise, or other things than vectors are asked for as npy.
         InputError: If the file's folder does not exist, or the system lets nobody write the file.
         StorageFullError: If the disk is full; nothing is left behind.
         UnknownNameError: Listing the features, or the views, there are.
@@ -76,14 +78,29 @@ def export_feature(
     chosen = _kind(release, feature, out, kind)
     if not out.parent.is_dir():
         raise InputError(f"the folder {out.parent} does not exist.", hint="Make it, or choose another --out.")
-    if chosen == "text":
-        texts = release.texts(feature, view, allow_parts=allow_parts)
-        _replace(out, texts.write_parquet)
-        name = release.pin("text", feature, view).spec.view
-        return ExportReport(release.number, feature, name, chosen, texts.height, (str(out),))
-    embeddings = release.embeddings(feature, view, allow_parts=allow_parts)
-    files = _write_vectors(out, release, embeddings)
-    return ExportReport(release.number, feature, embeddings.spec.view, chosen, len(embeddings), files)
+    name = release.pin(chosen, feature, view).spec.view
+    if out.suffix == ".npy":
+        embeddings = release.embeddings(feature, view, allow_parts=allow_parts)
+        return ExportReport(
+            release.number, feature, name, chosen, len(embeddings), _write_npy(out, release, embeddings)
+        )
+    rows = _rows(release, chosen, feature, name, allow_parts)
+    _replace(out, rows.write_parquet)
+    return ExportReport(release.number, feature, name, chosen, rows.height, (str(out),))
+
+
+def _rows(
+    release: Release, kind: ExportKind, feature: str, view: str, allow_parts: Collection[str]
+) -> pl.DataFrame:
+    match kind:
+        case "text":
+            return release.texts(feature, view, allow_parts=allow_parts)
+        case "vector":
+            return release.embeddings(feature, view, allow_parts=allow_parts).to_polars()
+        case "graph":
+            return release.graph(feature, view, allow_parts=allow_parts).to_polars()
+        case "codes":
+            return release.semantic_ids(feature, view, allow_parts=allow_parts).to_polars()
 
 
 def _kind(release: Release, feature: str, out: Path, kind: ExportKind | None) -> ExportKind:
@@ -91,8 +108,10 @@ def _kind(release: Release, feature: str, out: Path, kind: ExportKind | None) ->
         raise UsageError(
             f"cannot tell the format of {out.name!r}.", hint="End the file's name in .parquet or .npy."
         )
-    if out.suffix == ".npy" and kind == "text":
-        raise UsageError("texts cannot be written as npy.", hint="End the file's name in .parquet.")
+    if out.suffix == ".npy" and kind not in {None, "vector"}:
+        raise UsageError(
+            f"only vectors are written as npy, not kind {kind!r}.", hint="End the file's name in .parquet."
+        )
     if kind is not None:
         return kind
     has_texts = any(pin.spec.feature == feature for pin in release.features("text"))
@@ -120,10 +139,7 @@ def _write_error(error: Exception, target: Path) -> FeatureStoreError:
     return InputError(f"{target} cannot be written: {reason}.", hint="Choose another --out.")
 
 
-def _write_vectors(out: Path, release: Release, embeddings: Embeddings) -> tuple[str, ...]:
-    if out.suffix == ".parquet":
-        _replace(out, embeddings.to_polars().write_parquet)
-        return (str(out),)
+def _write_npy(out: Path, release: Release, embeddings: Embeddings) -> tuple[str, ...]:
     ids = out.with_suffix(".ids.json")
     _replace(ids, lambda path: _write_ids(path, release, embeddings))
     _replace(out, lambda path: _write_matrix(path, embeddings))

@@ -75,6 +75,20 @@ class NeighborGraph:
             list(id_map.ids), _offsets(degrees), rows[self.indices[edges]], self.scores[edges], self.spec
         )
 
+    def to_polars(self) -> pl.DataFrame:
+        """One row per edge, nearest first: ``src_id``, ``dst_id``, ``rank`` from 0, ``score``."""
+        sources, neighbors = self.edge_index()
+        names = pl.Series(self.ids, dtype=pl.String)
+        ranks = np.arange(len(neighbors), dtype=np.int64) - self.indptr[sources]
+        return pl.DataFrame(
+            {
+                c.SRC_ID: names.gather(sources),
+                c.DST_ID: names.gather(neighbors),
+                c.RANK: pl.Series(ranks, dtype=pl.Int32),
+                c.SCORE: self.scores,
+            }
+        )
+
     @cached_property
     def stats(self) -> dict[str, float]:
         """Nodes, edges, out- and in-degrees, mean score and the share of edges that go both ways."""

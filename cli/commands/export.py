@@ -10,8 +10,6 @@ from cli.report import Reporter
 from featurestore import columns as c
 from featurestore.errors import UnknownNameError
 
-_KINDS = ("text", "vector")
-
 
 def export(
     *,
@@ -22,7 +20,9 @@ def export(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--kind", help="text or vector; by default text for .parquet, vector for .npy."),
+        typer.Option(
+            "--kind", help="text, vector, graph or codes; by default text for .parquet, vector for .npy."
+        ),
     ] = None,
     allow_parts: Annotated[
         list[str] | None,
@@ -32,13 +32,13 @@ def export(
     project: ProjectOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Write a feature of a release as Parquet, or its vectors as npy with a file of ids."""
+    """Write texts, vectors, a graph or semantic ids of a release as Parquet, or vectors as npy with ids."""
     from cli.project import open_project
-    from featurestore.export import export_feature
+    from featurestore.export import EXPORT_KINDS, export_feature
     from featurestore.reader import FeatureStore
 
-    if kind is not None and kind not in _KINDS:
-        raise UnknownNameError("kind", kind, _KINDS)
+    if kind is not None and kind not in EXPORT_KINDS:
+        raise UnknownNameError("kind", kind, EXPORT_KINDS)
     report = Reporter(as_json=as_json)
     opened = FeatureStore(open_project(project).store).release(release)
     done = export_feature(

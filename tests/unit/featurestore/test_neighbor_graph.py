@@ -20,6 +20,7 @@ from featurestore.stores.memory import MemoryStore
 SPEC = GraphSpec(
     feature="item_text", view="text", entity="item", vector_digest="0" * 32, pooling="own", num_neighbors=2
 )
+COLUMNS = dict(zip(schema.EDGES.names, (pl.String, pl.String, pl.Int32, pl.Float32), strict=True))
 
 
 @pytest.fixture
@@ -31,8 +32,7 @@ def graph() -> NeighborGraph:
 
 
 def _graph(edges: list[tuple[str, str, int, float]]) -> NeighborGraph:
-    columns = dict(zip(schema.EDGES.names, (pl.String, pl.String, pl.Int32, pl.Float32), strict=True))
-    return graph_of_edges(pl.DataFrame(edges, schema=columns, orient="row"), SPEC)
+    return graph_of_edges(pl.DataFrame(edges, schema=COLUMNS, orient="row"), SPEC)
 
 
 def test_compressed_rows(graph):
@@ -47,6 +47,16 @@ def test_compressed_rows(graph):
     assert graph.stats["max_in_degree"] == 2
 
 
+def test_edges_as_a_table(graph):
+    table = graph.to_polars()
+    assert table.schema == dict(
+        zip(schema.EDGES.names, (pl.String, pl.String, pl.Int32, pl.Float32), strict=True)
+    )
+    assert table.rows()[:2] == [("i0", "i1", 0, 1.0), ("i0", "i2", 1, pytest.approx(0.9))]
+    again = graph_of_edges(table.sample(fraction=1.0, shuffle=True, seed=0), SPEC)
+    assert (again.ids, again.edge_index().tolist()) == (graph.ids, graph.edge_index().tolist())
+
+
 def test_neighbors_by_id(graph):
     assert graph.neighbors("i4") == [("i0", 1.0), ("i1", pytest.approx(0.9))]
     with pytest.raises(MissingIdsError, match=r"the id 'i5' is not in the graph item_text\.text\."):
@@ -56,7 +66,7 @@ def test_neighbors_by_id(graph):
 def test_no_edges():
     empty = _graph([])
     assert (empty.ids, empty.indptr.tolist(), empty.edge_index().shape) == ([], [0], (2, 0))
-    assert empty.stats["num_edges"] == 0
+    assert (empty.stats["num_edges"], empty.to_polars().shape) == (0, (0, 4))
     aligned = empty.on_rows(IdMap(("a", "b")))
     assert (aligned.indptr.tolist(), aligned.edge_index().shape) == ([0, 0, 0], (2, 0))
 
