@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.errors import ConfigError, nearest_name, own_words
 from featurestore.gates import GatePolicy
+from featurestore.retention import GcPolicy
 from featurestore.spec import Frozen
 from featurestore.splits import SplitPolicy
 from llm_jobs.engines.options import EngineOptions
@@ -95,6 +96,7 @@ class ProjectConfig(Frozen):
     graph: GraphConfig = GraphConfig()
     semantic_ids: SemanticIdOptions = SemanticIdOptions()
     gates: GatePolicy = GatePolicy()
+    gc: GcPolicy = GcPolicy()
     refresh: RefreshConfig = RefreshConfig()
     privacy: PrivacyPolicy = PrivacyPolicy()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])

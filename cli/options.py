@@ -12,4 +12,5 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one J
 ReleaseOption: TypeAlias = Annotated[
     str, typer.Option("--release", "-r", help="Release number or alias to read.")
 ]
+AliasOption: TypeAlias = Annotated[str, typer.Option("--alias", help="Alias to move.")]
 SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]

@@ -99,43 +99,38 @@ beam_size = 1
 iterations = 10
 warm_iterations = 2
 
-# What must hold before `featurestore publish` moves an alias.
+# What must hold before `featurestore publish` moves an alias (docs/gates.md).
 [gates]
 # Share of entities that must have a good text, per text feature.
 min_coverage = 0.0
-# Share of a feature's rows that may have failed.
+# The same by degree, the number of distinct partners in training events.
+# strata = [{ name = "long tail", max_degree = 49, min_coverage = 0.95 }]
+# Share of a feature's rows that may have failed, and of those in which the model declined.
 max_failure_rate = 0.2
-# Share of good texts that may repeat another one.
+max_refusal_rate = 0.05
+# Share of good texts in which a model may think aloud, and that may repeat another text.
+max_think_leaks = 0.005
 max_duplicate_text_share = 0.5
-
-# What `featurestore refresh` does every night (docs/operations.md).
-[refresh]
-# Names the release in the end; with --canary the other one names it while it is checked.
-alias = "production"
-canary = "canary"
-# Command that must end with 0 before a release is promoted; {release} becomes its number.
-# check = ["python", "check_release.py", "{release}"]
-
-# Features to keep current, one section each: prompts, or item_text. By default the prompt of [generate].
-# [refresh.features.item_cot]
-# Who writes; by default the model of [generate].
-# model = "deepseek-r1-14b"
-# Write texts only for entities that meet this condition on their columns and degree (training events).
-# where = "degree < 50"
-# Entities a night at most.
-# limit = 10_000
-# Views to encode; all if left out. Graphs and semantic ids are kept current once they are there.
-# views = ["fused"]
-# graphs = ["fused"]
-# semantic_ids = ["fused"]
-# [refresh.features.user_cot]
-# A user's text that is outdated because of events alone waits for so large a share, or for its age.
-# due = { min_changed_share = 0.25, max_age_days = 30 }
-
-[privacy]
-# Fields that users write: e-mail addresses, phone and card numbers, IP addresses and IBANs in them are masked
-# before a prompt reads them.
-user_written = ["review", "reviews"]
+# Against the release before: share of entities that may lose their text, ...
+max_lost_texts = 0.05
+# ... share of vectors that may move though text and encoder are the same, ...
+max_unexplained_moves = 0.0
+# ... where both have at least so many rows, how far vectors may drift, ...
+min_compared = 100
+min_centroid_cosine = 0.9
+max_mmd = 0.15
+# ... and share of nearest neighbours and of semantic ids that may change.
+max_knn_churn = 0.3
+max_code_churn = 0.1
+# Graphs: share of nodes without an edge, of edges that end in hubs, of nodes that hang together.
+max_isolated_share = 0.05
+max_hub_edge_share = 0.5
+min_connected_share = 0.5
+# Share of items that may share all their codes with another one.
+max_code_collisions = 0.5
+# A trained model, relative to this file, and the share of its validation metric that new vectors may cost it.
+# probe = "models/probe"
+max_probe_drop = 0.05
 
 # Models and encoders of your own, beside the packaged ones: one section each, such as
 # [models.my-model]

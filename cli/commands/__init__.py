@@ -13,6 +13,7 @@ from cli.commands.evaluate import evaluate
 from cli.commands.export import export
 from cli.commands.forget import forget
 from cli.commands.gates import group as gates
+from cli.commands.gc import gc
 from cli.commands.generate import generate
 from cli.commands.graph import graph
 from cli.commands.import_ import import_
@@ -21,16 +22,20 @@ from cli.commands.init import init
 from cli.commands.ls import ls
 from cli.commands.models import models
 from cli.commands.plan import plan
+from cli.commands.promote import promote
 from cli.commands.prompts import group as prompts
 from cli.commands.publish import publish
 from cli.commands.recommend import recommend
 from cli.commands.redteam import redteam
 from cli.commands.refresh import refresh
+from cli.commands.releases import group as releases
 from cli.commands.replay import replay
+from cli.commands.rollback import rollback
 from cli.commands.runs import group as runs
 from cli.commands.semantic_ids import semantic_ids
 from cli.commands.show import show
 from cli.commands.train import train
+from cli.commands.verify import verify
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "compare": compare,
@@ -40,6 +45,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "export": export,
     "forget": forget,
+    "gc": gc,
     "generate": generate,
     "graph": graph,
     "import": import_,
@@ -48,17 +54,21 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "ls": ls,
     "models": models,
     "plan": plan,
+    "promote": promote,
     "publish": publish,
     "recommend": recommend,
     "redteam": redteam,
     "refresh": refresh,
     "replay": replay,
+    "rollback": rollback,
     "semantic-ids": semantic_ids,
     "show": show,
     "train": train,
+    "verify": verify,
 }
 GROUPS: dict[str, typer.Typer] = {
     "gates": gates,
     "prompts": prompts,
+    "releases": releases,
     "runs": runs,
 }

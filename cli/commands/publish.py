@@ -1,5 +1,6 @@
 """``featurestore publish``: the store's newest rows as a release."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,13 @@ def publish(
             help="Publish although this gate refuses, such as knn_churn; the release tells. May be repeated.",
         ),
     ] = None,
+    incomplete: Annotated[
+        bool,
+        typer.Option(
+            "--incomplete",
+            help="Release features that are still being generated, not their last complete versions.",
+        ),
+    ] = False,
     project: ProjectOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -47,6 +55,7 @@ def publish(
             features=features or None,
             probe=project_probe(opened),
             accepted_gates=accept or (),
+            carry=not incomplete,
             progress=progress,
         )
     _print(report, done)
@@ -57,6 +66,7 @@ def publish(
             "alias": done.alias,
             "moved": done.moved,
             "left_out": list(done.left_out),
+            "carried": [asdict(feature) for feature in done.carried],
             "manifest": done.manifest.model_dump(mode="json"),
         }
     )
@@ -75,6 +85,11 @@ def _print(report: Reporter, done: "PublishReport") -> None:
     )
     for name in done.left_out:
         report.say(f"left out: {name}, made under an earlier split; train again and write new lists")
+    for carried in done.carried:
+        report.say(
+            f"carried from release {carried.release}: {carried.kind} {carried.name}, "
+            f"{carried.num_rows:,} rows; its newest version has {carried.successor_rows:,} so far"
+        )
     accepted = [gate for gate in manifest.gates if gate.accepted]
     report.say(f"{len(manifest.gates) - len(accepted)} gates passed")
     for gate in accepted:
