@@ -24,6 +24,7 @@ from featurestore.neighbor_graph import NeighborGraph, graph_of_edges
 from featurestore.pinned_vectors import open_vectors
 from featurestore.point_in_time import pin_made_from, refuse_leaks, wanted_event_set
 from featurestore.release import Manifest, TablePin
+from featurestore.schema import TEXTS, completed
 from featurestore.semantic_ids import SemanticIds
 from featurestore.spec import CodesSpec, Entity, GraphSpec, Kind, RecommendationsSpec
 from featurestore.store import Store
@@ -128,7 +129,8 @@ class Release:
             MissingVersionError: If no version was made from ``events``.
         """
         pin = self._readable_pin("text", feature, view, events, allow_parts)
-        rows = pl.DataFrame(self._store.read(pin.table, version=pin.version, ids=ids))
+        stored = self._store.read(pin.table, version=pin.version, ids=ids)
+        rows = pl.DataFrame(completed(stored, TEXTS))
         chosen = rows if status is None else rows.filter(pl.col(c.STATUS) == status)
         if ids is None:
             return chosen.sort(c.ID)

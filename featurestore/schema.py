@@ -148,3 +148,11 @@ def vectors(embedding_dim: int) -> pa.Schema:
             pa.field(c.RUN_ID, pa.string(), nullable=False),
         ]
     )
+
+
+def completed(rows: pa.Table, contract: pa.Schema) -> pa.Table:
+    """Rows with the columns of a contract, in its order; those that an older format lacks are null."""
+    for field in contract:
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(contract.names)
