@@ -67,7 +67,8 @@ def _moves(
     differs = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_now") for name in names)
     moved = common.filter(differs).sort(c.ID)
     results: list[GateResult] = []
-    if pin.spec.digest == spec.digest:
+    same_codebooks = _coding(pin.spec) == _coding(spec)
+    if same_codebooks:
         same_text = pl.col(c.TEXT_DIGEST) == pl.col(f"{c.TEXT_DIGEST}_now")
         unexplained, still = moved.filter(same_text)[c.ID], max(common.filter(same_text).height, 1)
         limit = policy.max_unexplained_moves
@@ -75,7 +76,12 @@ def _moves(
         results.append(judged(spec, "unexplained_moves", value, limit, rows=unexplained.to_list))
     if common.height >= policy.min_compared:
         share = code_churn(before, rows, against=pin.spec.digest).moved_share
-        note = "" if pin.spec.digest == spec.digest else "codebooks or their use are others than the parent's"
+        note = "" if same_codebooks else "the codebooks, or the beam, are not the parent's"
         ids = moved[c.ID].to_list
         results.append(judged(spec, "code_churn", share, policy.max_code_churn, rows=ids, note=note))
     return results
+
+
+def _coding(spec: AnySpec) -> tuple[str, int] | None:
+    """What decides which codes a vector gets."""
+    return (spec.codebook, spec.beam_size) if isinstance(spec, CodesSpec) else None

@@ -212,3 +212,14 @@ def test_export_refuses_leaks_unless_allowed(project, tmp_path):
     assert not (tmp_path / "x.npy").exists()
     words = ["--allow-part", "train", "--allow-part", "valid"]
     assert "1 rows of vector" in run(project, "export", "--feature", "taste", "--out", out, *words)
+
+
+def test_publish_although_a_gate_refuses(project, store):
+    run(project, "publish")
+    add_texts(store, {"i3": None, "i4": None})
+    shown = refuse(GateFailedError, 5, project, "publish")
+    assert "failure_rate of text item_text.text: share of failed rows is 0.5" in shown
+    assert "Rows: i3 (no_json), i4 (no_json), i5 (no_json)" in shown
+    named = refuse(UnknownNameError, 2, project, "publish", "--accept", "failure_rates")
+    assert "unknown gate 'failure_rates'. Did you mean 'failure_rate'?" in named
+    assert "cannot be accepted" in refuse(UsageError, 2, project, "publish", "--accept", "event_set")
