@@ -11,13 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from featurestore.candidate_files import read_candidates, write_candidates
 from featurestore.errors import InputError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.graph import GraphBuilder, NeighborLists
+from featurestore.graphs.blocked import BlockedGraphBuilder
 from featurestore.graphs.degrees import DegreeStats, degree_stats
+from featurestore.graphs.edges import EdgeList, GraphShape, linked, weighted
 from featurestore.graphs.exact import exact_candidates
 from featurestore.graphs.nodes import Nodes, own_nodes, users_by_mean_of_items
 from featurestore.graphs.ranking import checked_rows
+from featurestore.graphs.updating import GraphWork, KnownLists
 from featurestore.ids import canonical_json
 from featurestore.progress import Progress, no_progress
 from featurestore.schema import EDGES
@@ -26,6 +30,7 @@ from featurestore.store import Store, TableVersion
 
 EntityUsers: TypeAlias = Literal["own", "mean_of_train_items"]
 
+_PLAIN = GraphShape()
 _SAMPLE_ROWS = 256
 _SAMPLE_SEED = 20240229
 _STEPS = 4
@@ -52,12 +57,14 @@ class GraphReport:
         table: Where the edges are.
         changed: False if the stored edges were equal already and nothing was written.
         quality: Recall and degrees.
+        work: What finding the neighbours took; None if the builder does not count it.
     """
 
     spec: GraphSpec
     table: TableVersion
     changed: bool
     quality: GraphQuality
+    work: GraphWork | None
 
 
 def build_graph(
@@ -68,9 +75,13 @@ def build_graph(
     entity_users: EntityUsers,
     num_neighbors: int,
     builder: GraphBuilder,
+    shape: GraphShape = _PLAIN,
     progress: Progress = no_progress,
 ) -> GraphReport:
     """Build the kNN graph of a vector feature and make it the head of its view.
+
+    The blocked builder keeps candidates beside the edges and brings them up to date the next time, whatever
+    the shape: nodes that are new, gone or moved cost one product each (`featurestore.graphs.updating`).
 
     Args:
         store: Holds the vectors; with ``mean_of_train_items`` also the interactions and their split.
@@ -80,6 +91,7 @@ def build_graph(
             the vectors of the distinct items among their training events; held-out events are never read.
         num_neighbors: k ≥ 1.
         builder: Finds the neighbours.
+        shape: How they become edges.
         progress: Told of steps.
 
     Raises:
@@ -102,10 +114,6 @@ def build_graph(
             hint="Embed more rows (`featurestore embed`), or pick a view that covers more of them.",
         )
     progress(1, _STEPS, f"{len(nodes.ids):,} nodes")
-    lists = builder.build(nodes.vectors, num_neighbors)
-    progress(2, _STEPS, "measuring")
-    quality = _measure(nodes, lists, builder.name)
-    progress(3, _STEPS, "storing")
     spec = GraphSpec(
         feature=feature,
         view=f"{view}-users" if pooled else view,
@@ -114,10 +122,19 @@ def build_graph(
         pooling=entity_users,
         num_neighbors=num_neighbors,
         event_set=nodes.event_set,
+        search=builder.search,
+        **shape.model_dump(),
     )
-    table, changed = _store_edges(store, spec, edge_table(nodes.ids, lists), quality)
+    lists, found = _neighbors(store, spec, nodes, builder, progress)
+    progress(2, _STEPS, "measuring")
+    edges = linked(lists, shape)
+    quality = _measure(nodes, lists, edges, builder.name)
+    progress(3, _STEPS, "storing")
+    table, changed = _store_edges(store, spec, edge_table(nodes.ids, weighted(edges, shape)), quality)
+    if found is not None:
+        write_candidates(store, spec, table.version, found.known)
     progress(_STEPS, _STEPS)
-    return GraphReport(spec, table, changed, quality)
+    return GraphReport(spec, table, changed, quality, found.work if found else None)
 
 
 def read_quality(store: Store, table: str, version: int) -> GraphQuality | None:
@@ -128,27 +145,42 @@ def read_quality(store: Store, table: str, version: int) -> GraphQuality | None:
     return GraphQuality.model_validate(json.loads(store.objects.read(path)))
 
 
-def edge_table(ids: npt.NDArray[np.object_], lists: NeighborLists) -> pa.Table:
-    """Neighbour lists as rows of `schema.EDGES`, sorted by source and rank.
+def edge_table(ids: npt.NDArray[np.object_], edges: EdgeList) -> pa.Table:
+    """Edges as rows of `schema.EDGES`, sorted by source and rank.
 
     Args:
         ids: (n,) external ids of the nodes.
-        lists: Neighbours of the n nodes.
+        edges: Edges of the n nodes.
     """
-    source, rank = np.nonzero(lists.neighbors >= 0)
     names = pa.array(ids, pa.string())
+    sources, targets = names.take(pa.array(edges.sources)), names.take(pa.array(edges.targets))
     return pa.Table.from_arrays(
-        [
-            names.take(pa.array(source)),
-            names.take(pa.array(lists.neighbors[source, rank])),
-            pa.array(rank.astype(np.int32)),
-            pa.array(lists.scores[source, rank]),
-        ],
-        schema=EDGES,
+        [sources, targets, pa.array(edges.ranks), pa.array(edges.scores)], schema=EDGES
     )
 
 
-def _measure(nodes: Nodes, lists: NeighborLists, builder_name: str) -> GraphQuality:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    known: KnownLists
+    work: GraphWork
+
+
+def _neighbors(
+    store: Store, spec: GraphSpec, nodes: Nodes, builder: GraphBuilder, progress: Progress
+) -> tuple[NeighborLists, _Found | None]:
+    """The neighbours, and what to keep for the next time if the builder can bring them up to date."""
+    if not isinstance(builder, BlockedGraphBuilder):
+        return builder.build(nodes.vectors, spec.num_neighbors), None
+
+    def on_done(done: int, total: int) -> None:
+        progress(1, _STEPS, f"searched {done:,} of {total:,}")
+
+    known = read_candidates(store, spec)
+    lists, work = builder.update(nodes.ids, nodes.vectors, spec.num_neighbors, known=known, on_done=on_done)
+    return lists.candidates.lists(spec.num_neighbors), _Found(lists, work)
+
+
+def _measure(nodes: Nodes, lists: NeighborLists, edges: EdgeList, builder_name: str) -> GraphQuality:
     rng = np.random.default_rng(_SAMPLE_SEED)
     count = min(_SAMPLE_ROWS, len(nodes.ids))
     sample = np.sort(rng.choice(len(nodes.ids), size=count, replace=False))
@@ -160,7 +192,7 @@ def _measure(nodes: Nodes, lists: NeighborLists, builder_name: str) -> GraphQual
         recall=float(found.sum() / max((oracle >= 0).sum(), 1)),
         sample_rows=count,
         num_without_vector=nodes.num_without_vector,
-        degrees=degree_stats(lists.neighbors, lists.scores),
+        degrees=degree_stats(edges),
     )
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.graphs.edges import EdgeList
 from featurestore.spec import Frozen
 
 _HUB_TIMES_MEAN = 5
 
 
 class DegreeStats(Frozen):
-    """In-degrees of a directed kNN graph (out-degrees are k, or n - 1 in a smaller graph)."""
+    """How the edges of a graph are spread; self loops do not count."""
 
     num_nodes: int
     num_edges: int
@@ -30,16 +31,10 @@ class DegreeStats(Frozen):
     mean_score: float
 
 
-def degree_stats(neighbors: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> DegreeStats:
-    """Statistics of neighbour lists.
-
-    Args:
-        neighbors: (n, k) int64, -1 for none.
-        scores: (n, k) float32.
-    """
-    num_nodes = len(neighbors)
-    real = neighbors >= 0
-    sources, targets = np.nonzero(real)[0], neighbors[real]
+def degree_stats(edges: EdgeList) -> DegreeStats:
+    """Statistics of the edges between different nodes (`featurestore.graphs.edges.linked`)."""
+    num_nodes, sources, targets = edges.num_nodes, edges.sources, edges.targets
+    has_neighbors = np.bincount(sources, minlength=num_nodes) > 0
     in_degree = np.bincount(targets, minlength=num_nodes)
     quantiles = np.quantile(in_degree, [0.5, 0.9, 0.99]) if num_nodes else np.zeros(3)
     forward, backward = sources * num_nodes + targets, targets * num_nodes + sources
@@ -51,11 +46,11 @@ def degree_stats(neighbors: npt.NDArray[np.int64], scores: npt.NDArray[np.float3
         in_degree_p99=float(quantiles[2]),
         in_degree_max=int(in_degree.max(initial=0)),
         num_unreached=int((in_degree == 0).sum()),
-        num_isolated=int(((in_degree == 0) & ~real.any(axis=1)).sum()),
+        num_isolated=int(((in_degree == 0) & ~has_neighbors).sum()),
         num_hubs=int(is_hub(in_degree).sum()),
         hub_edge_share=hub_edge_share(in_degree),
         mutual_share=float(np.isin(forward, backward).mean()) if len(targets) else 0.0,
-        mean_score=float(scores[real].mean(dtype=np.float64)) if len(targets) else 0.0,
+        mean_score=float(edges.scores.mean(dtype=np.float64)) if len(targets) else 0.0,
     )
 
 

@@ -1,8 +1,9 @@
 """Exact neighbour lists from the lists of an earlier state: the cost grows with what changed.
 
-Every list is complete up to its boundary. Rows that changed or are gone are struck from all lists; one
-product, of the changed rows with all rows, gives the changed rows their own lists and tells which other lists they
-enter. A list is exact as long as k entries at or before its boundary remain; otherwise it is computed anew.
+Every list is complete up to its boundary. Rows that changed or are gone are struck from all lists. One
+product, of the changed rows with all rows, gives the changed rows their lists and tells which other lists
+they enter. A list is exact as long as k entries at or before its boundary remain; otherwise it is computed
+anew.
 """
 
 from collections.abc import Callable, Sequence

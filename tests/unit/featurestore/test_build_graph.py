@@ -17,9 +17,10 @@ from featurestore.features import FeatureRegistry
 from featurestore.gates import GatePolicy
 from featurestore.graph import NeighborLists
 from featurestore.graphs import open_builder
+from featurestore.graphs.edges import GraphShape, linked
 from featurestore.publish import publish
 from featurestore.reader import FeatureStore
-from featurestore.spec import EncoderSpec, Entity, VectorSpec, table_name
+from featurestore.spec import EncoderSpec, Entity, ExactSearch, VectorSpec, table_name
 from featurestore.splits import SplitPolicy, assign_parts, current_split, record_split
 from featurestore.stores.memory import MemoryStore
 
@@ -196,6 +197,7 @@ def test_what_cannot_be_built_says_why() -> None:
 def test_recall_counts_the_oracles_edges() -> None:
     class Halved:
         name = "halved"
+        search = ExactSearch()
 
         def build(self, vectors: Any, num_neighbors: int) -> NeighborLists:
             lists = open_builder("exact").build(vectors, num_neighbors)
@@ -214,7 +216,7 @@ def test_recall_counts_the_oracles_edges() -> None:
 def test_edges_and_lists_say_the_same(n: int, k: int, seed: int) -> None:
     lists = open_builder("exact").build(np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32), k)
     ids = np.array([f"n{i:02}" for i in range(n)], object)
-    edges = edge_table(ids, lists)
+    edges = edge_table(ids, linked(lists, GraphShape()))
     assert edges.schema.equals(schema.EDGES)
     assert edges.num_rows == n * min(k, n - 1)
     for edge in edges.to_pylist():
