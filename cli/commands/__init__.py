@@ -20,6 +20,7 @@ from cli.commands.import_ import import_
 from cli.commands.ingest import ingest
 from cli.commands.init import init
 from cli.commands.ls import ls
+from cli.commands.migrate import migrate
 from cli.commands.models import models
 from cli.commands.plan import plan
 from cli.commands.promote import promote
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "ingest": ingest,
     "init": init,
     "ls": ls,
+    "migrate": migrate,
     "models": models,
     "plan": plan,
     "promote": promote,
