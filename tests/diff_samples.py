@@ -79,13 +79,15 @@ def connect_nodes(store: Store, neighbors: dict[str, Sequence[str]]) -> None:
     store.replace(table_name(head(store, "graph")), pa.Table.from_pylist(edges, schema=EDGES))
 
 
-def put_codes(store: Store, ids: dict[str, tuple[int, ...]], codebook: str = "a") -> None:
+def put_codes(
+    store: Store, ids: dict[str, tuple[int, ...]], codebook: str = "a", *, feature: str = "item_text"
+) -> None:
     """Semantic ids, the collision digit last, as the head of their view."""
     spec = CodesSpec(
-        feature="item_text",
+        feature=feature,
         view="text",
         entity="item",
-        vector_digest=head(store, "vector").digest,
+        vector_digest=head(store, "vector", feature).digest,
         codebook=digest(codebook),
         num_levels=len(next(iter(ids.values()))) - 1,
         codebook_size=8,
