@@ -35,6 +35,11 @@ class Chosen:
     carried: TablePin | None = None
     successor_rows: int = 0
 
+    @property
+    def table(self) -> str:
+        """Where its rows are: of a carried version perhaps beside the spec's own table, after an erasure."""
+        return self.carried.table if self.carried else table_name(self.spec)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -125,7 +130,8 @@ def _is_foreign(
     """Whether a release was of another split, or was removed so that nobody knows."""
     if not release.isdecimal() or not numbers or int(release) > numbers[-1]:
         return False
-    return int(release) not in numbers or catalog.manifest(int(release)).split != split
+    number = catalog.successors().get(int(release), int(release))
+    return number not in numbers or catalog.manifest(number).split != split
 
 
 def _with_carried(store: Store, heads: Sequence[AnySpec], parent: Manifest) -> list[Chosen]:

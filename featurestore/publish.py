@@ -188,8 +188,9 @@ def _measured(
         progress(done, len(choice.tables), table_name(spec))
         version = chosen.carried.version if chosen.carried else _version(store, spec, split)
         pin = pins.get(spec.digest)
+        pin = pin if pin and pin.table == chosen.table else None
         unchanged = pin is not None and pin.version == version
-        tables.append((spec, _facts_of(pin) if pin and unchanged else _facts(store, spec, version, pin)))
+        tables.append((spec, _facts_of(pin) if pin and unchanged else _facts(store, chosen, version, pin)))
     unchanged_versions = {digest: pin.version for digest, pin in pins.items()}
     tables = with_outdated_vectors(store, tables, unchanged=unchanged_versions)
     progress(len(choice.tables), len(choice.tables))
@@ -204,11 +205,11 @@ def _version(store: Store, spec: AnySpec, split: SplitRecord | None) -> int:
     return latest.version if latest else 0
 
 
-def _facts(store: Store, spec: AnySpec, version: int, before: TablePin | None) -> TableFacts:
+def _facts(store: Store, chosen: Chosen, version: int, before: TablePin | None) -> TableFacts:
     if not version:
         return TableFacts(version=0, num_rows=0, checksum="")
     known = KnownSums(before.version, before.fragments) if before else None
-    return measure(store, spec, version, known)
+    return measure(store, chosen.spec, version, known, table=chosen.table)
 
 
 def _facts_of(pin: TablePin) -> TableFacts:
@@ -227,7 +228,7 @@ def _facts_of(pin: TablePin) -> TableFacts:
 
 def _pin(store: Store, chosen: Chosen, facts: TableFacts, pinned: Mapping[str, int]) -> TablePin:
     """Protect the version, unless it was ``pinned`` before, prepare its snapshot, and describe both."""
-    spec, table = chosen.spec, table_name(chosen.spec)
+    spec, table = chosen.spec, chosen.table
     if facts.version != pinned.get(spec.digest):
         store.protect(table, facts.version)
     snapshot = None
