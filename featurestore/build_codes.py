@@ -132,7 +132,8 @@ def _code(
     own = before if head == spec else _rows_of(store, spec)
     known = own if head == spec else _with_rows_of_earlier_vectors(store, spec, own, earlier)
     kept = vectors.marks.join(known.drop(c.EVENT_SET), on=[c.ID, c.TEXT_DIGEST]).select(_STORED)
-    fresh = _fresh(store, vectors, generation, vectors.marks.join(kept, on=c.ID, how="anti"), lock)
+    marks = vectors.marks.join(kept, on=c.ID, how="anti")
+    fresh = _fresh(store, vectors, generation, marks, before=before, lock=lock)
     rows = pl.concat([kept, fresh])
     written = _write(store, spec, rows, own, lock)
     version = store.latest(table_name(spec))
@@ -165,7 +166,13 @@ def _with_rows_of_earlier_vectors(
 
 
 def _fresh(
-    store: Store, vectors: VectorRows, generation: Generation, marks: pl.DataFrame, lock: FeatureLock
+    store: Store,
+    vectors: VectorRows,
+    generation: Generation,
+    marks: pl.DataFrame,
+    *,
+    before: pl.DataFrame,
+    lock: FeatureLock,
 ) -> pl.DataFrame:
     """Rows of entities that are coded now. Equal texts are coded once, and so have equal codes."""
     if marks.is_empty():
@@ -178,7 +185,7 @@ def _fresh(
     )
     of_text = distinct.select(c.TEXT_DIGEST, pl.Series(c.CODES, codes).arr.to_list())
     coded = marks.join(of_text, on=c.TEXT_DIGEST, maintain_order="left")
-    digits = issue_digits(store, issued_table(generation.spec), coded, lock=lock)
+    digits = issue_digits(store, issued_table(generation.spec), coded, before=before, lock=lock)
     return coded.with_columns(digits).select(_STORED)
 
 

@@ -120,6 +120,24 @@ def test_new_codebooks_stand_beside_the_old_ones_and_start_from_them(store: Stor
     assert build(store).spec == second.spec
 
 
+def test_items_whose_codes_new_codebooks_leave_alone_keep_their_digits() -> None:
+    store = MemoryStore()
+    put_vectors(store, ITEMS)
+    build(store)
+    put_vectors(store, ITEMS | {"a twin": ITEMS["i07"]})
+    second = build(store)
+    before = stored(store, second)
+    assert before["a twin"][-1] > before["i07"][-1], "it came later, though its name comes first"
+    report = build(store, codebook="new")
+    after = stored(store, report)
+    assert report.spec.codebook != second.spec.codebook
+    assert report.churn is not None
+    assert report.churn.moved_share == report.churn.moved_by_level[-1], "no digit moved alone"
+    same_codes = [item for item in before if before[item][:-1] == after[item][:-1]]
+    assert {"a twin", "i07"} <= set(same_codes)
+    assert [after[item] for item in same_codes] == [before[item] for item in same_codes]
+
+
 def test_going_back_keeps_ids_though_the_vectors_have_a_new_spec() -> None:
     store = MemoryStore()
     put_vectors(store, ITEMS)
