@@ -5,13 +5,11 @@ An entity whose codes come back, because it was away or its vector was another f
 back. So a semantic id that was ever released means one entity, for as long as its codebook is in use.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
 from featurestore import columns as c
-from featurestore.ids import ExternalId
 from featurestore.jobs.lock import FeatureLock
 from featurestore.schema import ISSUED_CODES
 from featurestore.spec import CodesSpec
@@ -57,25 +55,6 @@ def issue_digits(
     new = pl.concat([kept, _next_digits(rest, pl.concat([issued, kept]))])
     _store_issued(store, table, new, lock)
     return wanted.join(pl.concat([known, new]), on=c.ID, how="left", maintain_order="left")[c.COLLISION]
-
-
-def forget_ids(store: Store, table: str, ids: Sequence[ExternalId]) -> int:
-    """Take entities' names out of a table of issued semantic ids, which stay taken.
-
-    Args:
-        store: Holds the table.
-        table: See `issued_table`; nothing happens if it does not exist.
-        ids: Entities to forget. Whoever forgets them holds the codes' lock, and compacts the table after it.
-
-    Returns:
-        How many rows named them.
-    """
-    if store.latest(table) is None:
-        return 0
-    rows = pl.DataFrame(store.read(table)).filter(pl.col(c.ID).is_in(list(ids)))
-    nameless = rows.with_columns(pl.lit(None, pl.String).alias(c.ID)).to_arrow().cast(ISSUED_CODES)
-    store.upsert(table, nameless, key=c.SEMANTIC_ID)
-    return rows.height
 
 
 def _issued(store: Store, table: str) -> pl.DataFrame:

@@ -1,15 +1,17 @@
-"""Semantic ids from stored vectors: which codebooks, what is written, what is released."""
+"""Semantic ids from stored vectors: which codebooks code them, and what is written."""
 
 from typing import Any
 
+import polars as pl
 import pytest
 from coded_vectors import ENCODER, ITEMS, OPTIONS, build, put_vectors, stored
 
 from featurestore import columns as c
+from featurestore import schema
 from featurestore.code_quality import read_code_quality
 from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.codebooks import load_codebooks
-from featurestore.collision_digits import forget_ids, issued_table
+from featurestore.collision_digits import issued_table
 from featurestore.errors import (
     EmbeddingSpaceError,
     InputError,
@@ -231,14 +233,14 @@ def test_a_codebook_size_that_is_no_power_of_two_is_refused(size: int) -> None:
         SemanticIdOptions(codebook_size=size)
 
 
-def test_forgotten_ids_leave_their_semantic_ids_taken(store: Store) -> None:
+def test_semantic_ids_of_forgotten_entities_stay_taken(store: Store) -> None:
     put_vectors(store, {"a": "same", "b": "same", "c": "1", "d": "2", "e": "3"})
     report = build(store)
-    table = issued_table(report.spec)
-    assert forget_ids(store, table, ["a", "nobody"]) == 1
-    assert forget_ids(store, "codes-issued.none", ["a"]) == 0
-    assert set(store.read(table)[c.ID].to_pylist()) == {None, "b", "c", "d", "e"}
     before = stored(store, report)
+    table = issued_table(report.spec)
+    issued = pl.DataFrame(store.read(table))
+    nameless = issued.filter(pl.col(c.ID) == "a").with_columns(pl.lit(None, pl.String).alias(c.ID))
+    store.upsert(table, nameless.to_arrow().cast(schema.ISSUED_CODES), key=c.SEMANTIC_ID)
     put_vectors(store, {"b": "same", "c": "1", "d": "2", "e": "3", "f": "same"})
     after = stored(store, build(store))
     assert after["f"] not in before.values()
