@@ -27,7 +27,7 @@ from llm_jobs.prompt import Prompt, load_prompt
 BARTHOLOMEW, LIONEL = "bartholomew-77", "lionel-0815"
 OTHERS = tuple(f"other-user-{n}" for n in range(4))
 USERS = (BARTHOLOMEW, LIONEL, *OTHERS)
-ITEMS = tuple(f"item{n}" for n in range(6))
+ITEMS = tuple(f"item{n:02d}" for n in range(12))
 POLICY = GatePolicy(max_duplicate_text_share=1.0)
 
 
@@ -76,7 +76,7 @@ def add_lists(store: Store, release: int, users: tuple[str, ...] = USERS) -> Non
         release=str(release),
         top_k=1,
     )
-    columns = [list(users), ["item0"] * len(users), [0] * len(users), [1.0] * len(users)]
+    columns = [list(users), ["item00"] * len(users), [0] * len(users), [1.0] * len(users)]
     store.replace(table_name(spec), pa.table(columns, schema=schema.RECOMMENDATIONS))
     FeatureRegistry(store).register(spec)
 

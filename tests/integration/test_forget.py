@@ -1,0 +1,411 @@
+"""A forgotten user is in no release, table or file; nothing else changes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from forget_world import (
+    BARTHOLOMEW,
+    ITEMS,
+    LIONEL,
+    OTHERS,
+    POLICY,
+    USERS,
+    add_lists,
+    fill,
+    ingest_events,
+    leave_traces,
+    naming,
+)
+from typer.testing import CliRunner
+
+from cli.main import app
+from featurestore.errors import LockHeldError, MissingVersionError, UsageError
+from featurestore.features import FeatureRegistry
+from featurestore.forget import ForgetReport, ForgetRequest, forget
+from featurestore.ingest import IngestRequest, ingest
+from featurestore.jobs.answers import ANSWERS_TABLE
+from featurestore.jobs.lock import FeatureLock
+from featurestore.jobs.log import read_records
+from featurestore.jobs.receipts import read_receipts, read_segment
+from featurestore.jobs.runcard import read_run_card
+from featurestore.promote import rollback
+from featurestore.publish import PUBLISH_LOCK, publish
+from featurestore.reader import FeatureStore, Release
+from featurestore.release import ReleaseCatalog
+from featurestore.splits import every_split
+from featurestore.store import Store
+from featurestore.stores import connect
+from featurestore.stores.memory import MemoryStore
+from featurestore.verify import require_sound, verify
+
+ABOUT_USERS = {"text": "id", "vector": "id", "recommendations": "user_id"}
+
+
+@pytest.fixture(params=["memory", "lance"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return MemoryStore() if request.param == "memory" else connect(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def memory() -> Store:
+    """For what does not depend on files."""
+    return MemoryStore()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+def asked(*users: str, work: Path | None = None) -> ForgetRequest:
+    return ForgetRequest(user_ids=users or (BARTHOLOMEW,), work_folder=work)
+
+
+def content(release: Release) -> dict[str, pl.DataFrame]:
+    """All rows that a release pins, by table."""
+    found: dict[str, pl.DataFrame] = {}
+    for pin in release.manifest.pins:
+        rows = pl.DataFrame(release._store.read(pin.table, version=pin.version))
+        found[f"{pin.spec.kind} {pin.name}"] = rows
+    return found
+
+
+def expected(name: str, rows: pl.DataFrame, users: tuple[str, ...]) -> pl.DataFrame:
+    """What should be left of a table: an oracle that knows the test's world, and no rule of the product."""
+    if name == "source user_ids.rows":
+        gone = rows["id"].is_in(users)
+        marks = pl.Series([f"\x1fforgotten:{row}" for row in rows["row"].to_list()])
+        return rows.with_columns(pl.when(gone).then(marks).otherwise(rows["id"]).alias("id"))
+    if name == "source quarantine.rows":
+        return rows.filter(~rows["raw"].str.contains_any(list(users)))
+    if "item_reviews" in name:
+        numbers = [USERS.index(user) for user in users]
+        read = {ITEMS[(number + place) % len(ITEMS)] for number in numbers for place in range(5)}
+        columns = ("src_id", "dst_id") if name.startswith("graph") else ("id",)
+        return rows.filter(~pl.any_horizontal(pl.col(column).is_in(read) for column in columns))
+    for column in ("user_id", "id", "src_id", "dst_id"):
+        if column in rows.columns:
+            rows = rows.filter(~pl.col(column).is_in(users))
+    return rows
+
+
+def check_equal(found: pl.DataFrame, wanted: pl.DataFrame, name: str) -> None:
+    if name.startswith("graph"):
+        order = ["src_id", "rank"]
+        assert found.sort(order).drop("rank").equals(wanted.sort(order).drop("rank")), name
+        ranks = found.sort(order).group_by("src_id", maintain_order=True).agg("rank")["rank"].to_list()
+        assert all(each == list(range(len(each))) for each in ranks), "ranks have gaps"
+    elif name == "source interactions.rows":
+        assert found.equals(wanted), "the order of events is that of histories"
+    else:
+        key = next(column for column in ("row", "id", "user_id", "item_id", "raw") if column in found.columns)
+        assert found.sort(key).equals(wanted.sort(key)), name
+
+
+def change_a_text(store: Store) -> None:
+    """So that the first release pins another version of a table than the second."""
+    head = next(pin for pin in ReleaseCatalog(store).manifest(1).pins if pin.name == "user_cot.forward")
+    row = store.read(head.table, ids=[OTHERS[0]]).to_pylist()[0] | {"text": "Likes another thing now."}
+    store.upsert(head.table, pa.Table.from_pylist([row], schema=store.read(head.table).schema), key="id")
+    store.delete(head.table, [LIONEL], key="id")
+
+
+def test_nothing_names_a_forgotten_user(store: Store, work: Path) -> None:
+    fill(store, work)
+    leave_traces(store, work)
+    before = naming(store, work, BARTHOLOMEW)
+    kinds = {path.partition("/")[0] for path in before if not path.startswith("/")}
+    assert kinds >= {"runs", "segments", "snapshots"}
+    assert kinds >= {"tables"} or isinstance(store, MemoryStore)
+    assert any("logs" in path for path in before), "the log names the user"
+
+    report = forget(store, asked(work=work))
+
+    assert naming(store, work, BARTHOLOMEW, "about bartholomew") == []
+    assert (report.logs, report.segments, report.reports) == (1, 1, 1)
+    assert report.searched_files > 0
+    assert report.answers >= 2, "a rejected answer is among them"
+    for table in store.tables():
+        for each in store.versions(table):
+            rows = pl.DataFrame(store.read(table, version=each.version))
+            for column in rows.select(pl.col(pl.String)).columns:
+                assert not rows[column].drop_nulls().str.contains(BARTHOLOMEW).any(), (table, column)
+    assert "bartholomew" not in json.dumps(report.as_dict())
+    logged = [record["id"] for path in (work / "logs").rglob("*.log") for record in read_records(path)]
+    assert logged == [OTHERS[0]]
+    (receipt,) = read_receipts(store.objects, "lost-run")
+    assert [row["id"] for _, row in read_segment(store.objects, receipt)] == [OTHERS[0]]
+    assert read_run_card(store, "20260101T000000000-bbbbbb").error == "no row of '[forgotten]'"
+
+
+@pytest.mark.parametrize("users", [(BARTHOLOMEW,), (BARTHOLOMEW, OTHERS[2])])
+def test_releases_are_what_they_were_without_the_user(
+    store: Store, work: Path, users: tuple[str, ...]
+) -> None:
+    fill(store, work)
+    change_a_text(store)
+    publish(store, gates=POLICY)
+    catalog = FeatureStore(store)
+    before = {number: content(catalog.release(str(number))) for number in catalog.releases()}
+    manifests = {number: catalog.release(str(number)).manifest for number in catalog.releases()}
+
+    report = forget(store, asked(*users))
+
+    assert dict(report.releases) == {1: 4, 2: 5, 3: 6}
+    assert catalog.releases() == [4, 5, 6]
+    for old, new in report.releases.items():
+        release = catalog.release(str(new))
+        after = content(release)
+        assert after.keys() == before[old].keys()
+        for name, rows in after.items():
+            check_equal(rows, expected(name, before[old][name], users), name)
+        kept = [pin for pin in release.manifest.pins if pin in manifests[old].pins]
+        assert {pin.name for pin in kept} >= {"items.rows", "item_ids.rows", "item_plain.text"}
+        check_readable(release, users)
+        split, was = release.manifest.split, manifests[old].split
+        assert split is not None
+        assert was is not None
+        assert (split.checksum, split.method) == (was.checksum, was.method), "texts carry the split's name"
+        assert sum(split.counts.values()) == sum(was.counts.values()) - 5 * len(users)
+    require_sound(verify(store))
+
+
+def check_readable(release: Release, users: tuple[str, ...]) -> None:
+    """The readers agree with each other about who is there."""
+    left = sorted(set(USERS) - set(users))
+    vectors = release.embeddings("user_cot")
+    assert vectors.ids == release.graph("user_cot").ids == left
+    assert set(release.texts("user_cot")["id"]) == set(left)
+    assert set(release.interactions("train")["user_id"]) == set(left)
+    id_map = release.id_map("user")
+    assert len(id_map) == len(USERS), "rows stay taken"
+    assert len(set(id_map.row_of(left))) == len(left)
+    assert not any(user in id_map for user in users)
+
+
+def test_aliases_move_and_originals_are_superseded(memory: Store, work: Path) -> None:
+    fill(memory, work)
+    report = forget(memory, asked())
+    catalog = FeatureStore(memory)
+    assert catalog.aliases() == {"production": 4} == dict(report.aliases)
+    with pytest.raises(
+        MissingVersionError, match="release 1 is gone, superseded by release 3: a user was"
+    ) as caught:
+        catalog.release("1")
+    assert "Read release 3. Train models again that were fitted on release 1." in caught.value.hint
+    manifest = catalog.release().manifest
+    assert (manifest.supersedes, manifest.parent) == (2, 3)
+    assert rollback(memory).release == 3, "the redacted form of the release before"
+    assert report.retrain == ("recommendations toy, of release 1",)
+
+
+def test_publishing_afterwards_finds_nothing_new(store: Store, work: Path) -> None:
+    fill(store, work)
+    forget(store, asked())
+    again = publish(store, gates=POLICY)
+    assert (again.created, again.manifest.number) == (False, 4)
+    assert len(every_split(store)) == 1
+
+
+def test_forgetting_again_finds_nothing(memory: Store, work: Path) -> None:
+    fill(memory, work)
+    forget(memory, asked())
+    manifests = ReleaseCatalog(memory).numbers()
+    again = forget(memory, asked())
+    assert not again.found_something
+    assert ReleaseCatalog(memory).numbers() == manifests
+    stranger = forget(memory, asked("nobody-at-all"))
+    assert not stranger.found_something
+
+
+def test_one_user_after_another(store: Store, work: Path) -> None:
+    fill(store, work)
+    change_a_text(store)
+    publish(store, gates=POLICY)
+    forget(store, asked(BARTHOLOMEW))
+    second = forget(store, asked(OTHERS[1]))
+    assert dict(second.releases) == {4: 7, 5: 8, 6: 9}
+    assert naming(store, work, BARTHOLOMEW, OTHERS[1]) == []
+    for number in (7, 8, 9):
+        check_readable(FeatureStore(store).release(str(number)), (BARTHOLOMEW, OTHERS[1]))
+    with pytest.raises(MissingVersionError, match="release 2 is gone, superseded by release 8"):
+        FeatureStore(store).release("2")
+    past = [table for table in store.tables() if table.startswith("past.")]
+    assert all(pinned(store, table) for table in past), "what no release pins is dropped"
+
+
+def pinned(store: Store, table: str) -> bool:
+    catalog = ReleaseCatalog(store)
+    return any(pin.table == table for number in catalog.numbers() for pin in catalog.manifest(number).pins)
+
+
+def test_a_user_who_left_the_data_before_is_found_in_old_releases_and_hidden_rows(
+    store: Store, work: Path
+) -> None:
+    fill(store, work)
+    ingest_events(store, work / "later", tuple(user for user in USERS if user != BARTHOLOMEW))
+    head = FeatureRegistry(store).head("text", "user_cot", "fused")
+    store.delete(head.table, [BARTHOLOMEW], key="id")
+    report = forget(store, asked())
+    assert dict(report.releases) == {1: 3, 2: 4}
+    assert naming(store, work, BARTHOLOMEW) == []
+
+
+def test_releases_that_never_knew_the_user_stay_and_keep_their_place(memory: Store, work: Path) -> None:
+    ingest_events(memory, work, USERS[1:])
+    publish(memory, gates=POLICY)
+    fill(memory, work)
+    ingest_events(memory, work / "later", tuple(user for user in USERS if user != BARTHOLOMEW))
+    newest = publish(memory, gates=POLICY, features=["item_plain"]).manifest
+    number = newest.number
+    report = forget(memory, asked())
+    assert 1 not in report.releases
+    assert ReleaseCatalog(memory).manifest(1).number == 1
+    if number not in report.releases:
+        assert ReleaseCatalog(memory).newest() == newest, "a redacted one stands where its original stood"
+
+
+def test_ids_of_one_letter_are_told_from_items_of_the_same_id(tmp_path: Path) -> None:
+    store = MemoryStore()
+    pl.DataFrame({"item_id": ["1", "2", "3"], "title": ["One", "Two", "Three"]}).write_csv(
+        tmp_path / "items.csv"
+    )
+    rows = [{"user_id": user, "item_id": item} for user in "123" for item in "321"]
+    pl.DataFrame(rows).write_csv(tmp_path / "events.csv")
+    ingest(store, IngestRequest({"items": tmp_path / "items.csv", "interactions": tmp_path / "events.csv"}))
+    publish(store, gates=POLICY)
+    report = forget(store, asked("1"))
+    assert report.searched_files == 0, "one letter is everywhere"
+    release = FeatureStore(store).release()
+    assert sorted(release.items()["item_id"]) == ["1", "2", "3"]
+    assert sorted(release.id_map("item").ids) == ["1", "2", "3"]
+    assert set(release.interactions("train", "valid", "test")["user_id"]) == {"2", "3"}
+    assert set(release.interactions("train", "valid", "test")["item_id"]) == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize("lock", [PUBLISH_LOCK, "source-tables"])
+def test_a_running_job_is_not_disturbed(memory: Store, work: Path, lock: str) -> None:
+    ingest_events(memory, work)
+    publish(memory, gates=POLICY)
+    with (
+        FeatureLock(memory.objects, lock),
+        pytest.raises(LockHeldError, match=f"another job works on {lock}"),
+    ):
+        forget(memory, asked())
+    assert FeatureStore(memory).releases() == [1]
+    assert BARTHOLOMEW in FeatureStore(memory).release().id_map("user")
+
+
+@pytest.mark.parametrize("users", [(), ("",), (BARTHOLOMEW, "")])
+def test_nobody_cannot_be_forgotten(users: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="name the users to forget: at least one, and none of them empty"):
+        forget(MemoryStore(), ForgetRequest(users))
+
+
+class CrashError(Exception):
+    """The machine stopped."""
+
+
+class _Mortal:
+    """Passes calls on, and stops before the n-th one that changes something."""
+
+    CHANGES = ("put_new", "delete", "replace", "upsert", "erase", "compact", "drop")
+
+    def __init__(self, inner: Any, count: "list[int]") -> None:
+        self._inner, self._count = inner, count
+
+    @property
+    def objects(self) -> Any:
+        return _Mortal(self._inner.objects, self._count)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name not in self.CHANGES:
+            return found
+
+        def change(*args: Any, **options: Any) -> Any:
+            if not (args and isinstance(args[0], str) and args[0].startswith("locks/")):
+                self._count[0] -= 1
+                if self._count[0] < 0:
+                    raise CrashError
+            return found(*args, **options)
+
+        return change
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], MemoryStore]:
+    """Makes copies of one filled store."""
+    made, work = MemoryStore(), tmp_path_factory.mktemp("work")
+    fill(made, work)
+    change_a_text(made)
+    publish(made, gates=POLICY)
+    leave_traces(made, work)
+
+    def new() -> MemoryStore:
+        store = MemoryStore()
+        store._tables = {table: dict(versions) for table, versions in made._tables.items()}
+        store.objects._data = dict(made.objects._data)
+        return store
+
+    return new
+
+
+def test_an_erasure_that_stops_anywhere_is_finished_by_the_next_one(
+    world: Callable[[], MemoryStore], rng: np.random.Generator
+) -> None:
+    whole, count = world(), [10**9]
+    forget(_Mortal(whole, count), asked())  # pyright: ignore[reportArgumentType]
+    num_changes = 10**9 - count[0]
+    assert num_changes > 40
+    wanted = content(FeatureStore(whole).release())
+    for at in sorted(rng.choice(num_changes, 24, replace=False).tolist()):
+        store = world()
+        with pytest.raises(CrashError):
+            forget(_Mortal(store, [at]), asked())  # pyright: ignore[reportArgumentType]
+        seen = FeatureStore(store).release()
+        there = BARTHOLOMEW in seen.embeddings("user_cot").ids
+        assert there == (BARTHOLOMEW in seen.id_map("user")), f"a mixture after {at} changes"
+        assert there == (BARTHOLOMEW in set(seen.interactions("train")["user_id"]))
+        forget(store, asked())
+        assert naming(store, Path("absent"), BARTHOLOMEW) == [], f"stopped after {at} changes"
+        found = content(FeatureStore(store).release())
+        assert found.keys() == wanted.keys()
+        for name, rows in found.items():
+            check_equal(rows, wanted[name], name)
+        assert len(FeatureStore(store).releases()) == 3
+        assert ANSWERS_TABLE in store.tables()
+
+
+def test_the_command_says_what_it_did_and_what_is_left_to_do(tmp_path: Path) -> None:
+    runner = CliRunner()
+    assert runner.invoke(app, ["init", str(tmp_path)]).exit_code == 0
+    store = connect(str(tmp_path / "store"))
+    ingest_events(store, tmp_path / "data")
+    publish(store, gates=POLICY)
+    add_lists(store, 1)
+    model = tmp_path / "models" / "toy"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text(json.dumps({"binding": {"release": 1}}))
+    done = runner.invoke(app, ["forget", "--user", BARTHOLOMEW, "-u", LIONEL, "-C", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "superseded: erasure\n  release  redacted as\n  1        2\n" in done.output
+    assert "alias 'production' now names release 2" in done.output
+    assert "models/toy" in done.output
+    assert "recommendations toy, of release 1" in done.output
+    assert "events.csv" in done.output, "the source still names them"
+    assert BARTHOLOMEW not in done.output
+    again = runner.invoke(app, ["forget", "--user", BARTHOLOMEW, "-C", str(tmp_path), "--json"])
+    assert json.loads(again.stdout)["releases"] == {}
+    assert "the store held nothing about them" in again.stderr
+
+
+def test_the_report_knows_whether_anything_was_found() -> None:
+    assert not ForgetReport(num_users=1).found_something
+    assert ForgetReport(num_users=1, rows={"source.users": 1}).found_something
