@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.errors import ConfigError, nearest_name, own_words
 from featurestore.gates import GatePolicy
+from featurestore.graph_options import GraphOptions
 from featurestore.retention import GcPolicy
 from featurestore.spec import Frozen
 from featurestore.splits import SplitPolicy
@@ -78,12 +79,6 @@ class EncodeConfig(Frozen):
     batch_size: int = Field(default=64, ge=1)
 
 
-class GraphConfig(Frozen):
-    """How ``featurestore graph`` builds."""
-
-    num_neighbors: int = Field(default=20, ge=1)
-
-
 class ProjectConfig(Frozen):
     """A project's whole configuration; every key has a default."""
 
@@ -93,7 +88,7 @@ class ProjectConfig(Frozen):
     engine: EngineOptions = EngineOptions()
     """How language models run on this machine."""
     encode: EncodeConfig = EncodeConfig()
-    graph: GraphConfig = GraphConfig()
+    graph: GraphOptions = GraphOptions()
     semantic_ids: SemanticIdOptions = SemanticIdOptions()
     gates: GatePolicy = GatePolicy()
     gc: GcPolicy = GcPolicy()

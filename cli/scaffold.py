@@ -87,6 +87,10 @@ batch_size = 64
 [graph]
 # Neighbours of each node in the kNN graph.
 num_neighbors = 20
+# How neighbours become edges (docs/graphs.md): cosine or binary weights; directed, union or mutual.
+# shape = { weights = "binary", self_loops = true, symmetry = "directed", max_in_degree = 200 }
+# How neighbours are found; exact unless an approximate index pays off (`featurestore graph --search auto`).
+# search = { method = "hnsw", search_effort = 128 }
 
 # Semantic ids (docs/semantic-ids.md); changes take effect with new codebooks.
 [semantic_ids]
@@ -124,7 +128,7 @@ max_knn_churn = 0.3
 max_code_churn = 0.1
 # Graphs: share of nodes without an edge, of edges that end in hubs, of nodes that hang together.
 max_isolated_share = 0.05
-max_hub_edge_share = 0.5
+max_hub_edge_share = 0.7
 min_connected_share = 0.5
 # Share of items that may share all their codes with another one.
 max_code_collisions = 0.5

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from featurestore.candidate_files import read_candidates, write_candidates
 from featurestore.errors import InputError, UsageError
-from featurestore.features import FeatureRegistry
+from featurestore.features import FeatureRegistry, FeatureVersion
 from featurestore.graph import GraphBuilder, NeighborLists
 from featurestore.graphs.blocked import BlockedGraphBuilder
 from featurestore.graphs.degrees import DegreeStats, degree_stats
@@ -99,20 +99,10 @@ def build_graph(
         UsageError: If users are to be pooled from vectors that are not of items.
         InputError: If there are fewer than two nodes, or vectors hold NaN or zero rows.
     """
-    vectors = FeatureRegistry(store).head("vector", feature, view)
-    pooled = entity_users == "mean_of_train_items"
-    if pooled and vectors.spec.entity != "item":
-        raise UsageError(
-            f"users are pooled from item vectors, but {feature}.{view} holds {vectors.spec.entity} vectors.",
-            hint="Use own vectors for it (--users own), or name a feature of items.",
-        )
     progress(0, _STEPS, "reading vectors")
-    nodes = users_by_mean_of_items(store, vectors.table) if pooled else own_nodes(store, vectors.table)
-    if len(nodes.ids) < 2:
-        raise InputError(
-            f"a graph needs two nodes at least, {feature}.{view} gives {len(nodes.ids)}.",
-            hint="Embed more rows (`featurestore embed`), or pick a view that covers more of them.",
-        )
+    vectors = FeatureRegistry(store).head("vector", feature, view)
+    nodes = graph_nodes(store, vectors, entity_users)
+    pooled = entity_users == "mean_of_train_items"
     progress(1, _STEPS, f"{len(nodes.ids):,} nodes")
     spec = GraphSpec(
         feature=feature,
@@ -135,6 +125,31 @@ def build_graph(
         write_candidates(store, spec, table.version, found.known)
     progress(_STEPS, _STEPS)
     return GraphReport(spec, table, changed, quality, found.work if found else None)
+
+
+def graph_nodes(store: Store, vectors: FeatureVersion, entity_users: EntityUsers) -> Nodes:
+    """The nodes of a graph over some vectors.
+
+    Raises:
+        UsageError: If users are to be pooled from vectors that are not of items.
+        InputError: If there are fewer than two.
+    """
+    name = f"{vectors.spec.feature}.{vectors.spec.view}"
+    if entity_users == "own":
+        nodes = own_nodes(store, vectors.table)
+    elif vectors.spec.entity == "item":
+        nodes = users_by_mean_of_items(store, vectors.table)
+    else:
+        raise UsageError(
+            f"users are pooled from item vectors, but {name} holds {vectors.spec.entity} vectors.",
+            hint="Use own vectors for it (--users own), or name a feature of items.",
+        )
+    if len(nodes.ids) < 2:
+        raise InputError(
+            f"a graph needs two nodes at least, {name} gives {len(nodes.ids)}.",
+            hint="Embed more rows (`featurestore embed`), or pick a view that covers more of them.",
+        )
+    return nodes
 
 
 def read_quality(store: Store, table: str, version: int) -> GraphQuality | None:

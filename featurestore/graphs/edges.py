@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from featurestore.graph import NeighborLists
-from featurestore.spec import Frozen
+from featurestore.spec import Frozen, GraphSpec
 
 Nodes = npt.NDArray[np.int64]
 
@@ -24,6 +24,16 @@ class GraphShape(Frozen):
     """``union``: an edge goes both ways if one end names the other; ``mutual``: only if both do."""
     max_in_degree: int | None = Field(default=None, ge=1)
     """Each node keeps so many of its strongest incoming edges; unset, all."""
+
+    def changed(self, **options: object) -> "GraphShape":
+        """This shape with other options; those that are None stay as they are."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return GraphShape.model_validate(self.model_dump() | given)
+
+    @classmethod
+    def of(cls, spec: GraphSpec) -> "GraphShape":
+        """The shape of a graph that was built."""
+        return cls.model_validate({name: getattr(spec, name) for name in cls.model_fields})
 
 
 @dataclass(frozen=True, slots=True)
