@@ -266,7 +266,7 @@ def _release(
 ) -> tuple[Manifest, bool]:
     while True:
         newest = catalog.newest()
-        if newest is not None and newest.pins == pins and newest.split == split:
+        if newest is not None and _content(newest.pins) == _content(pins) and newest.split == split:
             return newest, False
         manifest = sealed(
             Manifest(
@@ -281,6 +281,11 @@ def _release(
         )
         if catalog.add(manifest):
             return manifest, True
+
+
+def _content(pins: Sequence[TablePin]) -> list[TablePin]:
+    """Pins without what only tells how they came to be there."""
+    return [pin.model_copy(update={"carried_from": None}) for pin in pins]
 
 
 def _standing(catalog: ReleaseCatalog, alias: str | None) -> str:
