@@ -79,6 +79,7 @@ def _show_counts(report: Reporter, diff: "ReleaseDiff") -> None:
 
 
 def _show_gates(report: Reporter, diff: "ReleaseDiff") -> None:
+    both = [gate for gate in diff.gates if gate.delta is not None]
     rows = [
         {
             "gate": gate.gate,
@@ -88,10 +89,11 @@ def _show_gates(report: Reporter, diff: "ReleaseDiff") -> None:
             "change": gate.delta,
             "threshold": gate.threshold,
         }
-        for gate in diff.gates
-        if gate.delta != 0
+        for gate in both
+        if gate.delta
     ]
     report.table("gates with another value", rows)
+    report.say(f"gates that ran for one of the releases alone: {len(diff.gates) - len(both):,}")
 
 
 def _show_texts(report: Reporter, diff: "ReleaseDiff", texts: "TextDiff") -> None:

@@ -22,23 +22,12 @@ def nearest_items(release: Release, feature: str, item_id: str, count: int) -> l
         count: How many.
     """
     embeddings = release.embeddings(feature)
-    matrix = np.asarray(embeddings.matrix)  # (n, d), mapped from disk
+    matrix = embeddings.matrix  # (n, d), mapped from disk
     query = embeddings.rows([item_id])[0]
     scores = matrix @ query / (np.linalg.norm(matrix, axis=1) * np.linalg.norm(query))
     order = np.argsort(-scores, kind="stable")
     return [(embeddings.ids[row], float(scores[row])) for row in order if embeddings.ids[row] != item_id][
         :count
-    ]
-
-
-def graph_neighbors(release: Release, feature: str, view: str, node_id: str) -> list[tuple[str, float]]:
-    """Neighbours of a node in a stored graph, nearest first."""
-    graph = release.graph(feature, view)
-    node = graph.ids.index(node_id)
-    edges = slice(graph.indptr[node], graph.indptr[node + 1])
-    return [
-        (graph.ids[neighbor], float(score))
-        for neighbor, score in zip(graph.indices[edges], graph.scores[edges], strict=True)
     ]
 
 
@@ -61,9 +50,8 @@ def main() -> int:
         if options.user:
             print(f"users near {options.user}")
             view = f"{release.embeddings(options.feature).spec.view}-users"
-            for user_id, score in graph_neighbors(release, options.feature, view, options.user)[
-                : options.count
-            ]:
+            neighbors = release.graph(options.feature, view).neighbors(options.user)
+            for user_id, score in neighbors[: options.count]:
                 print(f"  {score:.3f}  {user_id}")
     except FeatureStoreError as error:
         print(f"error: {error}", file=sys.stderr)

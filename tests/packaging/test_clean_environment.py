@@ -1,5 +1,7 @@
 """A consumer with the core dependencies alone reads a release that somebody else published."""
 
+import json
+import re
 import subprocess
 import sys
 import venv
@@ -19,15 +21,23 @@ def _published_store(folder: Path, root: Path) -> Path:
         [sys.executable, root / "examples/demo/sample.py", data], check=True, capture_output=True, timeout=120
     )
     project = ["-C", str(folder)]
+    assert run(["init", str(folder)]) == 0
+    config = folder / "featurestore.toml"
+    text, replaced = re.subn(
+        r"^#? ?codebook_size = .*", "codebook_size = 16", config.read_text(), flags=re.MULTILINE
+    )
+    assert replaced == 1
+    config.write_text(text, encoding="utf-8")
     commands = [
-        ["init", str(folder)],
         ["ingest", *project, "--items", str(data / "items.jsonl"), "--users", str(data / "users.csv"),
          "--interactions", str(data / "interactions.csv")],
         ["generate", *project, "--prompt", "item_cot", "--model", "echo", "--limit", "40"],
         ["embed", *project, "--feature", "item_cot", "--encoder", "hashing"],
         ["embed", *project, "--feature", "item_text", "--encoder", "hashing"],
         ["graph", *project, "--feature", "item_text"],
+        ["semantic-ids", *project, "--feature", "item_text"],
         ["publish", *project],
+        ["publish", *project, "--no-promote", "--feature", "item_text"],
     ]  # fmt: skip
     for command in commands:
         assert run(command) == 0, command
@@ -45,6 +55,26 @@ def _run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+def _check_reader(found: dict[str, object]) -> None:
+    install = "Install it with: pip install 'cot-featurestore[{}]'"
+    assert found == {
+        "mapped": True,
+        "absent": ["unheard-of"],
+        "batch": 3,
+        "arrow rows": 0,
+        "polars rows": 0,
+        "ids again": ["P0002", "P0001"],
+        "text": ["P0001"],
+        "neighbours": True,
+        "nodes": 0,
+        "edges": 2,
+        "entity of its code": ["P0001"],
+        "torch": install.format("train"),
+        "dataset": install.format("train"),
+        "duckdb": install.format("duckdb"),
+    }
+
+
 def test_a_consumer_needs_the_core_only(project_root: Path, tmp_path: Path) -> None:
     store = _published_store(tmp_path / "project", project_root)
     _build(project_root, tmp_path / "wheels")
@@ -57,9 +87,9 @@ def test_a_consumer_needs_the_core_only(project_root: Path, tmp_path: Path) -> N
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run(*pip, *wheels, "-c", project_root / "constraints.txt", cwd=tmp_path)
 
-    absent = "torch vllm transformers sentence_transformers safetensors"
-    probe = f"from importlib.util import find_spec; print([n for n in '{absent}'.split() if find_spec(n)])"
-    assert _run(python, "-c", probe, cwd=tmp_path) == "[]\n"
+    absent = "torch vllm transformers sentence_transformers safetensors duckdb"
+    found = f"from importlib.util import find_spec; print([n for n in '{absent}'.split() if find_spec(n)])"
+    assert _run(python, "-c", found, cwd=tmp_path) == "[]\n"
 
     printed = _run(
         clean / "bin/similar-items",
@@ -80,6 +110,13 @@ def test_a_consumer_needs_the_core_only(project_root: Path, tmp_path: Path) -> N
         clean / "bin/similar-items", store, "--item", "P0002", "--feature", "item_cot", cwd=tmp_path
     )
     assert len(similar.splitlines()) == 6
+
+    probe = Path(__file__).with_name("read_everything.py")
+    _check_reader(json.loads(_run(python, probe, store, cwd=tmp_path)))
+    page = tmp_path / "diff.html"
+    command = [clean / "bin/featurestore", "diff", "1", "2", "--html", page, "-C", store.parent]
+    assert re.search(r"text +item_cot\.fused .* removed", _run(*command, cwd=tmp_path))
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
     version = _run(clean / "bin/featurestore", "--version", cwd=tmp_path)
     assert version.startswith("cot-featurestore ")
