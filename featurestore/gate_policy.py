@@ -53,7 +53,7 @@ class GatePolicy(Frozen):
 
     max_isolated_share: Share = 0.05
     """Share of a graph's nodes that may have no edge."""
-    max_hub_edge_share: Share = 0.5
+    max_hub_edge_share: Share = 0.7
     """Share of a graph's edges that may end in nodes of more than five times the mean in-degree."""
     min_connected_share: Share = 0.5
     """Share of a graph's nodes that one connected component must hold, directions left aside."""
