@@ -17,6 +17,7 @@ from typing import Any, Final
 import polars as pl
 
 from featurestore import columns as c
+from featurestore.candidate_files import drop_candidates
 from featurestore.erasure.objects import (
     erase_logs,
     erase_reports,
@@ -25,7 +26,7 @@ from featurestore.erasure.objects import (
     erase_splits,
 )
 from featurestore.erasure.releases import replace_originals, write_successors
-from featurestore.erasure.rows import holdings
+from featurestore.erasure.rows import holding_of, holdings
 from featurestore.erasure.scan import files_that_name, local_files_that_name, versions_that_name
 from featurestore.erasure.subject import Subject, find_subject
 from featurestore.erasure.tables import PAST, TableEraser, drop_unused_pasts
@@ -39,7 +40,7 @@ from featurestore.progress import Progress, no_progress
 from featurestore.promote import aliases_lock
 from featurestore.publish import PUBLISH_LOCK
 from featurestore.release import Manifest, ReleaseCatalog
-from featurestore.spec import RecommendationsSpec, SourceSpec
+from featurestore.spec import GraphSpec, RecommendationsSpec, SourceSpec
 from featurestore.store import Store
 from featurestore.table_upkeep import writers_lock
 
@@ -150,6 +151,7 @@ class _Erasure:
             aliases = replace_originals(self._store, made)
         self._tell("records")
         erase_splits(self._store, self._eraser)
+        self._drop_candidates()
         logs = self._request.work_folder / "logs" if self._request.work_folder else None
         report = ForgetReport(
             num_users=len(self._subject.user_ids),
@@ -180,6 +182,12 @@ class _Erasure:
             if isinstance(spec := version.spec, RecommendationsSpec) and spec.release in map(str, gone)
         }
         return (*self._request.trained_on(gone), *sorted(lists))
+
+    def _drop_candidates(self) -> None:
+        """Drop what graphs about users keep for their next build: it names all nodes."""
+        for version in FeatureRegistry(self._store).every():
+            if isinstance(version.spec, GraphSpec) and holding_of(version.spec) is not None:
+                drop_candidates(self._store, version.spec)
 
     def _erase_answers(self) -> int:
         """Drop the cached answers that no row refers to any more, rejected ones about the users too."""

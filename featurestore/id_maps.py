@@ -73,6 +73,10 @@ class IdMap:
                 raise StoreError(f"row {row} of the id map is taken, but its entity was forgotten.")
         return found
 
+    def known_rows(self) -> RowArray:
+        """Rows that stand for somebody, ascending: all but those of forgotten entities. (n,) int64."""
+        return np.fromiter(self._rows.values(), np.int64, len(self._rows))
+
     @cached_property
     def _rows(self) -> dict[ExternalId, int]:
         return {i: row for row, i in enumerate(self.ids) if i != tombstone(row)}

@@ -157,9 +157,10 @@ def _lists(saved: SavedModel, release: Release, top_k: int, progress: Progress) 
     user_map, item_map = release.id_map("user"), release.id_map("item")
     seen, size = load_seen(release), chunk_size(len(item_map))
     user_ids, item_ids = pa.array(user_map.ids, pa.string()), pa.array(item_map.ids, pa.string())
+    known = user_map.known_rows()
     parts: list[pa.Table] = []
-    for start in range(0, len(user_map), size):
-        users = np.arange(start, min(start + size, len(user_map)))
+    for start in range(0, len(known), size):
+        users = known[start : start + size]
         items, scores = top_items(saved, users, seen, top_k)
         line, rank = np.nonzero(items >= 0)
         columns = [
@@ -169,7 +170,7 @@ def _lists(saved: SavedModel, release: Release, top_k: int, progress: Progress) 
             pa.array(scores[line, rank]),
         ]
         parts.append(pa.Table.from_arrays(columns, schema=schema.RECOMMENDATIONS))
-        progress(int(users[-1]) + 1, len(user_map), "users")
+        progress(start + len(users), len(known), "users")
     return pa.concat_tables(parts) if parts else schema.RECOMMENDATIONS.empty_table()
 
 

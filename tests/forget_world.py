@@ -122,6 +122,8 @@ def leave_traces(store: Store, work: Path) -> None:
             update={"run_id": "20260101T000000000-bbbbbb", "error": f"no row of '{BARTHOLOMEW}'"}
         ),
     )
+    graph = FeatureRegistry(store).head("graph", "user_cot", "fused").table
+    store.objects.put_new(f"graphs/{graph}/000001.candidates.arrow", f"nodes: {BARTHOLOMEW}".encode())
     with AnswerCache(store, run_id="r") as cache:
         cache.add("b" * 32, CachedAnswer("a rejected answer about bartholomew", "stop", 1, 1))
 

@@ -121,7 +121,7 @@ def test_nothing_names_a_forgotten_user(store: Store, work: Path) -> None:
     leave_traces(store, work)
     before = naming(store, work, BARTHOLOMEW)
     kinds = {path.partition("/")[0] for path in before if not path.startswith("/")}
-    assert kinds >= {"runs", "segments", "snapshots"}
+    assert kinds >= {"graphs", "runs", "segments", "snapshots"}
     assert kinds >= {"tables"} or isinstance(store, MemoryStore)
     assert any("logs" in path for path in before), "the log names the user"
 

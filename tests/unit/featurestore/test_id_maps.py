@@ -97,3 +97,9 @@ def test_rows_are_never_renumbered(steps: list[tuple[bool, set[str]]]) -> None:
         assert len(current) >= len(given_out)
         for row, external_id in enumerate(current.ids):
             assert external_id in {given_out.setdefault(row, external_id), id_maps.tombstone(row)}
+
+
+def test_rows_of_forgotten_entities_are_not_known() -> None:
+    id_map = IdMap(("a", id_maps.tombstone(1), "c"))
+    assert id_map.known_rows().tolist() == [0, 2]
+    assert IdMap(()).known_rows().tolist() == []
