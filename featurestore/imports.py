@@ -30,10 +30,11 @@ from featurestore import columns as c
 from featurestore import imported_rows as rows_of
 from featurestore.errors import LeakError, UsageError
 from featurestore.features import FeatureRegistry
+from featurestore.point_in_time import wanted_event_set
 from featurestore.source_tables import ITEMS, USERS
 from featurestore.sources.tables import read_table
 from featurestore.spec import EncoderSpec, Entity, ImportedTextSpec, ImportedVectorSpec, table_name
-from featurestore.splits import current_split
+from featurestore.splits import LOG_PREFIX, current_split
 from featurestore.store import Store
 
 VIEW = "text"
@@ -106,7 +107,8 @@ def import_feature(
         text: The column of texts; either this or ``vector``.
         vector: The column of vectors: lists of numbers of one length.
         events: ``current:train`` or ``<split checksum>:train``: the events it was made from; ``train+valid``
-            or ``train+valid+test`` if it read those too. Users need it.
+            or ``train+valid+test`` if it read those too; ``log:2014-07-01`` if all
+            events before that day were read. Users need it.
         encoder_name: What made the vectors; vectors of one encoder may be compared.
 
     Raises:
@@ -161,11 +163,14 @@ def _event_set(store: Store, entity: Entity, events: str | None) -> str | None:
             hint="What was made from a user's whole history holds test events, which no recommender may "
             "see. If training events alone were read, say --events current:train.",
         )
+    if events.startswith(LOG_PREFIX):
+        return wanted_event_set(events, None).name
     name, separator, part = events.partition(":")
     if not separator or not name or part not in _PARTS_READ:
         raise UsageError(
             f"--events is SPLIT:PART, got {events!r}.",
-            hint=f"Such as current:train; parts are {', '.join(_PARTS_READ)}.",
+            hint=f"Such as current:train; parts are {', '.join(_PARTS_READ)}. Or log:2014-07-01: all events "
+            "before that day.",
         )
     current = current_split(store)
     if current is None:

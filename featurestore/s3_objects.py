@@ -83,19 +83,23 @@ class S3Objects:
         return {item["Key"].removeprefix(self._prefix): item["Size"] for item in items}
 
     def delete(self, path: str) -> None:
-        """See `ObjectStore.delete`."""
+        """See `ObjectStore.delete`: of this machine's cache too, but not of those of other machines."""
         with self._asking(path) as client:
             client.delete_object(Bucket=self._bucket, Key=self._prefix + checked_path(path))
+        self._cache.delete(path)
 
     def local_file(self, path: str) -> Path:
         """See `HasLocalFiles.local_file`: downloaded once into the cache folder (objects never change)."""
-        home = Path(os.environ.get("FEATURESTORE_CACHE") or Path.home() / ".cache" / "cot-featurestore")
-        cache = LocalObjects(home / "objects" / self._bucket / self._prefix)
         try:
-            return cache.local_file(path)
+            return self._cache.local_file(path)
         except MissingVersionError:
-            cache.put_new(path, self.read(path))
-            return cache.local_file(path)
+            self._cache.put_new(path, self.read(path))
+            return self._cache.local_file(path)
+
+    @property
+    def _cache(self) -> LocalObjects:
+        home = Path(os.environ.get("FEATURESTORE_CACHE") or Path.home() / ".cache" / "cot-featurestore")
+        return LocalObjects(home / "objects" / self._bucket / self._prefix)
 
     @property
     def _client(self) -> "_S3Client":

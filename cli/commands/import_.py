@@ -28,7 +28,8 @@ def import_(
         str | None,
         typer.Option(
             "--events",
-            help="SPLIT:PART it was made from: current:train, current:train+valid, …; users need it.",
+            help="SPLIT:PART it was made from: current:train, current:train+valid, …, or "
+            "log:2014-07-01 for all before that day; users need it.",
         ),
     ] = None,
     encoder: Annotated[

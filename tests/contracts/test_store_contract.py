@@ -237,6 +237,11 @@ def test_a_release_is_published_and_read_back(store: Store, tmp_path, monkeypatc
         stored = store.read(table_name(embeddings.spec), ids=embeddings.ids, columns=["vector"])
         np.testing.assert_array_equal(embeddings.matrix, stored["vector"].to_pylist())
     assert (tmp_path / "cache").exists() == store.uri.startswith("s3://")
+    for path in store.objects.list("snapshots/"):
+        store.objects.delete(path)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], (
+        "a copy outlived the object"
+    )
 
 
 def test_an_empty_upsert_changes_no_row(store: Store):

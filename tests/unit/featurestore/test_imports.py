@@ -112,6 +112,8 @@ def test_texts_of_users_carry_their_events(store: Store, tmp_path: Path) -> None
     wider = import_texts(store, tmp_path, rows, entity="user", events="current:train+valid")
     assert wider.event_set == f"{split.checksum[:16]}:train+valid"
     assert wider.is_new
+    by_then = import_texts(store, tmp_path, rows, entity="user", events="log:2014-07-01")
+    assert by_then.event_set == "log:1404172799"
 
 
 def test_texts_of_users_without_or_with_other_events_are_refused(store: Store, tmp_path: Path) -> None:
