@@ -169,6 +169,7 @@ class Release:
         *,
         fallback: str | None = None,
         ids: Sequence[ExternalId] | None = None,
+        events: str | None = None,
         allow_parts: Collection[str] = _TRAIN_ONLY,
     ) -> "VectorDataset":
         """Vectors as a torch ``Dataset`` of (row of the id map, vector) samples.
@@ -178,6 +179,7 @@ class Release:
             view: As in `texts`.
             fallback: Feature of the same entity and encoder, for entities that ``feature`` has no vector of.
             ids: Exactly these samples, in this order; all that have a vector, by ascending id, if None.
+            events: As in `texts`.
             allow_parts: As in `texts`.
 
         Raises:
@@ -191,7 +193,7 @@ class Release:
         except ModuleNotFoundError as error:
             raise missing_extra(error.name or "torch", "train") from error
         names = [(feature, view), *([(fallback, None)] if fallback else [])]
-        sources = [self.embeddings(name, its_view, allow_parts=allow_parts) for name, its_view in names]
+        sources = [self.embeddings(*name, events=events, allow_parts=allow_parts) for name in names]
         entity = sources[0].spec.entity
         if entity is None:
             raise UsageError(f"{sources[0]!r} describes neither items nor users, so its ids have no rows.")

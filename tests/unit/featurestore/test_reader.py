@@ -17,6 +17,7 @@ from store_samples import (
 from featurestore import schema
 from featurestore.errors import (
     LeakError,
+    MissingIdsError,
     MissingVersionError,
     StoreError,
     UnknownNameError,
@@ -72,6 +73,16 @@ def test_texts_come_with_their_outcome(release):
     failed = release.texts("item_text", status="failed")
     assert failed.select("id", "reason", "raw").rows() == [("i5", "no_json", "?")]
     assert len(release.texts("item_text", status=None)) == 6
+
+
+def test_texts_of_named_ids_come_in_request_order(release):
+    assert release.texts("item_text", ids=["i3", "i0", "i3"])["id"].to_list() == ["i3", "i0", "i3"]
+    both = release.texts("item_text", ids=["i5", "i1"], status=None)
+    assert both["status"].to_list() == ["failed", "ok"]
+    with pytest.raises(MissingIdsError, match=r"the id 'i5' is not in the ok texts of item_text\.text\."):
+        release.texts("item_text", ids=["i5", "i1"])
+    with pytest.raises(MissingIdsError, match=r"2 ids are not in .*: 'i9', 'zz'\."):
+        release.texts("item_text", ids=["i9", "i1", "zz"])
 
 
 def test_the_view_is_chosen_or_asked_for(store):
