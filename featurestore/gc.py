@@ -16,7 +16,7 @@ from featurestore.progress import Progress, no_progress
 from featurestore.promote import aliases_lock
 from featurestore.publish import PUBLISH_LOCK
 from featurestore.release import ReleaseCatalog
-from featurestore.retention import GcPolicy
+from featurestore.retention import GcPolicy, kept_releases
 from featurestore.spec import AnySpec, SourceSpec
 from featurestore.store import Store
 from featurestore.table_upkeep import compact_table, writers_lock
@@ -59,11 +59,10 @@ def gc(
     """
     with FeatureLock(store.objects, PUBLISH_LOCK) as lock:
         before = _num_bytes(store)
-        with aliases_lock(store) as aliases:
-            garbage = find_garbage(store, policy)
-            if dry_run:
-                return GcReport(garbage, False, (), before, before)
-            _remove_releases(store, garbage, aliases)
+        garbage = find_garbage(store, policy)
+        if dry_run:
+            return GcReport(garbage, False, (), before, before)
+        garbage = _without_releases(store, policy, garbage)
         busy = [*_drop_tables(store, garbage, lock), *_compact_tables(store, garbage, policy, lock, progress)]
         for path in garbage.objects:
             lock.check()
@@ -71,13 +70,22 @@ def gc(
         return GcReport(garbage, True, tuple(busy), before, _num_bytes(store))
 
 
-def _remove_releases(store: Store, garbage: Garbage, lock: FeatureLock) -> None:
-    """First of all: from now on nobody opens a release whose data go."""
-    for number in garbage.releases:
-        lock.check()
-        ReleaseCatalog(store).remove(number)
-    for path in garbage.moves:
-        store.objects.delete(path)
+def _without_releases(store: Store, policy: GcPolicy, garbage: Garbage) -> Garbage:
+    """Remove releases first of all: from now on nobody opens one whose data go.
+
+    Returns:
+        What goes with them: found anew, if an alias was moved since.
+    """
+    catalog = ReleaseCatalog(store)
+    with aliases_lock(store) as lock:
+        if kept_releases(store, policy) != list(garbage.kept):
+            garbage = find_garbage(store, policy)
+        for number in garbage.releases:
+            lock.check()
+            catalog.remove(number)
+        for path in garbage.moves:
+            store.objects.delete(path)
+    return garbage
 
 
 def _drop_tables(store: Store, garbage: Garbage, lock: FeatureLock) -> list[str]:
