@@ -12,6 +12,7 @@ from featurestore.build_graph import EntityUsers, build_graph
 from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.features import FeatureRegistry
 from featurestore.graph import GraphBuilder
+from featurestore.graph_options import GraphOptions
 from featurestore.ingest import IngestRequest, ingest
 from featurestore.pipeline import StageOutcome, Watch
 from featurestore.retire import retire_gone
@@ -86,7 +87,7 @@ class GraphStage:
     feature: str
     view: str
     entity_users: EntityUsers
-    num_neighbors: int
+    options: GraphOptions
     builder: GraphBuilder
     watch: Watch
 
@@ -106,7 +107,7 @@ class GraphStage:
         return {
             "vectors": vectors,
             "split": split.checksum if split else None,
-            "num_neighbors": self.num_neighbors,
+            "options": self.options.model_dump(mode="json"),
             "builder": self.builder.name,
         }
 
@@ -122,12 +123,21 @@ class GraphStage:
                 feature=self.feature,
                 view=self.view,
                 entity_users=self.entity_users,
-                num_neighbors=self.num_neighbors,
+                num_neighbors=self.options.num_neighbors,
                 builder=self.builder,
+                shape=self.options.shape,
                 progress=progress,
             )
-        facts = {"table": report.table.table, "version": report.table.version, "changed": report.changed}
-        return StageOutcome(facts={**facts, "quality": report.quality.model_dump(mode="json")})
+        work = report.work.model_dump(mode="json") if report.work is not None else None
+        return StageOutcome(
+            facts={
+                "table": report.table.table,
+                "version": report.table.version,
+                "changed": report.changed,
+                "quality": report.quality.model_dump(mode="json"),
+                "work": work,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.errors import FeatureStoreError
 from featurestore.features import FeatureRegistry
+from featurestore.graph_options import GraphOptions
+from featurestore.graphs.edges import GraphShape
 from featurestore.jobs.lock import FeatureLock
 from featurestore.pipeline import Pipeline, Stage, StageReport, Watch
 from featurestore.refresh_stages import CodesStage, GraphStage, IngestStage, RetireStage
@@ -218,24 +220,27 @@ class _Refresh:
             if isinstance(spec, GraphSpec):
                 pooled = spec.pooling == "mean_of_train_items"
                 view = spec.view.removesuffix(_USERS) if pooled else spec.view
-                self._add_graph(stages, spec.feature, view, spec.num_neighbors, pooled=pooled)
+                built = GraphOptions(
+                    num_neighbors=spec.num_neighbors, shape=GraphShape.of(spec), search=spec.search
+                )
+                self._add_graph(stages, spec.feature, view, built, pooled=pooled)
         for feature in self._job.features:
             for view in feature.graphs:
                 vectors = FeatureRegistry(self._store).head("vector", feature.feature, view)
                 pooled = vectors.spec.entity == "item"
-                self._add_graph(stages, feature.feature, view, self._job.num_neighbors, pooled=pooled)
+                self._add_graph(stages, feature.feature, view, self._job.graph, pooled=pooled)
         return stages
 
     def _add_graph(
-        self, stages: dict[str, Stage], feature: str, view: str, num_neighbors: int, *, pooled: bool
+        self, stages: dict[str, Stage], feature: str, view: str, options: GraphOptions, *, pooled: bool
     ) -> None:
         stage = GraphStage(
             self._store,
             feature,
             view,
             "mean_of_train_items" if pooled else "own",
-            num_neighbors,
-            self._tools.builder,
+            options,
+            self._tools.open_builder(options.search),
             self._watch,
         )
         stages.setdefault(stage.name, stage)

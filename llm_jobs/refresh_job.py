@@ -8,7 +8,9 @@ from pathlib import Path
 from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.gates import GatePolicy
 from featurestore.graph import GraphBuilder
+from featurestore.graph_options import GraphOptions
 from featurestore.ingest import IngestRequest
+from featurestore.spec import NeighborSearch
 from llm_jobs.encoder import TextEncoder
 from llm_jobs.engines import OpenModel
 from llm_jobs.entries import EncoderEntry, ModelEntry
@@ -84,7 +86,7 @@ class RefreshJob:
         sources: Files to ingest; None: the sources are as they are.
         features: Each after those that it reads.
         encoder: Makes the vectors of the views named.
-        num_neighbors: Of graphs that the store does not hold yet.
+        graph: How graphs are built that the store does not hold yet.
         semantic_ids: How new codebooks are trained.
         release: How it is released.
     """
@@ -92,7 +94,7 @@ class RefreshJob:
     sources: IngestRequest | None
     features: tuple[FeatureJob, ...]
     encoder: EncoderEntry
-    num_neighbors: int
+    graph: GraphOptions
     semantic_ids: SemanticIdOptions
     release: ReleaseJob
 
@@ -105,12 +107,12 @@ class RefreshTools:
         open_model: A model and its engine, which starts at the first request.
         open_encoder: An encoder, opened when there is something to encode.
         find_encoder: The entry of an alias, for vectors that the store holds.
-        builder: Finds neighbours.
+        open_builder: What finds neighbours, by a search.
         work_folder: Folder on this machine for logs; the same one every night.
     """
 
     open_model: Callable[[ModelEntry], AbstractContextManager[OpenModel]]
     open_encoder: Callable[[EncoderEntry], TextEncoder]
     find_encoder: Callable[[str], EncoderEntry]
-    builder: GraphBuilder
+    open_builder: Callable[[NeighborSearch], GraphBuilder]
     work_folder: Path

@@ -11,7 +11,8 @@ from generation_world import LENIENT, PROMPTS, CountingEngine, item_cot
 
 from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.gates import GatePolicy
-from featurestore.graphs.exact import ExactGraphBuilder
+from featurestore.graph_options import GraphOptions
+from featurestore.graphs import open_builder
 from featurestore.ingest import IngestRequest
 from featurestore.pipeline import StageReport
 from featurestore.progress import Progress, RunProgress, no_progress, no_run_progress
@@ -134,7 +135,7 @@ def run_night(
     told: Callable[[RefreshReport], None] | None = None,
     **release: object,
 ) -> Night:
-    """Refresh with the echo engine, the hashing encoder and the exact graph builder."""
+    """Refresh with the echo engine, the hashing encoder and the usual graph builder."""
     engine, encoded = engine or CountingEngine(), list[str]()
 
     @contextmanager
@@ -145,7 +146,7 @@ def run_night(
         sources=shop.write(folder) if shop is not None else None,
         features=features or items_and_users(),
         encoder=find_encoder("hashing", {}),
-        num_neighbors=3,
+        graph=GraphOptions(num_neighbors=3),
         semantic_ids=SemanticIdOptions(num_levels=2, codebook_size=2),
         release=ReleaseJob(**{"gates": GATES, **release}),
     )
@@ -153,7 +154,7 @@ def run_night(
         open_model=open_model,
         open_encoder=lambda entry: _Listening(open_encoder(entry), encoded),
         find_encoder=lambda alias: find_encoder(alias, {}),
-        builder=ExactGraphBuilder(),
+        open_builder=lambda search: open_builder(search=search),
         work_folder=folder,
     )
     return Night(refresh(store, job, tools, watch=watch or SilentWatch(), told=told), engine, encoded)

@@ -113,7 +113,7 @@ def refresh(
         sources=sources if sources.files else None,
         features=FeatureJobs(opened, options, runner_of, where=where).build(),
         encoder=tools.find_encoder(config.encode.encoder),
-        num_neighbors=config.graph.num_neighbors,
+        graph=config.graph,
         semantic_ids=config.semantic_ids,
         release=ReleaseJob(
             gates=config.gates,
@@ -145,7 +145,7 @@ def _tools(project: "Project") -> "RefreshTools":
         open_model=lambda entry: open_model(entry, options=config.engine),
         open_encoder=lambda entry: open_encoder(entry, batch_size=config.encode.batch_size),
         find_encoder=lambda alias: find_encoder(alias, config.encoders, root=project.root),
-        builder=open_builder("faiss_knn"),
+        open_builder=lambda search: open_builder(search=search),
         work_folder=project.work_folder,
     )
 
