@@ -34,6 +34,14 @@ WhereOption: TypeAlias = Annotated[
     typer.Option("--where", help="Only entities that meet this SQL condition on their columns and `degree`."),
 ]
 OnlyFailedOption: TypeAlias = Annotated[bool, typer.Option("--only-failed", help="Retry failed rows only.")]
+EventsOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--events",
+        help="Events that a prompt over users reads: train+valid, or log:2014-07-01 for all before that day. "
+        "The texts are a feature of their own; by default train, and the prompt's name.",
+    ),
+]
 FieldCharsOption: TypeAlias = Annotated[
     int | None,
     typer.Option("--max-field-chars", min=16, help="Characters of each written field at most."),
@@ -90,6 +98,22 @@ def choose_prompt(project: "Project", name: str | None, max_field_chars: int | N
     prompt = find_prompt(_named("prompt", name or config.prompt), project.root)
     return prompt.with_user_written(project.config.privacy.user_written).with_limits(
         max_field_chars=max_field_chars or config.max_field_chars, history_size=config.history_size
+    )
+
+
+def choose_events(project: "Project", prompt: "Prompt", events: str | None) -> "Prompt":
+    """The prompt over the events that were named, see `EventsOption`.
+
+    Raises:
+        UsageError: If the words name no events, or the prompt reads none.
+    """
+    from featurestore.point_in_time import wanted_event_set
+    from featurestore.splits import current_split
+
+    return (
+        prompt
+        if events is None
+        else prompt.with_events(wanted_event_set(events, current_split(project.store)))
     )
 
 

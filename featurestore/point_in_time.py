@@ -48,6 +48,12 @@ class EventSet:
         """What rows carry in their ``event_set`` column."""
         return f"{_LOG}:{self.until}" if self.until is not None else f"{self.split}:{'+'.join(self.parts)}"
 
+    def includes(self, other: "EventSet") -> bool:
+        """Whether all events of another set are certainly among these."""
+        if self.until is not None or other.until is not None:
+            return other.until is not None and self.until is not None and other.until <= self.until
+        return self.split == other.split and set(other.parts) <= set(self.parts)
+
 
 def parse_event_set(name: str) -> EventSet:
     """The event set that a row names.

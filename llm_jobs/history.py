@@ -1,10 +1,12 @@
 """What a user prompt may know of a user: a sample of training events, and nothing held out.
 
+A prompt that says so reads other events (`llm_jobs.prompt.History.events`); its texts carry their name.
+
 The sample is stable: each event has a hash of its user and itself, and the smallest hashes are kept. A new
 event replaces at most one sampled event; the order in which events are stored does not matter.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from featurestore import columns as c
 from featurestore.errors import LeakError, UnknownNameError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.ids import digest, digest_bytes, digest_texts
+from featurestore.point_in_time import EventSet, parse_event_set, wanted_event_set
 from featurestore.source_tables import INTERACTIONS, ITEMS
 from featurestore.splits import SplitRecord
 from featurestore.store import Store
@@ -35,7 +38,7 @@ class UserHistory:
         events: Newest first. Each holds the history's item fields and ``feature``, cleaned; None if absent.
         events_digest: Digest of what the prompt can see of them, and of their items: a text is stale when it
             changes, whatever the cut of the split.
-        event_set: The split part the events come from: ``<split>:train``.
+        event_set: Where the events come from: ``<split>:train`` (see `featurestore.point_in_time`).
         item_ids: The items of the events, in their order.
         marks: One mark an event, in their order: 8 hexadecimal characters that tell its item (`item_mark`)
             and 8 that tell what is shown of it. They say which events of an older text are still the same.
@@ -59,26 +62,33 @@ def item_of_mark(mark: str) -> str:
 
 
 def user_histories(
-    store: Store, history: History, user_ids: Sequence[str], split: SplitRecord
+    store: Store,
+    history: History,
+    user_ids: Sequence[str],
+    split: SplitRecord,
+    *,
+    user_written: Collection[str] = (),
 ) -> dict[str, UserHistory]:
-    """A history for each user, from the training part of a split.
+    """A history for each user, from the training part of a split, or from the events that the prompt names.
 
-    Users without training events get an empty one. Item texts come from the head of ``history.item_feature``;
+    Users without such events get an empty one. Item texts come from the head of ``history.item_feature``;
     without one, or for items it lacks, ``feature`` is None.
 
     Args:
         store: The store.
         history: How many events, and what of each.
         user_ids: Whose.
-        split: Whose training part is read, at the version of the interactions that it was made from.
+        split: Whose parts are read, at the version of the interactions that it was made from.
+        user_written: Item fields in which personal data is masked.
 
     Raises:
         UsageError: If the items lack a field that the history names.
-        LeakError: If an item text was itself written from events outside the training part.
+        LeakError: If an item text was itself written from other events than these.
     """
-    event_set = split.event_set(c.TRAIN)
-    events = _sampled_events(store, history, user_ids, split)
-    items = _item_rows(store, history, events[c.ITEM_ID].unique().to_list(), event_set)
+    read = wanted_event_set(history.events, split)
+    events = _sampled_events(store, history, user_ids, split, read)
+    wanted = events[c.ITEM_ID].unique().to_list()
+    items = _item_rows(store, history, wanted, _feature_texts(store, history, read), user_written)
     digests = {item: digest([item, row]) for item, row in items.items()}
     marks = {item: item_mark(item) + shown[:_MARK_DIGITS] for item, shown in digests.items()}
     chosen: dict[str, list[str]] = {user: [] for user in user_ids}
@@ -88,7 +98,7 @@ def user_histories(
         user: UserHistory(
             events=tuple(items[item] for item in item_ids),
             events_digest=digest_texts(digests[item] for item in item_ids),
-            event_set=event_set,
+            event_set=read.name,
             item_ids=tuple(item_ids),
             marks=tuple(marks[item] for item in item_ids),
         )
@@ -97,12 +107,13 @@ def user_histories(
 
 
 def _sampled_events(
-    store: Store, history: History, user_ids: Sequence[str], split: SplitRecord
+    store: Store, history: History, user_ids: Sequence[str], split: SplitRecord, read: EventSet
 ) -> pl.DataFrame:
     """Columns user_id, item_id; at most ``history.size`` rows a user, newest first."""
     columns = [c.USER_ID, c.ITEM_ID, c.TIMESTAMP, c.POSITION, c.PART]
     rows = store.read(INTERACTIONS, version=split.interactions_version, columns=columns)
-    events = pl.DataFrame(rows).filter(col(c.PART) == c.TRAIN, col(c.USER_ID).is_in(list(user_ids)))
+    of_set = col(c.PART).is_in(read.parts) if read.until is None else col(c.TIMESTAMP) <= read.until
+    events = pl.DataFrame(rows).filter(of_set, col(c.USER_ID).is_in(list(user_ids)))
     # Equal events of a user (a song heard twice at one time) are told apart by their number.
     repeat = pl.int_range(pl.len()).over(c.USER_ID, c.ITEM_ID, c.TIMESTAMP).alias("repeat")
     events = events.sort(c.USER_ID, c.POSITION).with_columns(repeat)
@@ -116,7 +127,11 @@ def _sampled_events(
 
 
 def _item_rows(
-    store: Store, history: History, item_ids: Collection[str], event_set: str
+    store: Store,
+    history: History,
+    item_ids: Collection[str],
+    features: Mapping[str, str],
+    user_written: Collection[str],
 ) -> dict[str, dict[str, Any]]:
     """What is shown of each item: its cleaned fields and its text feature."""
     table = store.read(ITEMS)
@@ -127,13 +142,15 @@ def _item_rows(
             f"They have: {', '.join(table.column_names)}.",
             hint="Change [history] fields in the prompt.",
         )
-    features = _feature_texts(store, history, event_set)
     wanted = set(item_ids)
     names = (c.ITEM_ID, *history.fields)
     rows = zip(*(table[name].to_pylist() for name in names), strict=True)
     return {
         row[0]: {
-            **{name: _cleaned(value) for name, value in zip(history.fields, row[1:], strict=True)},
+            **{
+                name: _cleaned(value, user_written=name in user_written)
+                for name, value in zip(history.fields, row[1:], strict=True)
+            },
             FEATURE: _cleaned(features.get(row[0])),
         }
         for row in rows
@@ -141,7 +158,7 @@ def _item_rows(
     }
 
 
-def _feature_texts(store: Store, history: History, event_set: str) -> dict[str, str]:
+def _feature_texts(store: Store, history: History, read: EventSet) -> dict[str, str]:
     if history.item_feature is None:
         return {}
     feature, _, view = history.item_feature.partition(".")
@@ -151,18 +168,19 @@ def _feature_texts(store: Store, history: History, event_set: str) -> dict[str, 
         return {}
     rows = store.read(head.table, columns=[c.ID, c.STATUS, c.TEXT, c.EVENT_SET]).to_pylist()
     ok = [row for row in rows if row[c.STATUS] == c.STATUS_OK]
-    foreign = sorted({row[c.EVENT_SET] for row in ok} - {None, event_set})
+    named = {row[c.EVENT_SET] for row in ok} - {None}
+    foreign = sorted(name for name in named if not read.includes(parse_event_set(name)))
     if foreign:
         raise LeakError(
             f"texts of {history.item_feature} were written from events of {', '.join(foreign)}, but the user "
-            f"prompt may read {event_set} only.",
+            f"prompt may read {read.name} only.",
             hint="Make the item texts again from the current training part.",
         )
     return {row[c.ID]: row[c.TEXT] for row in ok}
 
 
-def _cleaned(value: object) -> object:
+def _cleaned(value: object, *, user_written: bool = False) -> object:
     if value is None or isinstance(value, int | float):
         return value
     text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return clean_text(text, EVENT_FIELD_TOKENS).text or None
+    return clean_text(text, EVENT_FIELD_TOKENS, user_written=user_written).text or None

@@ -111,7 +111,7 @@ def _histories(store: Store, prompt: Prompt, ids: tuple[str, ...]) -> Mapping[st
             f"prompt {prompt.name!r} reads training events, but the store has no split.",
             hint="Run: featurestore ingest",
         )
-    return user_histories(store, prompt.history, ids, split)
+    return user_histories(store, prompt.history, ids, split, user_written=prompt.user_written)
 
 
 def _select(store: Store, rows: pl.DataFrame, key: str, where: str) -> frozenset[str]:

@@ -83,5 +83,5 @@ def _events(store: Store, prompt: Prompt, user_ids: Sequence[str]) -> dict[str, 
             f"{store.uri} holds no split, so no event is known to be a training event.",
             hint="Run `featurestore ingest` with interactions first.",
         )
-    histories = user_histories(store, prompt.history, user_ids, split)
+    histories = user_histories(store, prompt.history, user_ids, split, user_written=prompt.user_written)
     return {user: history.events for user, history in histories.items()}

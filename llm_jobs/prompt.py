@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from featurestore.errors import ConfigError, UnknownNameError, UsageError, own_words
 from featurestore.ids import digest
+from featurestore.point_in_time import EventSet, feature_name
 from featurestore.spec import Entity, Frozen, Name
 from llm_jobs.answer_schema import describe_answer, shrink, worst_case_tokens
 from llm_jobs.clean import DEFAULT_FIELD_TOKENS
@@ -42,6 +43,9 @@ class History(Frozen):
     """Text feature view of the items, such as ``item_cot.fused``, put into each event as ``feature``."""
     fields: tuple[str, ...] = ("title", "brand", "categories")
     """Item columns of each event."""
+    events: str = "train"
+    """Events to sample from, see `featurestore.point_in_time`; texts of others than the training part have a
+    feature of their own."""
 
 
 class Sample(Frozen):
@@ -150,7 +154,7 @@ class Prompt(Frozen):
                 "system": self.system,
                 "data": stage.condenses or self.data,
                 "turns": [[t.template, describe_answer(t.output_schema)] for t in self.turns(stage)],
-                "history": self.history.model_dump() if self.history else None,
+                "history": self.history.model_dump(exclude={"events"}) if self.history else None,
                 "field_tokens": {name: limits[name] for name in self.reads(stage)},
                 "condensed": {field: s.name for field, s in self.condensing(stage).items()},
                 "longer_than": stage.longer_than,
@@ -170,6 +174,18 @@ class Prompt(Frozen):
     def with_user_written(self, fields: tuple[str, ...]) -> "Prompt":
         """This prompt, with personal data masked in exactly these fields."""
         return self.model_copy(update={"user_written": fields})
+
+    def with_events(self, events: EventSet) -> "Prompt":
+        """This prompt over other events: a feature of its own, for the text is of other events too.
+
+        Raises:
+            UsageError: If the prompt reads no events.
+        """
+        if self.history is None:
+            raise UsageError(f"prompt {self.name!r} reads no events.", hint="Leave out --events.")
+        said = events.name if events.until is not None else "+".join(events.parts)
+        history = self.history.model_copy(update={"events": said})
+        return self.model_copy(update={"name": feature_name(self.name, events), "history": history})
 
     def with_limits(self, max_field_chars: int | None = None, history_size: int | None = None) -> "Prompt":
         """This prompt with shorter answers or histories; limits only ever shrink.

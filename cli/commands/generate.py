@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.generation import (
+    EventsOption,
     FieldCharsOption,
     GpusPerEngineOption,
     LimitOption,
@@ -21,6 +22,7 @@ from cli.generation import (
     RunnerOption,
     ShardSizeOption,
     WhereOption,
+    choose_events,
     choose_model,
     choose_prompt,
     choose_runner,
@@ -44,6 +46,7 @@ def generate(
     model_folder: ModelFolderOption = None,
     limit: LimitOption = None,
     where: WhereOption = None,
+    events: EventsOption = None,
     only_failed: OnlyFailedOption = False,
     upstream: Annotated[
         bool,
@@ -84,7 +87,7 @@ def generate(
     report = Reporter(as_json=as_json)
     opened = open_project(project)
     config = opened.config.generate
-    shortened = choose_prompt(opened, prompt, max_field_chars)
+    shortened = choose_events(opened, choose_prompt(opened, prompt, max_field_chars), events)
     entry = choose_model(opened, model, model_folder)
     spending = choose_spending(
         opened,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cli.generation import (
+    EventsOption,
     FieldCharsOption,
     LimitOption,
     MaxCostOption,
@@ -13,6 +14,7 @@ from cli.generation import (
     PriceOption,
     PromptOption,
     WhereOption,
+    choose_events,
     choose_model,
     choose_prompt,
     choose_spending,
@@ -29,6 +31,7 @@ def plan(
     model_folder: ModelFolderOption = None,
     limit: LimitOption = None,
     where: WhereOption = None,
+    events: EventsOption = None,
     only_failed: OnlyFailedOption = False,
     max_field_chars: FieldCharsOption = None,
     price_per_gpu_hour: PriceOption = None,
@@ -43,7 +46,7 @@ def plan(
     from llm_jobs.plan_report import report_plan
 
     opened = open_project(project)
-    shortened = choose_prompt(opened, prompt, max_field_chars)
+    shortened = choose_events(opened, choose_prompt(opened, prompt, max_field_chars), events)
     entry = choose_model(opened, model, model_folder)
     upstream = choose_upstream(opened, shortened, entry, max_field_chars)
     found = report_plan(

@@ -171,3 +171,56 @@ def test_different_users_sample_differently() -> None:
     store = make_store(events)
     samples = user_histories(store, HISTORY, ["u", "v", "w"], split_of(store))
     assert len({tuple(titles(history)) for history in samples.values()}) == 3
+
+
+PARTED = [event("u", "a", 0), event("u", "b", 1, "valid"), event("u", "c", 2, "test")]
+
+
+@pytest.mark.parametrize(
+    ("events", "seen", "name"),
+    [
+        ("train", "a", "abababababababab:train"),
+        ("train+valid", "ba", "abababababababab:train+valid"),
+        ("log:9", "a", "log:9"),
+        ("log:10", "ba", "log:10"),
+        ("log:1970-01-01T00:00:10", "a", "log:9"),
+    ],
+)
+def test_a_prompt_may_name_other_events(events: str, seen: str, name: str) -> None:
+    history = history_of(make_store(PARTED), "u", History(size=3, events=events))
+    assert (titles(history), history.event_set) == ([f"Title {item}" for item in seen], name)
+
+
+def test_events_without_a_time_are_in_no_log() -> None:
+    store = make_store([event("u", "a", 0), event("u", "b", 1) | {"timestamp": None}])
+    assert titles(history_of(store, "u", History(size=3, events="log:1000"))) == ["Title a"]
+
+
+@pytest.mark.parametrize(
+    ("events", "item_text", "refused"),
+    [
+        ("train", "abababababababab:train+valid", True),
+        ("train+valid", "abababababababab:train", False),
+        ("train+valid", "cdcdcdcdcdcdcdcd:train", True),
+        ("log:10", "log:9", False),
+        ("log:10", "log:11", True),
+        ("log:10", "abababababababab:train", True),
+    ],
+)
+def test_item_texts_may_have_read_no_other_events_than_the_prompt(
+    events: str, item_text: str, refused: bool
+) -> None:
+    store = make_store(PARTED)
+    write_fused(store, {"a": "Nice."}, item_text)
+    history = HISTORY.model_copy(update={"events": events})
+    if refused:
+        with pytest.raises(LeakError, match=r"texts of item_cot\.fused were written from events of"):
+            history_of(store, "u", history)
+    else:
+        assert history_of(store, "u", history).events[-1]["feature"] == "Nice."
+
+
+def test_personal_data_in_fields_that_users_write_is_masked() -> None:
+    store = make_store([event("u", "a", 0)], a={"title": "Mail a@b.org", "brand": "Call 415-555-0132"})
+    shown = user_histories(store, HISTORY, ["u"], split_of(store), user_written=("title",))["u"].events[0]
+    assert (shown["title"], shown["brand"]) == ("Mail [email]", "Call 415-555-0132")
