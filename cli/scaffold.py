@@ -126,6 +126,8 @@ max_mmd = 0.15
 # ... and share of nearest neighbours and of semantic ids that may change.
 max_knn_churn = 0.3
 max_code_churn = 0.1
+# Graphs: share of edges that are not of the vectors beside them.
+max_stale_edges = 0.0
 # Graphs: share of nodes without an edge, of edges that end in hubs, of nodes that hang together.
 max_isolated_share = 0.05
 max_hub_edge_share = 0.7

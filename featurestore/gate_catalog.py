@@ -136,6 +136,10 @@ _CHANGES: Final = {
 }
 
 _SHAPES: Final = {
+    "stale_edges": Gate(
+        "share of edges whose weight is not the similarity of their ends in this release",
+        "Vectors or events changed after the graph was built: run `featurestore graph` again.",
+    ),
     "isolated_nodes": Gate(
         "share of nodes without an edge",
         "Build the graph again with more neighbours. Or raise gates.max_isolated_share.",

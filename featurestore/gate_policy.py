@@ -51,6 +51,8 @@ class GatePolicy(Frozen):
     max_knn_churn: Share = 0.3
     """Share of nearest neighbours in the parent that may be none any more."""
 
+    max_stale_edges: Share = 0.0
+    """Share of a graph's edges that may not be of the vectors beside it, on a sample."""
     max_isolated_share: Share = 0.05
     """Share of a graph's nodes that may have no edge."""
     max_hub_edge_share: Share = 0.7

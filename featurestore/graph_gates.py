@@ -8,6 +8,7 @@ import polars as pl
 
 from featurestore import columns as c
 from featurestore.build_graph import read_quality
+from featurestore.edge_scores import stale_edges
 from featurestore.gate_draft import Draft
 from featurestore.gate_policy import GatePolicy
 from featurestore.gates import GateResult, judged
@@ -22,7 +23,25 @@ _EDGE = [c.SRC_ID, c.DST_ID]
 
 def graph_gates(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult]:
     """The gates of one graph that has edges. Reads all edges, and the parent's, unless they are the same."""
-    return [*_shape(draft, spec, policy), *_churn(draft, spec, policy)]
+    return [*_stale(draft, spec, policy), *_shape(draft, spec, policy), *_churn(draft, spec, policy)]
+
+
+def _stale(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult]:
+    """Edges that are of other vectors, or of other events, than those that would be released beside them."""
+    made_of = [known for known, _ in draft.tables if known.digest == spec.vector_digest]
+    if spec.pooling != "own" and (events := draft.source("interactions")):
+        made_of.append(events)
+    limits = {("stale_edges", ""): policy.max_stale_edges}
+    unchanged = all(draft.is_unchanged(each) for each in (spec, *made_of))
+    if unchanged and (known := draft.carried(spec, limits)) is not None:
+        return known
+    found = stale_edges(draft, spec, draft.rows(spec, [*_EDGE, c.SCORE]))
+    if found is None or found[1] < policy.min_compared:
+        return []
+    stale, sampled = found
+    rows = stale.select(pl.concat_str(_EDGE, separator=" > "))[c.SRC_ID].to_list
+    share, note = stale.height / sampled, f"{sampled:,} edges"
+    return [judged(spec, "stale_edges", share, policy.max_stale_edges, rows=rows, note=note)]
 
 
 def _shape(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult]:

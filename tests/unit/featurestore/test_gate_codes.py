@@ -6,11 +6,13 @@ from gate_world import ITEMS, TEXT, encode, fill, good_texts, link, write_texts
 
 from featurestore import columns as c
 from featurestore.build_codes import build_codes
+from featurestore.build_graph import build_graph
 from featurestore.codebook_generations import SemanticIdOptions
 from featurestore.errors import GateFailedError
 from featurestore.features import FeatureRegistry
 from featurestore.gate_policy import GatePolicy
 from featurestore.gates import GateResult
+from featurestore.graphs.exact import ExactGraphBuilder
 from featurestore.publish import publish
 from featurestore.schema import CODES
 from featurestore.spec import table_name
@@ -136,3 +138,50 @@ def test_a_new_graph_of_other_k_is_compared_with_the_old_one(store):
     link(store, num_neighbors=5)
     with pytest.raises(GateFailedError, match=r"knn_churn of graph .* is 0\.5; at most 0\.3"):
         publish(store, gates=POLICY)
+
+
+def test_a_graph_that_was_not_built_again_is_refused(store):
+    changes = {i: good_texts(seed=9)[i] for i in ITEMS[:4]}
+    write_texts(store, changes)
+    encode(store, changes)
+    code(store)
+    (line,) = refusal(store).splitlines()[1:]
+    assert "stale_edges of graph item_cot.fused: share of edges whose weight is not the similarity" in line
+    assert "at most 0 is allowed (4,000 edges). Rows: i" in line
+    link(store)
+    assert of_kind(store, "graph")["stale_edges"].value == 0
+
+
+def link_users(store: Store) -> None:
+    build_graph(
+        store,
+        feature=TEXT.feature,
+        view=TEXT.view,
+        entity_users="mean_of_train_items",
+        num_neighbors=5,
+        builder=ExactGraphBuilder(),
+    )
+
+
+def test_users_by_their_items_are_stale_when_an_item_moves(store):
+    link_users(store)
+    gates = publish(store, gates=POLICY).manifest.gates
+    (fresh,) = [g for g in gates if g.gate == "stale_edges" and g.feature.endswith("-users")]
+    assert (fresh.value, fresh.note) == (0.0, "600 edges")
+    changes = {ITEMS[399]: good_texts(seed=9)[ITEMS[399]]}
+    rewrite(store, changes)
+    (line,) = refusal(store).splitlines()[1:]
+    assert "stale_edges of graph item_cot.fused-users" in line
+    link_users(store)
+    publish(store, gates=POLICY)
+
+
+def test_an_edge_to_nobody_is_stale(store):
+    store.delete("source.items", [ITEMS[7]], key=c.ITEM_ID)
+    for table in (table_name(TEXT), codes_table(store)):
+        store.delete(table, [ITEMS[7]], key=c.ID)
+    vectors = FeatureRegistry(store).head("vector", TEXT.feature, TEXT.view).spec
+    store.delete(table_name(vectors), [ITEMS[7]], key=c.ID)
+    (line,) = refusal(store).splitlines()[1:]
+    assert "stale_edges of graph" in line
+    assert ITEMS[7] in line.partition("Rows: ")[2]
