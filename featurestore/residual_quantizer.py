@@ -27,8 +27,8 @@ _CHUNK_FLOATS: Final = 16_000_000
 def train_centroids(vectors: Vectors, *, num_levels: int, codebook_size: int, iterations: int) -> Centroids:
     """Centroids from vectors alone.
 
-    Clusters are first found in the directions of most variance, then in more and more of them: on real texts
-    this uses ten times as many codes of the second level as plain k-means does (docs/semantic-ids.md).
+    Clusters are first found in the directions of most variance, then in more and more of them: that spreads
+    items over more codes than plain k-means does (docs/semantic-ids.md).
 
     Args:
         vectors: (n, d) float32. Of more than 256 per centroid, so many are drawn.
