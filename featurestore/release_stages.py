@@ -7,6 +7,7 @@ from typing import Any
 from featurestore.features import FeatureRegistry
 from featurestore.gates import GatePolicy
 from featurestore.pipeline import StageOutcome, Watch
+from featurestore.probe_gate import Probe
 from featurestore.promote import promote
 from featurestore.publish import publish
 from featurestore.store import Store
@@ -24,6 +25,7 @@ class PublishStage:
     store: Store
     gates: GatePolicy
     features: Sequence[str] | None
+    probe: Probe | None
     canary: str | None
     watch: Watch
     name: str = "publish"
@@ -47,7 +49,12 @@ class PublishStage:
         """See `featurestore.publish.publish`; no alias but the canary's is moved."""
         with self.watch.progress(self.name) as progress:
             report = publish(
-                self.store, gates=self.gates, alias=self.canary, features=self.features, progress=progress
+                self.store,
+                gates=self.gates,
+                alias=self.canary,
+                features=self.features,
+                probe=self.probe,
+                progress=progress,
             )
         manifest = report.manifest
         return StageOutcome(
@@ -56,6 +63,7 @@ class PublishStage:
                 "created": report.created,
                 "pins": len(manifest.pins),
                 "left_out": list(report.left_out),
+                "carried": [asdict(feature) for feature in report.carried],
                 "gates": len(manifest.gates),
             }
         )

@@ -267,7 +267,7 @@ class _Refresh:
     def _release(self) -> None:
         job = self._job.release
         published = self._pipeline.run(
-            PublishStage(self._store, job.gates, job.features, job.canary, self._watch)
+            PublishStage(self._store, job.gates, job.features, job.probe, job.canary, self._watch)
         )
         release = int(published.facts["release"])
         if job.canary is not None:

@@ -10,6 +10,7 @@ from featurestore.gates import GatePolicy
 from featurestore.graph import GraphBuilder
 from featurestore.graph_options import GraphOptions
 from featurestore.ingest import IngestRequest
+from featurestore.probe_gate import Probe
 from featurestore.spec import NeighborSearch
 from llm_jobs.encoder import TextEncoder
 from llm_jobs.engines import OpenModel
@@ -67,6 +68,7 @@ class ReleaseJob:
         gates: What must hold.
         alias: Names the release in the end; None: no alias is moved.
         features: Features or views to release; None: all.
+        probe: A frozen model that the new vectors are scored with.
         canary: An alias that names the release while all that it holds is verified, and checked.
         check: Called with the release's number before it is promoted; raises if it may not be.
     """
@@ -74,6 +76,7 @@ class ReleaseJob:
     gates: GatePolicy
     alias: str | None = "production"
     features: tuple[str, ...] | None = None
+    probe: Probe | None = None
     canary: str | None = None
     check: Callable[[int], None] | None = None
 

@@ -69,6 +69,7 @@ def refresh(
     something has changed. Features, conditions and policies stand under [refresh] in featurestore.toml. Run
     it again after whatever stopped it. The ceilings hold for each feature's plan.
     """
+    from cli.gating import project_probe
     from cli.project import open_project
     from cli.refreshing import FeatureJobs, StageLines, release_check
     from cli.sources import ingest_request
@@ -118,6 +119,7 @@ def refresh(
         release=ReleaseJob(
             gates=config.gates,
             alias=None if no_promote else config.refresh.alias,
+            probe=project_probe(opened),
             canary=config.refresh.canary if canary else None,
             check=release_check(config.refresh.check, opened.root),
         ),
