@@ -34,6 +34,8 @@ object `{"error": {"type", "message", "hint", "exit_code"}}`. Messages and progr
 | 11 | the plan exceeds the cost or the tokens allowed; no model was asked |
 | 12 | some shards of a run on many engines failed; the others are stored |
 | 13 | a row that was replayed came out different |
+| 14 | verification found damage in the store |
+| 15 | a newer version of this product made the store |
 | 130 | interrupted with Ctrl-C; what was flushed is kept |
 | 143 | terminated (SIGTERM); what was flushed is kept |
 """
