@@ -62,6 +62,31 @@ def test_items_can_be_the_nodes_and_both_builders_agree(
     assert capsys.readouterr().out.startswith("made.text: k = 4, unchanged\n")
 
 
+def test_options_of_the_project_and_of_the_command_shape_the_graph(
+    project: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Path(project) / "featurestore.toml"
+    shape = 'shape = { weights = "binary", self_loops = true }'
+    config.write_text(config.read_text().replace("[graph]\n", f"[graph]\n{shape}\n"))
+    shared = ["graph", "-C", project, "-f", "made", "--users", "own", "-k", "3", "--json"]
+    assert run(shared) == 0
+    binary = json.loads(capsys.readouterr().out)
+    assert (binary["search"], binary["work"]["num_changed"]) == ({"method": "exact"}, 20)
+    assert run([*shared, "--weights", "cosine", "--symmetry", "mutual", "--no-self-loops"]) == 0
+    mutual = json.loads(capsys.readouterr().out)
+    assert mutual["table"] != binary["table"]
+    assert mutual["quality"]["degrees"]["mutual_share"] == 1.0
+    assert mutual["work"]["gemm_flops"] == 0
+
+
+def test_a_search_may_be_chosen_by_its_cost(project: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["graph", "-C", project, "-f", "made", "--users", "own", "--search", "auto"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Searches, tried on a sample\n")
+    assert "method=hnsw num_links=32 build_effort=80 search_effort=64" in printed
+    assert printed.count("chosen") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -72,6 +97,9 @@ def test_items_can_be_the_nodes_and_both_builders_agree(
             "unknown value of --users 'mean'. Known: mean_of_train_items, own.",
         ),
         (["-f", "made", "--builder", "hnsw"], "unknown graph builder 'hnsw'."),
+        (["-f", "made", "--weights", "cosin"], "unknown value of --weights 'cosin'. Did you mean 'cosine'?"),
+        (["-f", "made", "--symmetry", "both"], "unknown value of --symmetry 'both'."),
+        (["-f", "made", "--search", "ivf"], "unknown value of --search 'ivf'. Known: auto, exact."),
     ],
 )
 def test_wrong_names_list_the_known_ones(

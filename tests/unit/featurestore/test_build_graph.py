@@ -12,6 +12,8 @@ from store_samples import ITEM_IDS, add_sources, add_texts, add_vectors, fill_st
 
 from featurestore import schema
 from featurestore.build_graph import GraphReport, build_graph, edge_table, read_quality
+from featurestore.candidate_files import drop_candidates
+from featurestore.choose_search import choose_search
 from featurestore.errors import InputError, MissingVersionError, StoreError, UnknownNameError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.gates import GatePolicy
@@ -20,7 +22,7 @@ from featurestore.graphs import open_builder
 from featurestore.graphs.edges import GraphShape, linked
 from featurestore.publish import publish
 from featurestore.reader import FeatureStore
-from featurestore.spec import EncoderSpec, Entity, ExactSearch, VectorSpec, table_name
+from featurestore.spec import EncoderSpec, Entity, ExactSearch, IvfSearch, VectorSpec, table_name
 from featurestore.splits import SplitPolicy, assign_parts, current_split, record_split
 from featurestore.stores.memory import MemoryStore
 
@@ -62,8 +64,9 @@ def build(store: MemoryStore, **changes: Any) -> GraphReport:
         "view": "text",
         "entity_users": "own",
         "num_neighbors": 2,
+        "builder": open_builder("faiss_knn"),
     }
-    return build_graph(store, **(options | changes), builder=open_builder("faiss_knn"))
+    return build_graph(store, **(options | changes))
 
 
 ITEMS = {"b": [1.0, 0.1, 0, 0], "a": [1.0, 0, 0, 0], "d": [0, 0, 1.0, 0.2], "c": [0, 0, 1.0, 0]}
@@ -242,3 +245,79 @@ def test_a_graph_that_nobody_measured_says_so() -> None:
     publish(store, gates=GatePolicy())
     with pytest.raises(MissingVersionError, match=r"nothing was measured of graph item_text\.text of"):
         FeatureStore(store).release().graph_quality("item_text")
+
+
+def spread(store: MemoryStore, rng: np.random.Generator, count: int) -> dict[str, list[float]]:
+    vectors = {f"i{number:03}": rng.normal(size=4).tolist() for number in range(count)}
+    put_vectors(store, vectors)
+    return vectors
+
+
+def candidate_paths(store: MemoryStore) -> list[str]:
+    return [path for path in store.objects.list("graphs/") if path.endswith(".candidates.arrow")]
+
+
+def test_a_changed_vector_costs_one_product_and_gives_the_graph_built_anew(rng: np.random.Generator) -> None:
+    store = MemoryStore()
+    vectors = spread(store, rng, 60)
+    first = build(store, builder=open_builder(), num_neighbors=3)
+    assert first.work is not None
+    assert first.work.num_changed == 60
+    del vectors["i007"]
+    put_vectors(store, vectors | {"i003": [0.1, 0.2, -1.0, 0.4], "new": [1.0, 1.0, 0.0, 0.0]})
+    second = build(store, builder=open_builder(), num_neighbors=3)
+    assert second.work is not None
+    assert (second.work.num_changed, second.work.num_deleted, second.work.num_recomputed) == (2, 1, 0)
+    edges = store.read(second.table.table)
+    assert not {"i007"} & set(edges["src_id"].to_pylist() + edges["dst_id"].to_pylist())
+    assert build(store, builder=open_builder("exact"), num_neighbors=3).changed is False
+    assert candidate_paths(store) == [
+        f"graphs/{second.table.table}/{second.table.version:06}.candidates.arrow"
+    ]
+
+
+def test_candidates_serve_another_shape_and_damaged_ones_are_made_anew(rng: np.random.Generator) -> None:
+    store = MemoryStore()
+    spread(store, rng, 40)
+    build(store, builder=open_builder())
+    binary = build(store, builder=open_builder(), shape=GraphShape(weights="binary", self_loops=True))
+    assert binary.work is not None
+    assert binary.work.gemm_flops == 0
+    assert (binary.spec.weights, binary.spec.self_loops) == ("binary", True)
+    assert binary.quality.degrees.num_edges == 80
+    assert binary.table.num_rows == 120
+    [path] = candidate_paths(store)
+    store.objects.delete(path)
+    store.objects.put_new(path, b"no Arrow file")
+    again = build(store, builder=open_builder())
+    assert again.work is not None
+    assert again.work.num_changed == 40
+
+
+def test_forgotten_candidates_are_gone(rng: np.random.Generator) -> None:
+    store = MemoryStore()
+    spread(store, rng, 10)
+    spec = build(store, builder=open_builder()).spec
+    assert drop_candidates(store, spec) == 1
+    assert candidate_paths(store) == []
+    assert drop_candidates(store, spec) == 0
+
+
+def test_how_neighbours_were_searched_is_part_of_the_spec(rng: np.random.Generator) -> None:
+    store = MemoryStore()
+    spread(store, rng, 50)
+    exact = build(store)
+    approximate = build(store, builder=open_builder(search=IvfSearch(num_lists=5, num_probes=5)))
+    assert approximate.spec.digest != exact.spec.digest
+    assert (approximate.quality.recall, approximate.work) == (1.0, None)
+
+
+def test_a_search_is_chosen_from_the_nodes_of_the_graph(rng: np.random.Generator) -> None:
+    store = MemoryStore()
+    spread(store, rng, 200)
+    choice = choose_search(
+        store, feature="item_text", view="text", entity_users="own", num_neighbors=3, min_recall=1.0
+    )
+    assert choice.chosen in choice.estimates
+    assert choice.chosen.recall == 1.0
+    assert build(store, builder=choice.builder()).quality.recall == 1.0

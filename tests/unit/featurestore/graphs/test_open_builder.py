@@ -1,9 +1,11 @@
 """Names of graph builders."""
 
+import numpy as np
 import pytest
 
 from featurestore.errors import SetupError, UnknownNameError, UsageError
 from featurestore.graphs import BUILDERS, open_builder
+from featurestore.spec import HnswSearch
 
 
 def test_every_listed_builder_opens_under_its_own_name() -> None:
@@ -32,3 +34,19 @@ def test_without_a_gpu_faiss_says_what_to_install() -> None:
     with pytest.raises(SetupError, match="FAISS finds no GPU here") as caught:
         open_builder("faiss_knn", "gpu").build(np.eye(3, dtype=np.float32), 1)
     assert "faiss-gpu" in caught.value.hint
+
+
+def test_search_and_device_choose_the_builder() -> None:
+    assert open_builder().name == "blocked"
+    assert open_builder(search=HnswSearch()).name == "faiss_knn"
+    assert open_builder(device="gpu").name == "faiss_knn"
+
+
+def test_an_exact_builder_refuses_an_approximate_search() -> None:
+    with pytest.raises(UsageError, match="'blocked' searches exactly, not by hnsw"):
+        open_builder("blocked", search=HnswSearch())
+
+
+def test_hnsw_has_no_gpu_index() -> None:
+    with pytest.raises(SetupError, match="no HNSW index for GPUs"):
+        open_builder(device="gpu", search=HnswSearch()).build(np.eye(3, dtype=np.float32), 1)
