@@ -27,7 +27,12 @@ from featurestore.erasure.objects import (
 )
 from featurestore.erasure.releases import replace_originals, write_successors
 from featurestore.erasure.rows import holding_of, holdings
-from featurestore.erasure.scan import files_that_name, local_files_that_name, versions_that_name
+from featurestore.erasure.scan import (
+    files_that_name,
+    local_files_that_name,
+    needles,
+    versions_that_name,
+)
 from featurestore.erasure.subject import Subject, find_subject
 from featurestore.erasure.tables import PAST, TableEraser, drop_unused_pasts
 from featurestore.errors import StoreError, UsageError
@@ -79,7 +84,8 @@ class ForgetReport:
         segments: Segments of interrupted runs from which rows were taken.
         logs: Local logs from which rows were taken.
         retrain: Models and lists that learned from the users.
-        searched_files: Files of the store that were searched for the bytes of the ids.
+        searched_files: Files of the store that were searched for the bytes of the ids; 0 if all ids are such
+            that files hold them by chance.
         still_named_in: Files of the project, beside the store, that hold the bytes of an id.
     """
 
@@ -219,8 +225,9 @@ class _Erasure:
                     store.compact(table, keep_versions=keep, grace=timedelta(0))
 
     def _proven(self, report: ForgetReport) -> ForgetReport:
-        store, needles = self._store, self._subject.byte_forms()
-        left = versions_that_name(store, self._eraser) + files_that_name(store, needles)
+        store = self._store
+        searched = needles(store, self._subject)
+        left = versions_that_name(store, self._eraser) + files_that_name(store, searched)
         if left:
             raise StoreError(
                 f"the users are forgotten but for {len(left)} places: {', '.join(left[:10])}.",
@@ -230,10 +237,10 @@ class _Erasure:
         found: Sequence[Path] = ()
         if self._request.project is not None:
             inside = [Path(store.uri)] if Path(store.uri).is_dir() else []
-            found = local_files_that_name(self._request.project, needles, without=inside)
+            found = local_files_that_name(self._request.project, searched, without=inside)
         self._progress(_STEPS, _STEPS)
-        searched = len(store.objects.sizes("")) if needles else 0
-        return replace(report, searched_files=searched, still_named_in=tuple(map(str, found)))
+        num_files = len(store.objects.sizes("")) if searched else 0
+        return replace(report, searched_files=num_files, still_named_in=tuple(map(str, found)))
 
 
 @contextmanager

@@ -61,7 +61,9 @@ def _print(report: Reporter, done: "ForgetReport") -> None:
     if done.searched_files:
         report.say(f"no version of a table and none of {done.searched_files:,} files of the store names them")
     else:
-        report.say("no version of a table names them; so short an id cannot be searched for in bytes")
+        report.say(
+            "no version of a table names them; short ids and mere numbers are not searched for in bytes"
+        )
     report.table(
         "files of the project that still name them", [{"file": name} for name in done.still_named_in]
     )

@@ -4,11 +4,22 @@ import mmap
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import polars as pl
+
+from featurestore import id_maps
 from featurestore.erasure.objects import local_files
 from featurestore.erasure.rows import holdings
+from featurestore.erasure.subject import Subject
 from featurestore.erasure.tables import PAST, TableEraser
 from featurestore.objects import HasLocalFiles
 from featurestore.store import Store
+
+
+def needles(store: Store, subject: Subject) -> tuple[bytes, ...]:
+    """The byte strings to search for: those of the users' ids that no file holds by chance."""
+    maps = [id_maps.load(store, entity) for entity in ("user", "item")]
+    others = [each for id_map in maps for each in id_map.ids if each not in subject.user_ids]
+    return subject.byte_forms(pl.Series(others, dtype=pl.String))
 
 
 def versions_that_name(store: Store, eraser: TableEraser) -> list[str]:
@@ -24,26 +35,26 @@ def versions_that_name(store: Store, eraser: TableEraser) -> list[str]:
     return found
 
 
-def files_that_name(store: Store, needles: Collection[bytes]) -> list[str]:
+def files_that_name(store: Store, searched: Collection[bytes]) -> list[str]:
     """Paths of all objects and files of tables of a store that hold one of some byte strings."""
-    if not needles:
+    if not searched:
         return []
-    return [path for path in sorted(store.objects.sizes("")) if _holds(store, path, needles)]
+    return [path for path in sorted(store.objects.sizes("")) if _holds(store, path, searched)]
 
 
 def local_files_that_name(
-    folder: Path, needles: Collection[bytes], *, without: Collection[Path]
+    folder: Path, searched: Collection[bytes], *, without: Collection[Path]
 ) -> list[Path]:
     """Files of a folder that hold one of some byte strings.
 
     Args:
         folder: Such as a project's.
-        needles: Byte strings; compressed files do not show them.
+        searched: Byte strings; compressed files do not show them.
         without: Folders that are left out, such as that of the store.
     """
-    if not needles:
+    if not searched:
         return []
-    return [path for path in _files(folder, without) if _contains(path, needles)]
+    return [path for path in _files(folder, without) if _contains(path, searched)]
 
 
 def _files(folder: Path, without: Collection[Path]) -> Iterator[Path]:
@@ -53,17 +64,17 @@ def _files(folder: Path, without: Collection[Path]) -> Iterator[Path]:
             yield path
 
 
-def _holds(store: Store, path: str, needles: Collection[bytes]) -> bool:
+def _holds(store: Store, path: str, searched: Collection[bytes]) -> bool:
     objects = store.objects
     if isinstance(objects, HasLocalFiles) and Path(store.uri).is_dir():
-        return _contains(objects.local_file(path), needles)
+        return _contains(objects.local_file(path), searched)
     data = objects.read(path)
-    return any(needle in data for needle in needles)
+    return any(needle in data for needle in searched)
 
 
-def _contains(path: Path, needles: Collection[bytes]) -> bool:
+def _contains(path: Path, searched: Collection[bytes]) -> bool:
     with path.open("rb") as file:
         if not path.stat().st_size:
             return False
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return any(data.find(needle) >= 0 for needle in needles)
+            return any(data.find(needle) >= 0 for needle in searched)

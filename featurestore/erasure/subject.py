@@ -42,7 +42,7 @@ class Subject:
 
     def is_named_in(self, text: str) -> bool:
         """Whether a text names one of the users."""
-        return text in self.user_ids or bool(self._in_text.search(text))
+        return bool(self._in_text.search(text))
 
     def is_named_in_value(self, value: object) -> bool:
         """Whether a string of a JSON value, or a key, names one of the users."""
@@ -52,7 +52,7 @@ class Subject:
         """A JSON value with `FORGOTTEN` in the place of their names."""
         match value:
             case str():
-                return FORGOTTEN if value in self.user_ids else self._in_text.sub(FORGOTTEN, value)
+                return self._in_text.sub(FORGOTTEN, value)
             case dict():
                 return {self.without_names(key): self.without_names(part) for key, part in value.items()}
             case list():
@@ -60,14 +60,20 @@ class Subject:
             case _:
                 return value
 
-    def byte_forms(self) -> tuple[bytes, ...]:
-        """How ids that are long enough to be told from chance look in files: as UTF-8 and as escaped JSON."""
-        found = {
-            form
-            for each in self.user_ids
-            if len(each) >= _CERTAIN_CHARS
-            for form in (each.encode(), json.dumps(each)[1:-1].encode())
-        }
+    def byte_forms(self, others: pl.Series) -> tuple[bytes, ...]:
+        """How ids look in files: as UTF-8 and as escaped JSON.
+
+        Left out are ids that files may hold by chance: short ones, mere numbers (files hold ids one after
+        another, without a gap), and parts of another id, as ``user-1`` is one of ``user-10``.
+
+        Args:
+            others: The ids of everyone else, and of all items.
+        """
+        found: set[bytes] = set()
+        for each in self.user_ids:
+            by_chance = len(each) < _CERTAIN_CHARS or each.isdecimal()
+            if not by_chance and not others.str.contains(each, literal=True).any():
+                found |= {each.encode(), json.dumps(each)[1:-1].encode()}
         return tuple(sorted(found))
 
 
