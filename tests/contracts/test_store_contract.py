@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from s3_service import BUCKET, running_s3
-from store_samples import fill_store
+from store_samples import add_texts, add_vectors, fill_store
 
 from featurestore import schema
 from featurestore.errors import (
@@ -20,13 +20,17 @@ from featurestore.errors import (
     UsageError,
 )
 from featurestore.gates import GatePolicy
+from featurestore.gc import gc
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.receipts import read_receipts, read_segment, remove_segments, write_segment
+from featurestore.promote import rollback
 from featurestore.publish import publish
 from featurestore.reader import FeatureStore
+from featurestore.retention import GcPolicy
 from featurestore.spec import table_name
 from featurestore.store import Store, StoredSize
 from featurestore.stores import connect
+from featurestore.verify import verify
 
 NOTES = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("note", pa.string())])
 
@@ -242,6 +246,23 @@ def test_a_release_is_published_and_read_back(store: Store, tmp_path, monkeypatc
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], (
         "a copy outlived the object"
     )
+
+
+def test_releases_are_verified_collected_and_rolled_back(store: Store, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEATURESTORE_CACHE", str(tmp_path / "cache"))
+    fill_store(store)
+    for wording in ("first", "second", "third"):
+        text = add_texts(store, {"i0": f"A {wording} text about i0."})
+        add_vectors(store, text, ["i0"], seed=len(wording))
+        publish(store, gates=GatePolicy())
+    assert verify(store).damages == ()
+    assert rollback(store).release == 2
+    report = gc(store, GcPolicy(keep_releases=1, grace_hours=0, abandoned_days=0))
+    assert (report.garbage.releases, report.busy) == ((1,), ())
+    release = FeatureStore(store).release()
+    assert "A second text about i0." in release.texts("item_text")["text"].to_list()
+    assert len(release.embeddings("item_text")) == 5
+    assert verify(store).damages == ()
 
 
 def test_an_empty_upsert_changes_no_row(store: Store):

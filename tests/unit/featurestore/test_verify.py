@@ -1,6 +1,7 @@
 """Verification finds every byte that is not what was published, and blames nothing else."""
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,18 @@ def test_an_alias_that_names_nothing_is_found(root):
     (root / "aliases/canary/000001.json").write_text("{")
     (damage,) = check(root).damages
     assert "the move of an alias 'aliases/canary/000001.json' is damaged" in damage.found
+
+
+def test_releases_of_the_first_version_are_verified(project_root, tmp_path):
+    """Their manifests hold one checksum per table."""
+    with tarfile.open(project_root / "tests/fixtures/first_store.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    root = tmp_path / "first_store" / "store"
+    report = check(root)
+    assert (report.releases, report.damages) == ((1, 2), ())
+    (matrix, *_) = sorted(root.glob("snapshots/*/vectors.npy"))
+    flip(matrix, 0.99)
+    (data, *_) = sorted(root.glob("tables/text.*/data/*.lance"))
+    data.unlink()
+    damaged = {damage.what.partition(" version ")[0] for damage in check(root).damages}
+    assert damaged == {f"snapshots/{matrix.parent.name}", data.parent.parent.stem}
