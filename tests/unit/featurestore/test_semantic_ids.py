@@ -17,7 +17,7 @@ from featurestore.gates import GatePolicy
 from featurestore.publish import publish
 from featurestore.reader import FeatureStore
 from featurestore.semantic_ids import SemanticIds
-from featurestore.spec import CodesSpec
+from featurestore.spec import CodesSpec, parse_spec, table_name
 from featurestore.store import Store
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
@@ -42,6 +42,27 @@ ROWS = pl.DataFrame(
 @pytest.fixture(params=["memory", "lance"])
 def store(request, tmp_path) -> Store:
     return MemoryStore() if request.param == "memory" else connect(str(tmp_path / "store"))
+
+
+CHANGES: dict[str, object] = {
+    "feature": "other",
+    "view": "fused",
+    "entity": "user",
+    "vector_digest": "2" * 32,
+    "codebook": "2" * 32,
+    "num_levels": 3,
+    "codebook_size": 8,
+    "beam_size": 5,
+    "event_set": "abc:train",
+}
+
+
+def test_every_field_that_can_change_codes_changes_the_table():
+    assert set(CHANGES) == set(CodesSpec.model_fields) - {"kind", "origin"}
+    tables = {table_name(SPEC.model_copy(update={name: value})) for name, value in CHANGES.items()}
+    assert len(tables | {table_name(SPEC)}) == len(CHANGES) + 1
+    assert parse_spec(SPEC.model_dump(mode="json")) == SPEC
+    assert table_name(SPEC) == "codes.sid.text.5c3f793184da0ded", "stored tables keep their names"
 
 
 def test_rows_come_by_ascending_id_with_the_digit_last():
