@@ -15,11 +15,12 @@ import polars as pl
 from pydantic import Field
 
 from featurestore import columns as c
+from featurestore.point_in_time import parse_event_set
 from featurestore.source_tables import INTERACTIONS
 from featurestore.spec import Frozen
 from featurestore.splits import current_split
 from featurestore.store import Store
-from llm_jobs.history import item_mark, item_of_mark
+from llm_jobs.history import belongs_to, item_mark, item_of_mark
 
 FEW_EVENTS: Final = "few events changed"
 OUTSIDE: Final = "outside the condition"
@@ -73,26 +74,27 @@ def written_at(run_id: str) -> datetime | None:
         return None
 
 
-def read_held_out(store: Store, read: Mapping[str, Sequence[str] | None]) -> set[str]:
-    """Users whose text read an event that is no training event of the current split, or may have.
+def read_held_out(store: Store, event_set: str, read: Mapping[str, Sequence[str] | None]) -> set[str]:
+    """Users whose text read an event that is none of an event set, or may have.
 
     Events are compared by their items, which is all that a prompt shows of when and how they happened.
 
     Args:
         store: Holds the interactions.
+        event_set: Name of the event set that the texts should have read, such as ``<split>:train``.
         read: User → marks of the events that the text was written from; None if they are not known.
     """
     split = current_split(store)
     if split is None or not read:
         return set(read)
-    columns = [c.USER_ID, c.ITEM_ID, c.PART]
+    columns = [c.USER_ID, c.ITEM_ID, c.TIMESTAMP, c.PART]
     events = pl.DataFrame(store.read(INTERACTIONS, version=split.interactions_version, columns=columns))
-    events = events.filter(pl.col(c.PART) == c.TRAIN, pl.col(c.USER_ID).is_in(list(read)))
-    training: dict[str, Counter[str]] = {user: Counter() for user in read}
-    for user, item in events.select(c.USER_ID, c.ITEM_ID).iter_rows():
-        training[user][item_mark(item)] += 1
+    mine = events.filter(belongs_to(parse_event_set(event_set)), pl.col(c.USER_ID).is_in(list(read)))
+    allowed: dict[str, Counter[str]] = {user: Counter() for user in read}
+    for user, item in mine.select(c.USER_ID, c.ITEM_ID).iter_rows():
+        allowed[user][item_mark(item)] += 1
     return {
         user
         for user, marks in read.items()
-        if marks is None or Counter(map(item_of_mark, marks)) - training[user]
+        if marks is None or Counter(map(item_of_mark, marks)) - allowed[user]
     }

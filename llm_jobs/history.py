@@ -61,6 +61,11 @@ def item_of_mark(mark: str) -> str:
     return mark[:_MARK_DIGITS]
 
 
+def belongs_to(read: EventSet) -> pl.Expr:
+    """Whether an event, by its columns part and timestamp, is one of an event set."""
+    return col(c.PART).is_in(read.parts) if read.until is None else col(c.TIMESTAMP) <= read.until
+
+
 def user_histories(
     store: Store,
     history: History,
@@ -112,8 +117,7 @@ def _sampled_events(
     """Columns user_id, item_id; at most ``history.size`` rows a user, newest first."""
     columns = [c.USER_ID, c.ITEM_ID, c.TIMESTAMP, c.POSITION, c.PART]
     rows = store.read(INTERACTIONS, version=split.interactions_version, columns=columns)
-    of_set = col(c.PART).is_in(read.parts) if read.until is None else col(c.TIMESTAMP) <= read.until
-    events = pl.DataFrame(rows).filter(of_set, col(c.USER_ID).is_in(list(user_ids)))
+    events = pl.DataFrame(rows).filter(belongs_to(read), col(c.USER_ID).is_in(list(user_ids)))
     # Equal events of a user (a song heard twice at one time) are told apart by their number.
     repeat = pl.int_range(pl.len()).over(c.USER_ID, c.ITEM_ID, c.TIMESTAMP).alias("repeat")
     events = events.sort(c.USER_ID, c.POSITION).with_columns(repeat)

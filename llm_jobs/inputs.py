@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -12,12 +12,10 @@ from featurestore.source_tables import INTERACTIONS, ITEMS, USERS
 from featurestore.spec import Entity
 from featurestore.splits import current_split
 from featurestore.store import Store
+from featurestore.strata import entity_degrees
 from llm_jobs.history import UserHistory, user_histories
 from llm_jobs.prompt import EVENTS, Prompt
 from llm_jobs.render import check_variables
-
-DEGREE: Final = "degree"
-"""Training events of an entity: a column for ``where`` only."""
 
 _SOURCES: Mapping[Entity, tuple[str, str]] = {"item": (ITEMS, c.ITEM_ID), "user": (USERS, c.USER_ID)}
 
@@ -74,7 +72,8 @@ def load_inputs(store: Store, prompt: Prompt, *, where: str | None = None) -> En
     Args:
         store: With ingested source tables.
         prompt: What to read.
-        where: A polars SQL expression over the entity's columns and ``degree`` (its training events).
+        where: A polars SQL expression over the entity's columns and ``degree`` (of an item the distinct users
+            among its training events, of a user the items).
 
     Raises:
         InputError: If nothing was ingested.
@@ -85,7 +84,7 @@ def load_inputs(store: Store, prompt: Prompt, *, where: str | None = None) -> En
         raise InputError(f"the store has no {table}: nothing was ingested.", hint="Run: featurestore ingest")
     rows = pl.DataFrame(store.read(table))
     check_variables(prompt, rows.columns)
-    selected = _select(store, rows, key, where) if where is not None else None
+    selected = _select(store, prompt.entity, rows, where) if where is not None else None
     rows = rows.sort(key)
     ids = tuple(rows[key].to_list())
     return EntityInputs(
@@ -114,15 +113,24 @@ def _histories(store: Store, prompt: Prompt, ids: tuple[str, ...]) -> Mapping[st
     return user_histories(store, prompt.history, ids, split, user_written=prompt.user_written)
 
 
-def _select(store: Store, rows: pl.DataFrame, key: str, where: str) -> frozenset[str]:
-    """Ids of the rows that meet a condition; one that is neither true nor false of a row does not hold."""
-    events = pl.DataFrame(schema={key: pl.String, c.PART: pl.String})
-    if store.latest(INTERACTIONS) is not None:
-        events = pl.DataFrame(store.read(INTERACTIONS, columns=[key, c.PART]))
-    counted = (
-        events.filter(pl.col(c.PART) == c.TRAIN).group_by(key).agg(pl.len().cast(pl.Int64).alias(DEGREE))
+def _degrees(store: Store, entity: Entity) -> pl.DataFrame:
+    """Every entity's degree, by the column that names it."""
+    table, key = _SOURCES[entity]
+    entities, events, split = store.latest(table), store.latest(INTERACTIONS), current_split(store)
+    assert entities is not None
+    degrees = entity_degrees(
+        store,
+        entity,
+        entities_version=entities.version,
+        interactions_version=split.interactions_version if split else events.version if events else None,
     )
-    joined = rows.join(counted, on=key, how="left").with_columns(pl.col(DEGREE).fill_null(0))
+    return degrees.rename({c.ID: key})
+
+
+def _select(store: Store, entity: Entity, rows: pl.DataFrame, where: str) -> frozenset[str]:
+    """Ids of the rows that meet a condition; one that is neither true nor false of a row does not hold."""
+    key = _SOURCES[entity][1]
+    joined = rows.join(_degrees(store, entity), on=key, how="left")
     try:
         return frozenset(joined.filter(pl.sql_expr(where))[key].to_list())
     except pl.exceptions.PolarsError as error:

@@ -38,7 +38,7 @@ class GenerationPlan:
         vanished: For each table, ids whose entity is no longer in the source.
         retry_failed: Whether failed rows count as stale.
         put_off: Stale entities that are left for later: id → why (see `llm_jobs.due`).
-        still_training: Of these, the ones with texts that read training events of the current split only.
+        still_training: Of these, the ones with texts that read nothing but what the prompt may read now.
         next_due: When the first of them will be due for its age, whatever else happens; None if none will.
     """
 
@@ -156,9 +156,11 @@ class _Sorting:
         return FEW_EVENTS if self._policy.defers(share, self._now - written if written else None) else None
 
     def _read_held_out(self, chains: Sequence[StaleChain]) -> set[str]:
-        if not self._inputs.histories:
+        event_set = next((history.event_set for history in self._inputs.histories.values()), None)
+        if event_set is None:
             return set()
-        return read_held_out(self._store, {chain.entity_id: chain.event_marks for chain in chains})
+        marks = {chain.entity_id: chain.event_marks for chain in chains}
+        return read_held_out(self._store, event_set, marks)
 
     def _due_at(self, chain: StaleChain) -> datetime | None:
         return self._policy.due_at(written_at(chain.run_id)) if self._policy is not None else None

@@ -110,7 +110,7 @@ def _run_dag(code: str, exit_code: int, monkeypatch: pytest.MonkeyPatch) -> dict
         found["runs"].append(words)
         return SimpleNamespace(returncode=exit_code)
 
-    sdk, exceptions = ModuleType("airflow.sdk"), ModuleType("airflow.exceptions")
+    sdk, exceptions = ModuleType("airflow.sdk"), ModuleType("airflow.sdk.exceptions")
     vars(sdk).update(dag=dag, task=task)
     vars(exceptions).update(AirflowFailException=_FailAtOnce)
     for name, module in (("airflow", ModuleType("airflow")), (sdk.__name__, sdk)):
