@@ -44,6 +44,20 @@ def test_an_earlier_spec_becomes_head_again_under_a_new_number():
     assert (head.number, head.spec) == (3, text_spec("a"))
 
 
+def test_the_history_of_a_view_names_every_registration_newest_first():
+    registry = FeatureRegistry(MemoryStore())
+    assert registry.history("text", "profile", "text") == []
+    for content in ["a", "b", "a"]:
+        registry.register(text_spec(content))
+    registry.register(text_spec("c", feature="other"))
+    history = registry.history("text", "profile", "text")
+    assert [(each.number, each.spec) for each in history] == [
+        (3, text_spec("a")),
+        (2, text_spec("b")),
+        (1, text_spec("a")),
+    ]
+
+
 def test_heads_are_listed_by_kind():
     registry = FeatureRegistry(MemoryStore())
     registry.register(text_spec("a"))
