@@ -55,7 +55,7 @@ bench: $(READY) ## Measure speed against named peers; each script prints its rat
 	@for script in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "==> $$script"; $(BIN)/python $$script; done
 
-faults: $(READY) ## Kill jobs at a thousand random moments, simulate sixty nights; write the reports to docs/results.
+faults: $(READY) ## Kill jobs two thousand times, simulate sixty nights; write the reports to docs/results.
 	$(BIN)/python scripts/faults.py
 	$(BIN)/python scripts/growth.py
 
