@@ -21,10 +21,12 @@ from release_kills import ReleaseToll, kill_nights  # noqa: E402
 
 REPORT = ROOT / "docs" / "results" / "faults.md"
 _DEFAULT_SEED = 20240229
-_REPORT = """# Killed a thousand times
+_REPORT = """# Killed at random
 
 Written by `make faults`: do not edit it by hand. What is promised, and why, is in
 [exactly-once.md](../exactly-once.md).
+
+## Generating jobs
 
 {date}, Python {python}, seed {seed}: {num_kills} kills (SIGKILL) in {toll.rounds} rounds, {seconds:.0f} s.
 
@@ -46,9 +48,9 @@ can answer between two flushes ({flush_ms:.0f} ms apart; an answer takes {answer
 _RELEASES = """
 ## Nightly jobs, with readers reading all the while
 
-Seed {seed}: {toll.num_kills} kills (SIGKILL) of refresh, publish, promote and gc, {seconds:.0f} s. Every night
-all titles change; two readers open releases again and again and check that titles, texts, vectors and graph are
-of one night and made of each other.
+Seed {seed}: {toll.num_kills} kills (SIGKILL) of refresh, publish, promote and gc, {seconds:.0f} s. Every
+night all titles change. Two readers open releases again and again, and check that titles, texts, vectors and
+graph are of one night and made of each other.
 
 | what | found | allowed |
 |---|---:|---:|
