@@ -32,7 +32,8 @@ class GateResult(Frozen):
     stratum: str = ""
     """Entities that the value is about; all if empty."""
     rows: tuple[str, ...] = ()
-    """Of a refusal: rows behind it, the worst first where there is a worst; at most 20."""
+    """Of a refusal: rows behind it, the worst first where there is a worst; at most 20. A row is an id,
+    ``id (reason)``, or the parts of a key as ``id > id``."""
     note: str = ""
     """What the value alone does not say."""
     accepted: bool = False
@@ -155,6 +156,11 @@ def describe(result: GateResult) -> str:
         more = ", ..." if len(result.rows) > _SHOWN_ROWS else ""
         said += f". Rows: {', '.join(result.rows[:_SHOWN_ROWS])}{more}"
     return said
+
+
+def ids_in_row(row: str) -> frozenset[str]:
+    """Ids that a row of `GateResult.rows` may name: whatever of it could be one."""
+    return frozenset({row, row.rpartition(" (")[0], *row.split(" > ")})
 
 
 def event_sets_of(spec: AnySpec, row_event_sets: Iterable[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from featurestore.erasure.subject import Subject
 from featurestore.erasure.tables import Place, TableEraser, event_counts
-from featurestore.gates import GateResult
+from featurestore.gates import GateResult, ids_in_row
 from featurestore.release import Manifest, ReleaseCatalog, TablePin, now
 from featurestore.snapshot import write_snapshot
 from featurestore.splits import SplitRecord
@@ -115,7 +115,7 @@ def _pin_at(store: Store, pin: TablePin, place: Place, made: Mapping[int, int]) 
 
 
 def _unnamed(result: GateResult, subject: Subject) -> GateResult:
-    rows = tuple(row for row in result.rows if row not in subject.user_ids)
+    rows = tuple(row for row in result.rows if not ids_in_row(row) & subject.user_ids)
     note = str(subject.without_names(result.note))
     return (
         result

@@ -6,7 +6,7 @@ from store_samples import ITEM_IDS, add_sources, add_texts
 
 from featurestore.errors import ConfigError, GateFailedError, UnknownNameError, UsageError
 from featurestore.gate_policy import DEFAULT_STRATA, GatePolicy
-from featurestore.gates import GateResult, accept, describe, judged, require_passed
+from featurestore.gates import GateResult, accept, describe, ids_in_row, judged, require_passed
 from featurestore.publish import publish
 from featurestore.spec import PlainTextSpec, table_name
 from featurestore.store import Store
@@ -179,3 +179,10 @@ def test_strata_are_checked_with_the_configuration():
     with pytest.raises(ConfigError, match="each stratum needs a name of its own, got tail, tail"):
         parse_config(twice, origin="x")
     assert parse_config({}, origin="x").gates.strata == DEFAULT_STRATA
+
+
+def test_ids_are_found_in_the_rows_of_a_refusal():
+    assert "u1" in ids_in_row("u1")
+    assert "u1 (b)" in ids_in_row("u1 (b) (no_json)")
+    assert {"u1", "u7"} <= ids_in_row("u1 > u7")
+    assert "u1" not in ids_in_row("u10 (no_json)")
