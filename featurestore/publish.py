@@ -12,25 +12,24 @@ from typing import Final
 
 from featurestore.chosen_versions import Choice, Chosen, choose_versions
 from featurestore.codebooks import about_path, centroids_path
-from featurestore.consistency import with_outdated_vectors
 from featurestore.errors import InputError
-from featurestore.fragment_sums import KnownSums
 from featurestore.gate_checks import measured_gates
 from featurestore.gate_draft import Draft
 from featurestore.gate_policy import GatePolicy
 from featurestore.gates import GateResult, require_passed
 from featurestore.ids import digest_bytes
 from featurestore.jobs.lock import FeatureLock
+from featurestore.measured_tables import measure_chosen
 from featurestore.probe_gate import Probe
 from featurestore.progress import Progress, no_progress
 from featurestore.promote import promote
 from featurestore.release import Artefact, Manifest, ReleaseCatalog, TablePin, check_alias, now, sealed
 from featurestore.snapshot import write_snapshot
 from featurestore.source_tables import INTERACTIONS
-from featurestore.spec import AnySpec, CodesSpec, SourceSpec, table_name
+from featurestore.spec import AnySpec, CodesSpec, table_name
 from featurestore.splits import SplitRecord, current_split
 from featurestore.store import Store
-from featurestore.table_facts import TableFacts, measure
+from featurestore.table_facts import TableFacts
 from featurestore.table_upkeep import compact_table, writers_lock
 from featurestore.version import product_version
 
@@ -129,7 +128,7 @@ def publish(
                 f"the store {store.uri} holds nothing to publish.", hint="Run `featurestore ingest` first."
             )
         _compacted(store, choice, catalog, parent)
-        tables = _measured(store, choice, split, parent, progress)
+        tables = measure_chosen(store, choice, split, parent, progress)
         draft = Draft(store, tables, split, parent)
         results = measured_gates(draft, gates, probe=probe, accepted=accepted_gates, progress=progress)
         require_passed(results, standing=_standing(catalog, alias))
@@ -172,58 +171,6 @@ def _compacted(store: Store, choice: Choice, catalog: ReleaseCatalog, parent: Ma
         if (table, latest.version) not in pinned:
             manifests = manifests or [catalog.manifest(number) for number in catalog.numbers()]
             compact_table(store, table, writers_lock(store, chosen.spec), manifests, grace=_GRACE)
-
-
-def _measured(
-    store: Store,
-    choice: Choice,
-    split: SplitRecord | None,
-    parent: Manifest | None,
-    progress: Progress,
-) -> list[tuple[AnySpec, TableFacts]]:
-    pins = {pin.spec.digest: pin for pin in (parent.pins if parent and parent.format_version > 1 else ())}
-    tables: list[tuple[AnySpec, TableFacts]] = []
-    for done, chosen in enumerate(choice.tables):
-        spec = chosen.spec
-        progress(done, len(choice.tables), table_name(spec))
-        version = chosen.carried.version if chosen.carried else _version(store, spec, split)
-        pin = pins.get(spec.digest)
-        pin = pin if pin and pin.table == chosen.table else None
-        unchanged = pin is not None and pin.version == version
-        tables.append((spec, _facts_of(pin) if pin and unchanged else _facts(store, chosen, version, pin)))
-    unchanged_versions = {digest: pin.version for digest, pin in pins.items()}
-    tables = with_outdated_vectors(store, tables, unchanged=unchanged_versions)
-    progress(len(choice.tables), len(choice.tables))
-    return tables
-
-
-def _version(store: Store, spec: AnySpec, split: SplitRecord | None) -> int:
-    """The newest version; of the events, the one the current split was made of. 0 if there is none."""
-    if split is not None and isinstance(spec, SourceSpec) and spec.feature == "interactions":
-        return split.interactions_version
-    latest = store.latest(table_name(spec))
-    return latest.version if latest else 0
-
-
-def _facts(store: Store, chosen: Chosen, version: int, before: TablePin | None) -> TableFacts:
-    if not version:
-        return TableFacts(version=0, num_rows=0, checksum="")
-    known = KnownSums(before.version, before.fragments) if before else None
-    return measure(store, chosen.spec, version, known, table=chosen.table)
-
-
-def _facts_of(pin: TablePin) -> TableFacts:
-    """What a released pin says: its ids were unique and its vectors sound, or it would not be released."""
-    return TableFacts(
-        version=pin.version,
-        num_rows=pin.num_rows,
-        num_failed=pin.num_failed,
-        duplicate_text_share=pin.duplicate_text_share,
-        event_sets=pin.event_sets,
-        checksum=pin.checksum,
-        fragments=pin.fragments,
-        vectors_checksum=pin.snapshot.rpartition("/")[2] if pin.snapshot else "",
-    )
 
 
 def _pin(store: Store, chosen: Chosen, facts: TableFacts, pinned: Mapping[str, int]) -> TablePin:
