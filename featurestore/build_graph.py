@@ -20,7 +20,7 @@ from featurestore.graphs.degrees import DegreeStats, degree_stats
 from featurestore.graphs.edges import EdgeList, GraphShape, linked, weighted
 from featurestore.graphs.exact import exact_candidates
 from featurestore.graphs.nodes import Nodes, own_nodes, users_by_mean_of_items
-from featurestore.graphs.ranking import checked_rows
+from featurestore.graphs.ranking import checked_vectors
 from featurestore.graphs.updating import GraphWork, KnownLists
 from featurestore.ids import canonical_json
 from featurestore.progress import Progress, no_progress
@@ -200,7 +200,7 @@ def _measure(nodes: Nodes, lists: NeighborLists, edges: EdgeList, builder_name: 
     count = min(_SAMPLE_ROWS, len(nodes.ids))
     sample = np.sort(rng.choice(len(nodes.ids), size=count, replace=False))
     width = lists.neighbors.shape[1]
-    oracle = exact_candidates(checked_rows(nodes.vectors), sample, width).lists(width).neighbors
+    oracle = exact_candidates(checked_vectors(nodes.vectors), sample, width).lists(width).neighbors
     found = (oracle[:, :, None] == lists.neighbors[sample][:, None, :]).any(axis=2) & (oracle >= 0)
     return GraphQuality(
         builder=builder_name,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featurestore.graph import NeighborLists
-from featurestore.graphs.ranking import checked_rows
+from featurestore.graphs.ranking import checked_vectors
 from featurestore.graphs.twins import vector_digests
 from featurestore.graphs.updating import GraphNodes, GraphWork, KnownLists, updated_lists
 from featurestore.spec import ExactSearch, NeighborSearch
@@ -49,7 +49,7 @@ class BlockedGraphBuilder:
         Raises:
             InputError: As `build`.
         """
-        rows = checked_rows(vectors)
+        rows = checked_vectors(vectors)
         nodes = GraphNodes(ids, vector_digests(rows.values), rows)
         lists, work = updated_lists(nodes, known, num_neighbors, on_done=on_done)
         return KnownLists(ids, nodes.digests, lists), work

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from featurestore.graph import NeighborLists
 from featurestore.graphs import order_keys
 from featurestore.graphs.candidates import Candidates
-from featurestore.graphs.ranking import SCORE_STEP, VectorRows, checked_rows, pair_scores
+from featurestore.graphs.ranking import SCORE_STEP, CheckedVectors, checked_vectors, pair_scores
 from featurestore.spec import ExactSearch, NeighborSearch
 
 _ROUNDING = 2 * SCORE_STEP
@@ -29,11 +29,11 @@ class ExactGraphBuilder:
 
     def build(self, vectors: npt.NDArray[np.float32], num_neighbors: int) -> NeighborLists:
         """See `GraphBuilder.build`."""
-        rows = checked_rows(vectors)
+        rows = checked_vectors(vectors)
         return exact_candidates(rows, np.arange(len(rows)), num_neighbors).lists(num_neighbors)
 
 
-def exact_candidates(rows: VectorRows, queries: npt.NDArray[np.int64], width: int) -> Candidates:
+def exact_candidates(rows: CheckedVectors, queries: npt.NDArray[np.int64], width: int) -> Candidates:
     """The nearest ``width`` neighbours of some rows among all rows, ties decided.
 
     Args:
@@ -56,7 +56,7 @@ def exact_candidates(rows: VectorRows, queries: npt.NDArray[np.int64], width: in
     return Candidates(keys, boundary.copy())
 
 
-def _scores(rows: VectorRows, queries: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _scores(rows: CheckedVectors, queries: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """(q, n) float64 similarities, right to some 1e-15."""
     asked = rows.values[queries].astype(np.float64) / rows.lengths[queries][:, None]
     scores = np.empty((len(queries), len(rows)))

@@ -18,7 +18,7 @@ from featurestore.graphs import order_keys
 from featurestore.graphs.candidates import SPARE, Candidates
 from featurestore.graphs.exact import exact_candidates
 from featurestore.graphs.nearest import cut, rounding
-from featurestore.graphs.ranking import VectorRows, checked_rows, pair_scores
+from featurestore.graphs.ranking import CheckedVectors, checked_vectors, pair_scores
 from featurestore.spec import ExactSearch, HnswSearch, IvfSearch, NeighborSearch
 
 Device: TypeAlias = Literal["cpu", "gpu"]
@@ -47,7 +47,7 @@ class FaissGraphBuilder:
 
     def build(self, vectors: npt.NDArray[np.float32], num_neighbors: int) -> NeighborLists:
         """See `GraphBuilder.build`."""
-        rows = checked_rows(vectors)
+        rows = checked_vectors(vectors)
         everything = np.arange(len(rows))
         wanted = min(num_neighbors, len(rows) - 1)
         if wanted < 1:
@@ -127,7 +127,7 @@ def _on_gpu(faiss: Any, index: Any, search: NeighborSearch, num_neighbors: int) 
 
 
 def _ranked(
-    rows: VectorRows, nominees: npt.NDArray[np.int64], boundary: order_keys.Keys, width: int
+    rows: CheckedVectors, nominees: npt.NDArray[np.int64], boundary: order_keys.Keys, width: int
 ) -> Candidates:
     """Nominees by exact score, without the node itself, cut at the boundary and at ``width``."""
     everything = np.arange(len(rows))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from featurestore.graphs import order_keys
 from featurestore.graphs.candidates import Candidates
 from featurestore.graphs.order_keys import Keys
-from featurestore.graphs.ranking import VectorRows, pair_scores
+from featurestore.graphs.ranking import CheckedVectors, pair_scores
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
@@ -44,7 +44,7 @@ class Entrants:
 
 
 def nearest(
-    rows: VectorRows,
+    rows: CheckedVectors,
     queries: Rows,
     width: int,
     *,
@@ -63,7 +63,7 @@ def nearest(
 
 
 def nearest_and_entrants(
-    rows: VectorRows,
+    rows: CheckedVectors,
     queries: Rows,
     width: int,
     *,
@@ -179,7 +179,9 @@ class _Block:
         self._entrants.append((queries, columns + rows.start))
 
 
-def _ranked(rows: VectorRows, queries: Rows, nominees: Rows, boundary: Keys, width: int) -> tuple[Keys, Keys]:
+def _ranked(
+    rows: CheckedVectors, queries: Rows, nominees: Rows, boundary: Keys, width: int
+) -> tuple[Keys, Keys]:
     """Nominees by exact score, without the query, cut at the boundary and at ``width``."""
     keys = order_keys.encode(pair_scores(rows, queries, nominees), nominees)
     keys[(nominees == queries[:, None]) | (keys > boundary[:, None])] = order_keys.NONE

@@ -23,7 +23,7 @@ _CHUNK_FLOATS = 250_000
 
 
 @dataclass(frozen=True, slots=True)
-class VectorRows:
+class CheckedVectors:
     """Vectors that have a direction.
 
     Attributes:
@@ -37,16 +37,16 @@ class VectorRows:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "VectorRows":
+    def take(self, rows: npt.NDArray[np.int64]) -> "CheckedVectors":
         """Some of the rows."""
-        return VectorRows(self.values[rows], self.lengths[rows])
+        return CheckedVectors(self.values[rows], self.lengths[rows])
 
     def unit(self) -> npt.NDArray[np.float32]:
         """(n, d) float32 rows of length 1, a copy."""
         return self.values / self.lengths[:, None].astype(np.float32)
 
 
-def checked_rows(vectors: npt.NDArray[np.float32]) -> VectorRows:
+def checked_vectors(vectors: npt.NDArray[np.float32]) -> CheckedVectors:
     """The vectors with their lengths.
 
     Args:
@@ -66,11 +66,11 @@ def checked_rows(vectors: npt.NDArray[np.float32]) -> VectorRows:
         raise InputError(f"vector row {int(np.argmin(finite))} holds NaN or an infinity.")
     if not (lengths > 0).all():
         raise InputError(f"vector row {int(np.argmin(lengths > 0))} holds only zeros: it has no direction.")
-    return VectorRows(vectors, lengths)
+    return CheckedVectors(vectors, lengths)
 
 
 def pair_scores(
-    rows: VectorRows, queries: npt.NDArray[np.int64], others: npt.NDArray[np.int64]
+    rows: CheckedVectors, queries: npt.NDArray[np.int64], others: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     """Exact cosine similarities of queries with some rows each.
 

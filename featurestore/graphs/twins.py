@@ -12,7 +12,7 @@ from featurestore.graphs.candidates import Candidates
 from featurestore.graphs.exact import exact_candidates
 from featurestore.graphs.nearest import cut, nearest
 from featurestore.graphs.order_keys import Keys
-from featurestore.graphs.ranking import VectorRows
+from featurestore.graphs.ranking import CheckedVectors
 
 Rows = npt.NDArray[np.int64]
 
@@ -58,7 +58,7 @@ def find_twins(digests: Sequence[bytes]) -> Twins:
 
 
 def exact_lists(
-    rows: VectorRows,
+    rows: CheckedVectors,
     twins: Twins,
     queries: Rows,
     *,

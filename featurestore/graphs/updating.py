@@ -16,7 +16,7 @@ from featurestore.graphs import order_keys
 from featurestore.graphs.candidates import SPARE, Candidates
 from featurestore.graphs.nearest import Entrants, cut, nearest_and_entrants
 from featurestore.graphs.order_keys import Keys
-from featurestore.graphs.ranking import VectorRows, pair_scores
+from featurestore.graphs.ranking import CheckedVectors, pair_scores
 from featurestore.graphs.twins import exact_lists, find_twins
 from featurestore.spec import Frozen
 
@@ -54,7 +54,7 @@ class GraphNodes:
 
     ids: npt.NDArray[np.object_]
     digests: Sequence[bytes]
-    rows: VectorRows
+    rows: CheckedVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _moved_boundary(boundary: Keys, row_of: Rows) -> Keys:
     return np.where(names_row, moved, boundary)
 
 
-def _enter(rows: VectorRows, lists: Candidates, changed: Rows) -> None:
+def _enter(rows: CheckedVectors, lists: Candidates, changed: Rows) -> None:
     """Give changed rows their lists, and put them into the lists of the others that they enter."""
     floors = np.where(lists.boundary == order_keys.NONE, -np.inf, order_keys.decode(lists.boundary)[1])
     floors = floors.astype(np.float32)
@@ -194,7 +194,7 @@ def _enter(rows: VectorRows, lists: Candidates, changed: Rows) -> None:
 
 
 def _entering(
-    rows: VectorRows, lists: Candidates, changed: Rows, entrants: Entrants
+    rows: CheckedVectors, lists: Candidates, changed: Rows, entrants: Entrants
 ) -> tuple[Rows, Keys] | None:
     """The lists that somebody enters, and the best ``width`` who do: (t,) rows and (t, width) keys."""
     others = changed[entrants.queries]
