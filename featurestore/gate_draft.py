@@ -71,6 +71,12 @@ class Draft:
         """The source table of an entity's rows."""
         return self.source(f"{entity}s")
 
+    def was_judged(self, spec: AnySpec, gate: str) -> bool:
+        """Whether a gate said something of the feature in the parent; of few rows some gates say nothing."""
+        feature = f"{spec.kind} {spec.feature}.{spec.view}"
+        gates = self.parent.gates if self.parent else ()
+        return any((result.gate, result.feature) == (gate, feature) for result in gates)
+
     def carried(self, spec: AnySpec, limits: Limits) -> list[GateResult] | None:
         """The parent's values, judged anew; None if one is absent or refuses now and must be measured."""
         gates = self.parent.gates if self.parent else ()

@@ -32,9 +32,10 @@ def _stale(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult
     if spec.pooling != "own" and (events := draft.source("interactions")):
         made_of.append(events)
     limits = {("stale_edges", ""): policy.max_stale_edges}
-    unchanged = all(draft.is_unchanged(each) for each in (spec, *made_of))
-    if unchanged and (known := draft.carried(spec, limits)) is not None:
-        return known
+    if all(draft.is_unchanged(each) for each in (spec, *made_of)):
+        known = draft.carried(spec, limits)
+        if known is not None or not draft.was_judged(spec, "stale_edges"):
+            return known or []
     found = stale_edges(draft, spec, draft.rows(spec, [*_EDGE, c.SCORE]))
     if found is None or found[1] < policy.min_compared:
         return []
