@@ -20,7 +20,7 @@ from llm_jobs.models import find_encoder
 
 FEATURE = "item_semantic_id"
 _NIGHT = re.compile(r"night(\d+)")
-_PAUSE = 0.03
+_PAUSE = 0.1
 
 
 class MixedReleaseError(Exception):
