@@ -37,7 +37,6 @@ def degree_stats(edges: EdgeList) -> DegreeStats:
     has_neighbors = np.bincount(sources, minlength=num_nodes) > 0
     in_degree = np.bincount(targets, minlength=num_nodes)
     quantiles = np.quantile(in_degree, [0.5, 0.9, 0.99]) if num_nodes else np.zeros(3)
-    forward, backward = sources * num_nodes + targets, targets * num_nodes + sources
     return DegreeStats(
         num_nodes=num_nodes,
         num_edges=len(targets),
@@ -49,7 +48,7 @@ def degree_stats(edges: EdgeList) -> DegreeStats:
         num_isolated=int(((in_degree == 0) & ~has_neighbors).sum()),
         num_hubs=int(is_hub(in_degree).sum()),
         hub_edge_share=hub_edge_share(in_degree),
-        mutual_share=float(np.isin(forward, backward).mean()) if len(targets) else 0.0,
+        mutual_share=_mutual_share(edges),
         mean_score=float(edges.scores.mean(dtype=np.float64)) if len(targets) else 0.0,
     )
 
@@ -62,3 +61,11 @@ def is_hub(in_degree: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 def hub_edge_share(in_degree: npt.NDArray[np.int64]) -> float:
     """Share of all edges that end in a hub, from the (n,) in-degrees of all nodes."""
     return float(in_degree[is_hub(in_degree)].sum() / max(int(in_degree.sum()), 1))
+
+
+def _mutual_share(edges: EdgeList) -> float:
+    """By one sort of all edges and their reverses: what is there twice goes both ways."""
+    forward = edges.sources * edges.num_nodes + edges.targets
+    backward = edges.targets * edges.num_nodes + edges.sources
+    both = np.sort(np.concatenate([forward, backward]))
+    return float((both[1:] == both[:-1]).sum() / max(len(forward), 1))
