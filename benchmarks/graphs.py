@@ -21,10 +21,10 @@ import pyarrow as pa
 from common import Claim, compare, record
 
 from featurestore import schema
-from featurestore.build_graph import build_graph
 from featurestore.features import FeatureRegistry
 from featurestore.graph import NeighborLists
 from featurestore.graphs.blocked import BlockedGraphBuilder
+from featurestore.graphs.build import build_graph
 from featurestore.graphs.cost_model import recall
 from featurestore.spec import EncoderSpec, VectorSpec, table_name
 from featurestore.stores import connect

@@ -16,12 +16,12 @@ import polars as pl
 import pyarrow as pa
 import torch
 
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.imports import import_feature
 from featurestore.ingest import IngestRequest, ingest
-from featurestore.promote import rollback
-from featurestore.publish import publish
 from featurestore.reader import Embeddings, open_store
+from featurestore.releases.promote import rollback
+from featurestore.releases.publish import publish
 from featurestore.stores import connect
 
 if TYPE_CHECKING:

@@ -21,14 +21,14 @@ from typing import Any
 import polars as pl
 from common import Claim, record
 
-from featurestore.build_graph import build_graph
-from featurestore.codebook_generations import SemanticIdOptions
-from featurestore.gates import GatePolicy
-from featurestore.graph_options import GraphOptions
+from featurestore.codes.generations import SemanticIdOptions
+from featurestore.gates.policy import GatePolicy
 from featurestore.graphs import open_builder
+from featurestore.graphs.build import build_graph
+from featurestore.graphs.options import GraphOptions
 from featurestore.ingest import IngestRequest
-from featurestore.pipeline import StageReport
 from featurestore.progress import Progress, RunProgress, no_progress, no_run_progress
+from featurestore.refresh.pipeline import StageReport
 from featurestore.splits import SplitPolicy
 from featurestore.store import Store
 from featurestore.stores import connect
@@ -50,7 +50,7 @@ _FEATURE, _VIEW = "item_cot", "fused"
 
 @dataclass
 class Measured:
-    """Seconds and new bytes of every stage. Implements `featurestore.pipeline.Watch`."""
+    """Seconds and new bytes of every stage. Implements `featurestore.refresh.pipeline.Watch`."""
 
     store: Store
     seconds: dict[str, float] = field(default_factory=dict[str, float])

@@ -14,11 +14,11 @@ import polars as pl
 import torch
 from common import compare, record
 
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.imports import import_feature
 from featurestore.ingest import IngestRequest, ingest
-from featurestore.publish import publish
 from featurestore.reader import open_store
+from featurestore.releases.publish import publish
 from featurestore.stores import connect
 
 EMBEDDING_DIM = 384

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 from common import compare, record, seconds
 
-from featurestore.residual_quantizer import encode, retrain_centroids, train_centroids
+from featurestore.codes.residual_quantizer import encode, retrain_centroids, train_centroids
 
 Vectors = npt.NDArray[np.float32]
 EMBEDDING_DIM = 384

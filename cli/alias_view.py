@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from cli.report import Reporter
 
 if TYPE_CHECKING:
-    from featurestore.promote import AliasReport
+    from featurestore.releases.promote import AliasReport
 
 
 def show_alias(report: Reporter, done: "AliasReport") -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from featurestore.codebook_generations import SemanticIdOptions
+from featurestore.codes.generations import SemanticIdOptions
 from featurestore.errors import ConfigError, nearest_name, own_words
-from featurestore.gates import GatePolicy
-from featurestore.graph_options import GraphOptions
-from featurestore.retention import GcPolicy
+from featurestore.gates.policy import GatePolicy
+from featurestore.graphs.options import GraphOptions
+from featurestore.releases.retention import GcPolicy
 from featurestore.spec import Frozen
 from featurestore.splits import SplitPolicy
 from llm_jobs.engines.options import EngineOptions

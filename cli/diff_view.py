@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         TextDiff,
         VectorDiff,
     )
-    from featurestore.word_difference import WordRun
+    from featurestore.pages.word_difference import WordRun
 
 _CONTEXT: Final = 6
 """Words to show on either side of a change."""
@@ -97,7 +97,7 @@ def _show_gates(report: Reporter, diff: "ReleaseDiff") -> None:
 
 
 def _show_texts(report: Reporter, diff: "ReleaseDiff", texts: "TextDiff") -> None:
-    from featurestore.word_difference import word_difference
+    from featurestore.pages.word_difference import word_difference
 
     report.say(
         f"\ntexts {texts.name}: {texts.num_changed:,} rewritten, {texts.num_added:,} new, "

@@ -6,7 +6,7 @@ from cli.project import Project
 from featurestore.errors import missing_extra
 
 if TYPE_CHECKING:
-    from featurestore.probe_gate import Probe
+    from featurestore.gates.probe import Probe
 
 
 def project_probe(project: Project) -> "Probe | None":

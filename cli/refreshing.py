@@ -13,8 +13,8 @@ from featurestore.errors import GateFailedError, SetupError, UsageError
 
 if TYPE_CHECKING:
     from cli.project import Project
-    from featurestore.pipeline import StageReport
     from featurestore.progress import Progress, RunProgress
+    from featurestore.refresh.pipeline import StageReport
     from llm_jobs.entries import ModelEntry
     from llm_jobs.generate import GenerateOptions
     from llm_jobs.refresh_config import FeatureConfig
@@ -149,7 +149,7 @@ def release_check(command: tuple[str, ...], folder: Path) -> Callable[[int], Non
 
 
 class StageLines:
-    """Shows each stage's progress, and a line at its end. Implements `featurestore.pipeline.Watch`.
+    """Shows each stage's progress, and a line at its end. Implements `featurestore.refresh.pipeline.Watch`.
 
     Args:
         reporter: Prints.

@@ -17,7 +17,6 @@ from typing import Any, Final
 import polars as pl
 
 from featurestore import columns as c
-from featurestore.candidate_files import drop_candidates
 from featurestore.erasure.objects import (
     erase_logs,
     erase_reports,
@@ -37,14 +36,15 @@ from featurestore.erasure.subject import Subject, find_subject
 from featurestore.erasure.tables import PAST, TableEraser, drop_unused_pasts
 from featurestore.errors import StoreError, UsageError
 from featurestore.features import FeatureRegistry
+from featurestore.graphs.candidate_files import drop_candidates
 from featurestore.ids import ExternalId
 from featurestore.jobs.answers import ANSWERS_TABLE, answers_lock
 from featurestore.jobs.compaction import kept_versions
 from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
-from featurestore.promote import aliases_lock
-from featurestore.publish import PUBLISH_LOCK
 from featurestore.release import Manifest, ReleaseCatalog
+from featurestore.releases.promote import aliases_lock
+from featurestore.releases.publish import PUBLISH_LOCK
 from featurestore.spec import GraphSpec, RecommendationsSpec, SourceSpec
 from featurestore.store import Store
 from featurestore.table_upkeep import writers_lock

@@ -14,7 +14,7 @@ import pyarrow as pa
 from featurestore import columns as c
 from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
-from featurestore.publish import PUBLISH_LOCK
+from featurestore.releases.publish import PUBLISH_LOCK
 from featurestore.schema import TEXTS
 from featurestore.store import Store
 from featurestore.store_format import record_format, stored_format

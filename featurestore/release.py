@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from featurestore.errors import MissingVersionError, StoreError, UsageError
 from featurestore.fragment_sums import FragmentSum
-from featurestore.gates import GateResult
+from featurestore.gate_result import GateResult
 from featurestore.ids import canonical_json, digest
 from featurestore.objects import same_object
 from featurestore.spec import AnySpec, Frozen
@@ -189,7 +189,7 @@ class ReleaseCatalog:
         return successors(self._store.objects)
 
     def remove(self, number: int) -> None:
-        """Take a release out of the catalog. Call it with the lock of aliases held (`featurestore.promote`).
+        """Take a release out of the catalog. Hold the aliases' lock (`featurestore.releases.promote`).
 
         Raises:
             StoreError: If it is the newest one, whose number would be given out again, or an alias names it.

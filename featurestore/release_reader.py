@@ -7,7 +7,6 @@ import polars as pl
 
 from featurestore import columns as c
 from featurestore import id_maps
-from featurestore.build_graph import GraphQuality, read_quality
 from featurestore.embeddings import Embeddings
 from featurestore.errors import (
     LeakError,
@@ -18,6 +17,7 @@ from featurestore.errors import (
     missing_extra,
 )
 from featurestore.features import choose_view
+from featurestore.graphs.build import GraphQuality, read_quality
 from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId
 from featurestore.neighbor_graph import NeighborGraph, graph_of_edges
@@ -232,7 +232,7 @@ class Release:
 
         Raises:
             UnknownNameError, UsageError: As `texts`.
-            MissingVersionError: If `featurestore.build_graph` did not build it.
+            MissingVersionError: If `featurestore.graphs.build` did not build it.
         """
         pin = self.pin("graph", feature, view)
         quality = read_quality(self._store, pin.table, pin.version)
@@ -248,7 +248,7 @@ class Release:
         events: str | None = None,
         allow_parts: Collection[str] = _TRAIN_ONLY,
     ) -> SemanticIds:
-        """Semantic ids of a feature view, see `featurestore.build_codes`; options and errors as `graph`."""
+        """Semantic ids of a feature view, see `featurestore.codes.build`; options and errors as `graph`."""
         pin = self._readable_pin("codes", feature, view, events, allow_parts)
         if not isinstance(pin.spec, CodesSpec):
             raise MissingVersionError(f"release {self.number} has no semantic ids of {pin.name}.")

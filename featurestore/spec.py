@@ -225,7 +225,7 @@ class CodesSpec(_FeatureSpec):
     vector_digest: str
     """Digest of the vector spec whose vectors are coded."""
     codebook: str
-    """Digest of the codebooks, see `featurestore.codebooks`."""
+    """Digest of the codebooks, see `featurestore.codes.codebooks`."""
     num_levels: int = Field(ge=1)
     """Codes of one entity, coarse to fine; a collision digit comes after them."""
     codebook_size: int = Field(ge=2)

@@ -6,9 +6,9 @@ Titles and texts are hostile input. All of them are escaped, and the page forbid
 from dataclasses import dataclass
 from typing import Final
 
-from featurestore import html_page
-from featurestore.histogram import Histogram, histogram
-from featurestore.word_difference import SideLetter, WordRun, word_difference, word_similarity
+from featurestore.pages import html_page
+from featurestore.pages.histogram import Histogram, histogram
+from featurestore.pages.word_difference import SideLetter, WordRun, word_difference, word_similarity
 from llm_jobs.compare_result import Comparison, Side, StageOutcome, number_rows, summary
 
 _TEMPLATE: Final = "llm_jobs/compare_page.html.jinja"

@@ -8,11 +8,11 @@ import polars as pl
 
 from featurestore import columns as c
 from featurestore.errors import InputError, UsageError
+from featurestore.gates.strata import entity_degrees
 from featurestore.source_tables import INTERACTIONS, ITEMS, USERS
 from featurestore.spec import Entity
 from featurestore.splits import current_split
 from featurestore.store import Store
-from featurestore.strata import entity_degrees
 from llm_jobs.history import UserHistory, user_histories
 from llm_jobs.prompt import EVENTS, Prompt
 from llm_jobs.render import check_variables

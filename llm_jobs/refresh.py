@@ -1,7 +1,7 @@
 """One call that brings a store up to date and releases it: what runs every night.
 
 Ingest, texts, vectors, graphs, semantic ids, gates, release, alias. Whatever ends a refresh, the next one
-goes on: each stage is repeatable, and is skipped where nothing has changed (`featurestore.pipeline`).
+goes on: each stage is repeatable, and is skipped where nothing has changed (`featurestore.refresh.pipeline`).
 """
 
 import time
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from featurestore.codebook_generations import SemanticIdOptions
+from featurestore.codes.generations import SemanticIdOptions
 from featurestore.errors import FeatureStoreError
 from featurestore.features import FeatureRegistry
-from featurestore.graph_options import GraphOptions
 from featurestore.graphs.edges import GraphShape
+from featurestore.graphs.options import GraphOptions
 from featurestore.jobs.lock import FeatureLock
-from featurestore.pipeline import Pipeline, Stage, StageReport, Watch
-from featurestore.refresh_stages import CodesStage, GraphStage, IngestStage, RetireStage
-from featurestore.release_stages import CheckStage, PromoteStage, PublishStage, VerifyStage
+from featurestore.refresh.pipeline import Pipeline, Stage, StageReport, Watch
+from featurestore.refresh.release_stages import CheckStage, PromoteStage, PublishStage, VerifyStage
+from featurestore.refresh.stages import CodesStage, GraphStage, IngestStage, RetireStage
 from featurestore.spec import CodesSpec, GraphSpec, VectorSpec
 from featurestore.store import Store
 from llm_jobs.embed import text_views

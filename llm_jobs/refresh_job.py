@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from featurestore.codebook_generations import SemanticIdOptions
-from featurestore.gates import GatePolicy
+from featurestore.codes.generations import SemanticIdOptions
+from featurestore.gates.policy import GatePolicy
+from featurestore.gates.probe import Probe
 from featurestore.graph import GraphBuilder
-from featurestore.graph_options import GraphOptions
+from featurestore.graphs.options import GraphOptions
 from featurestore.ingest import IngestRequest
-from featurestore.probe_gate import Probe
 from featurestore.spec import NeighborSearch
 from llm_jobs.encoder import TextEncoder
 from llm_jobs.engines import OpenModel

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.errors import LockHeldError
-from featurestore.pipeline import StageOutcome, Watch
+from featurestore.refresh.pipeline import StageOutcome, Watch
+from featurestore.refresh.stored_state import head_state, source_state, table_versions
 from featurestore.source_tables import ITEMS
 from featurestore.spec import table_name
 from featurestore.store import Store
-from featurestore.stored_state import head_state, source_state, table_versions
 from llm_jobs.due import OVER_LIMIT
 from llm_jobs.embed import embed
 from llm_jobs.encoder import TextEncoder

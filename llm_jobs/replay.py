@@ -11,10 +11,10 @@ from typing import Any, Final, Literal, TypeAlias
 from featurestore import columns as c
 from featurestore.errors import UsageError
 from featurestore.features import FeatureRegistry
+from featurestore.pages.word_difference import word_similarity
 from featurestore.schema import TEXTS
 from featurestore.spec import TextSpec, table_name
 from featurestore.store import Store
-from featurestore.word_difference import word_similarity
 from llm_jobs.chain import ChainLimits, ChainRunner
 from llm_jobs.compare_sample import copy_entities
 from llm_jobs.engines import OpenModel

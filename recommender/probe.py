@@ -14,10 +14,10 @@ import numpy as np
 
 from featurestore.errors import StoreError, UnknownNameError, UsageError
 from featurestore.features import FeatureRegistry
-from featurestore.gate_draft import Draft
+from featurestore.gates.draft import Draft
+from featurestore.gates.probe import ProbeResult
 from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId, digest_texts
-from featurestore.probe_gate import ProbeResult
 from featurestore.reader import Embeddings, Release
 from featurestore.spec import AnyVectorSpec, ImportedVectorSpec, VectorSpec
 from recommender.base import ReadsFeatures
@@ -34,7 +34,7 @@ _SEED: Final = 20240229
 
 @dataclass(frozen=True, slots=True)
 class FrozenProbe:
-    """A trained model, as `featurestore.probe_gate.Probe`.
+    """A trained model, as `featurestore.gates.probe.Probe`.
 
     Attributes:
         folder: Where ``featurestore train`` saved it. The smaller the model, the sooner it answers.

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from featurestore import columns as c
 from featurestore import schema
-from featurestore.build_codes import CodesReport, build_codes
-from featurestore.codebook_generations import SemanticIdOptions
+from featurestore.codes.build import CodesReport, build_codes
+from featurestore.codes.generations import SemanticIdOptions
 from featurestore.features import FeatureRegistry
 from featurestore.ids import digest_bytes
 from featurestore.spec import EncoderSpec, VectorSpec, table_name

@@ -7,7 +7,7 @@ import pyarrow as pa
 from store_samples import ITEM_IDS, fill_store, vector_rows
 
 from featurestore.features import FeatureRegistry
-from featurestore.gates import GateResult
+from featurestore.gate_result import GateResult
 from featurestore.ids import digest, digest_texts
 from featurestore.release import Manifest, ReleaseCatalog, TablePin
 from featurestore.schema import CODES, EDGES

@@ -10,13 +10,13 @@ from store_samples import ENCODER, add_graph, add_texts, add_vectors
 
 from featurestore import schema
 from featurestore.features import FeatureRegistry
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.ingest import IngestRequest, ingest
 from featurestore.jobs.answers import AnswerCache, CachedAnswer
 from featurestore.jobs.log import RunLog
 from featurestore.jobs.receipts import write_segment
 from featurestore.jobs.runcard import find_run, write_run_card
-from featurestore.publish import publish
+from featurestore.releases.publish import publish
 from featurestore.spec import RecommendationsSpec, table_name
 from featurestore.splits import current_split
 from featurestore.store import Store

@@ -13,8 +13,8 @@ from store_samples import vector_rows
 
 from featurestore import columns as c
 from featurestore import id_maps, schema
-from featurestore.build_graph import build_graph
 from featurestore.features import FeatureRegistry
+from featurestore.graphs.build import build_graph
 from featurestore.graphs.exact import ExactGraphBuilder
 from featurestore.ids import digest_bytes
 from featurestore.spec import EncoderSpec, ImportedTextSpec, VectorSpec, table_name

@@ -14,12 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 from generation_world import run, table_of
 
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.answers import ANSWERS_TABLE
 from featurestore.jobs.committer import CommitTarget
 from featurestore.jobs.compaction import CompactionPolicy, compact_after_run
 from featurestore.jobs.lock import FeatureLock
-from featurestore.publish import publish
+from featurestore.releases.publish import publish
 from featurestore.schema import ITEMS, TEXTS
 from featurestore.spec import table_name
 from featurestore.store import Store

@@ -9,13 +9,13 @@ from pathlib import Path
 import polars as pl
 from generation_world import LENIENT, PROMPTS, CountingEngine, item_cot
 
-from featurestore.codebook_generations import SemanticIdOptions
-from featurestore.gates import GatePolicy
-from featurestore.graph_options import GraphOptions
+from featurestore.codes.generations import SemanticIdOptions
+from featurestore.gates.policy import GatePolicy
 from featurestore.graphs import open_builder
+from featurestore.graphs.options import GraphOptions
 from featurestore.ingest import IngestRequest
-from featurestore.pipeline import StageReport
 from featurestore.progress import Progress, RunProgress, no_progress, no_run_progress
+from featurestore.refresh.pipeline import StageReport
 from featurestore.store import Store
 from llm_jobs.due import DuePolicy
 from llm_jobs.encoder import TextEncoder

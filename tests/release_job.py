@@ -20,9 +20,9 @@ from generation_world import LENIENT, PROMPTS, CountingEngine
 from refresh_world import GATES, Shop, run_night
 from release_readers import FEATURE, title_of
 
-from featurestore.gc import gc
 from featurestore.objects import LocalObjects
-from featurestore.retention import GcPolicy
+from featurestore.releases.gc import gc
+from featurestore.releases.retention import GcPolicy
 from featurestore.stores import connect
 from featurestore.stores.lancedb_store import LanceStore
 from llm_jobs.engine import Completion, Request

@@ -18,8 +18,8 @@ from release_job import Death, Moment, work
 from release_readers import night_of, watch
 
 from featurestore.reader import open_store
+from featurestore.releases.verify import verify
 from featurestore.stores import connect
-from featurestore.verify import verify
 
 _PRELOADED: Final = ["release_job", "release_readers", "lancedb", "lance"]
 _NIGHTS_PER_SHOP: Final = 12

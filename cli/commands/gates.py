@@ -11,7 +11,7 @@ from cli.report import Reporter
 from featurestore.errors import InputError
 
 if TYPE_CHECKING:
-    from featurestore.gate_history import GateSeries
+    from featurestore.gates.history import GateSeries
 
 group = typer.Typer(
     help="Show what the gates of releases measured.",
@@ -44,8 +44,8 @@ def history(
 ) -> None:
     """Show every gate's values over releases, those nearest to refusing first."""
     from cli.project import open_project
-    from featurestore.gate_history import gate_history
-    from featurestore.gate_page import render_history
+    from featurestore.gates.history import gate_history
+    from featurestore.gates.page import render_history
 
     report = Reporter(as_json=as_json)
     store = open_project(project).store
@@ -60,7 +60,7 @@ def history(
 
 
 def _row(series: "GateSeries") -> dict[str, object]:
-    from featurestore.gate_catalog import GATES
+    from featurestore.gates.catalog import GATES
 
     bound = "≥" if GATES[series.gate].at_least else "≤"
     return {

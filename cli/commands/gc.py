@@ -9,7 +9,7 @@ from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
 
 if TYPE_CHECKING:
-    from featurestore.gc import GcReport
+    from featurestore.releases.gc import GcReport
 
 
 def gc(
@@ -22,7 +22,7 @@ def gc(
 ) -> None:
     """Remove old releases and all that nothing refers to, and merge small files. [gc] says what is kept."""
     from cli.project import open_project
-    from featurestore.gc import gc as run_gc
+    from featurestore.releases.gc import gc as run_gc
 
     report = Reporter(as_json=as_json)
     opened = open_project(project)

@@ -10,8 +10,8 @@ from cli.report import Reporter
 from featurestore.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from featurestore.build_graph import GraphReport
-    from featurestore.choose_search import SearchChoice
+    from featurestore.graphs.build import GraphReport
+    from featurestore.graphs.choose_search import SearchChoice
 
 _VALUES = {
     "--users": ("own", "mean_of_train_items"),
@@ -83,10 +83,10 @@ def graph(
     are not given are those of the project's section [graph].
     """
     from cli.project import open_project
-    from featurestore.build_graph import build_graph
-    from featurestore.choose_search import choose_search
     from featurestore.features import FeatureRegistry
     from featurestore.graphs import open_builder
+    from featurestore.graphs.build import build_graph
+    from featurestore.graphs.choose_search import choose_search
     from featurestore.spec import ExactSearch
 
     _check_names(users, weights, symmetry, search)

@@ -19,7 +19,7 @@ def promote(
 ) -> None:
     """Make an alias name a release. Readers that open it from now on get this release."""
     from cli.project import open_project
-    from featurestore.promote import promote as run_promote
+    from featurestore.releases.promote import promote as run_promote
 
     report = Reporter(as_json=as_json)
     show_alias(report, run_promote(open_project(project).store, release, alias=alias))

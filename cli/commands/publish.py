@@ -10,7 +10,7 @@ from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
 
 if TYPE_CHECKING:
-    from featurestore.publish import PublishReport
+    from featurestore.releases.publish import PublishReport
 
 
 def publish(
@@ -43,7 +43,7 @@ def publish(
     """Check the gates, pin every table in a release, and point an alias to it."""
     from cli.gating import project_probe
     from cli.project import open_project
-    from featurestore.publish import publish as run_publish
+    from featurestore.releases.publish import publish as run_publish
 
     report = Reporter(as_json=as_json)
     opened = open_project(project)
@@ -73,7 +73,7 @@ def publish(
 
 
 def _print(report: Reporter, done: "PublishReport") -> None:
-    from featurestore.gates import describe
+    from featurestore.gates.rules import describe
 
     manifest = done.manifest
     report.table(

@@ -25,7 +25,7 @@ def list_(
 ) -> None:
     """List releases, newest first: when they were made, what they hold, which aliases name them."""
     from cli.project import open_project
-    from featurestore.release_list import list_releases
+    from featurestore.releases.listing import list_releases
 
     report = Reporter(as_json=as_json)
     found = list_releases(open_project(project).store, limit)
@@ -57,7 +57,7 @@ def show(
 ) -> None:
     """Show one release: what it pins, what was carried, what the gates said, which aliases named it."""
     from cli.project import open_project
-    from featurestore.release_list import describe_release
+    from featurestore.releases.listing import describe_release
 
     report = Reporter(as_json=as_json)
     found = describe_release(open_project(project).store, release)

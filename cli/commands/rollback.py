@@ -21,7 +21,7 @@ def rollback(
 ) -> None:
     """Make an alias name an earlier release again; once more goes further back."""
     from cli.project import open_project
-    from featurestore.promote import rollback as run_rollback
+    from featurestore.releases.promote import rollback as run_rollback
 
     report = Reporter(as_json=as_json)
     show_alias(report, run_rollback(open_project(project).store, alias=alias, to=to))

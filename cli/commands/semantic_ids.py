@@ -9,7 +9,7 @@ from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
 
 if TYPE_CHECKING:
-    from featurestore.build_codes import CodesReport
+    from featurestore.codes.build import CodesReport
 
 
 def semantic_ids(
@@ -36,7 +36,7 @@ def semantic_ids(
     keep, and how many ids moved.
     """
     from cli.project import open_project
-    from featurestore.build_codes import build_codes
+    from featurestore.codes.build import build_codes
     from featurestore.features import FeatureRegistry
 
     opened = open_project(project)

@@ -24,8 +24,8 @@ def verify(
     """Read all that releases pin and say what is damaged; exit code 14 if something is."""
     from cli.project import open_project
     from featurestore.errors import UsageError
-    from featurestore.verify import describe, require_sound
-    from featurestore.verify import verify as run_verify
+    from featurestore.releases.verify import describe, require_sound
+    from featurestore.releases.verify import verify as run_verify
 
     if all_releases and releases:
         raise UsageError("name releases, or verify --all of them, not both.")

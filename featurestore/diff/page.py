@@ -1,12 +1,12 @@
-"""A comparison of two releases as one HTML page that needs nothing else, see `featurestore.html_page`."""
+"""A comparison of two releases as one HTML page of its own, see `featurestore.pages.html_page`."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from featurestore import html_page
 from featurestore.diff.result import CodesDiff, GateDelta, ReleaseDiff, TextDiff, VectorDiff
-from featurestore.histogram import Histogram, histogram
-from featurestore.word_difference import WordRun, word_difference
+from featurestore.pages import html_page
+from featurestore.pages.histogram import Histogram, histogram
+from featurestore.pages.word_difference import WordRun, word_difference
 
 _TEMPLATE: Final = "featurestore/diff/page.html.jinja"
 _NAMES: Final = ("before", "after")

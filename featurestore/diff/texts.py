@@ -7,9 +7,9 @@ import polars as pl
 
 from featurestore import columns as c
 from featurestore.diff.result import TextChange, TextDiff
+from featurestore.pages.word_difference import word_similarity
 from featurestore.release import TablePin
 from featurestore.store import Store
-from featurestore.word_difference import word_similarity
 
 _SAMPLE: Final = 200
 """Texts to compare by word: a comparison takes time that grows with the square of a text's length."""

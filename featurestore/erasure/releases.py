@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from featurestore.erasure.subject import Subject
 from featurestore.erasure.tables import Place, TableEraser, event_counts
-from featurestore.gates import GateResult, ids_in_row
+from featurestore.gate_result import GateResult
+from featurestore.gates.rules import ids_in_row
 from featurestore.release import Manifest, ReleaseCatalog, TablePin, now
 from featurestore.snapshot import write_snapshot
 from featurestore.splits import SplitRecord

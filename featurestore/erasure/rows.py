@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from featurestore import columns as c
 from featurestore import id_maps, schema
-from featurestore.collision_digits import issued_table
+from featurestore.codes.collision_digits import issued_table
 from featurestore.erasure.subject import Subject
 from featurestore.features import FeatureRegistry
 from featurestore.ids import ExternalId

@@ -19,18 +19,18 @@ from featurestore.errors import (
     StoreError,
     UsageError,
 )
-from featurestore.gates import GatePolicy
-from featurestore.gc import gc
+from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.receipts import read_receipts, read_segment, remove_segments, write_segment
-from featurestore.promote import rollback
-from featurestore.publish import publish
 from featurestore.reader import FeatureStore
-from featurestore.retention import GcPolicy
+from featurestore.releases.gc import gc
+from featurestore.releases.promote import rollback
+from featurestore.releases.publish import publish
+from featurestore.releases.retention import GcPolicy
+from featurestore.releases.verify import verify
 from featurestore.spec import table_name
 from featurestore.store import Store, StoredSize
 from featurestore.stores import connect
-from featurestore.verify import verify
 
 NOTES = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("note", pa.string())])
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from featurestore.gate_catalog import GATES
-from featurestore.gate_policy import GatePolicy
+from featurestore.gates.catalog import GATES
+from featurestore.gates.policy import GatePolicy
 
 
 def test_every_gate_stands_in_the_table_with_its_threshold(project_root: Path) -> None:

@@ -13,13 +13,13 @@ from s3_service import BUCKET, failing_s3
 from store_samples import ITEM_IDS, add_sources, add_texts, add_vectors
 
 from featurestore.errors import ServiceError
-from featurestore.gate_policy import GatePolicy
-from featurestore.promote import promote, rollback
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.reader import open_store
+from featurestore.releases.promote import promote, rollback
+from featurestore.releases.publish import publish
+from featurestore.releases.verify import verify
 from featurestore.spec import table_name
 from featurestore.stores import connect
-from featurestore.verify import verify
 
 pytestmark = pytest.mark.slow
 

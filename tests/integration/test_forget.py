@@ -34,15 +34,15 @@ from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.log import read_records
 from featurestore.jobs.receipts import read_receipts, read_segment
 from featurestore.jobs.runcard import read_run_card
-from featurestore.promote import rollback
-from featurestore.publish import PUBLISH_LOCK, publish
 from featurestore.reader import FeatureStore, Release
 from featurestore.release import ReleaseCatalog
+from featurestore.releases.promote import rollback
+from featurestore.releases.publish import PUBLISH_LOCK, publish
+from featurestore.releases.verify import require_sound, verify
 from featurestore.splits import every_split
 from featurestore.store import Store
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
-from featurestore.verify import require_sound, verify
 
 ABOUT_USERS = {"text": "id", "vector": "id", "recommendations": "user_id"}
 

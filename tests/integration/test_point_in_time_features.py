@@ -8,8 +8,8 @@ from generation_world import CountingEngine, run
 
 from featurestore.errors import LeakError, MissingVersionError, UsageError
 from featurestore.point_in_time import wanted_event_set
-from featurestore.publish import publish
 from featurestore.reader import FeatureStore
+from featurestore.releases.publish import publish
 from featurestore.splits import current_split
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.catalog import find_prompt

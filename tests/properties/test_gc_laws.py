@@ -19,18 +19,18 @@ from store_samples import ITEM_IDS, add_graph, add_sources, add_texts, add_vecto
 
 from featurestore.errors import MissingVersionError
 from featurestore.features import FeatureRegistry
-from featurestore.gate_policy import GatePolicy
-from featurestore.gc import gc
-from featurestore.promote import promote, rollback
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.reader import FeatureStore
 from featurestore.release import Manifest, ReleaseCatalog
-from featurestore.retention import GcPolicy
+from featurestore.releases.gc import gc
+from featurestore.releases.promote import promote, rollback
+from featurestore.releases.publish import publish
+from featurestore.releases.retention import GcPolicy
+from featurestore.releases.verify import verify
 from featurestore.spec import table_name
 from featurestore.splits import every_split
 from featurestore.store import Store
 from featurestore.stores import connect
-from featurestore.verify import verify
 
 LENIENT = GatePolicy(
     max_duplicate_text_share=1.0,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from featurestore import columns as c
 from featurestore import schema
-from featurestore.build_codes import CodesReport, build_codes
-from featurestore.codebook_generations import SemanticIdOptions
-from featurestore.codebooks import load_codebooks
-from featurestore.collision_digits import issued_table
+from featurestore.codes.build import CodesReport, build_codes
+from featurestore.codes.codebooks import load_codebooks
+from featurestore.codes.collision_digits import issued_table
+from featurestore.codes.generations import SemanticIdOptions
 from featurestore.errors import StoreError
 from featurestore.features import FeatureRegistry
 from featurestore.ids import digest_bytes

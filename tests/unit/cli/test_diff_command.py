@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from cli.diff_view import marked
 from cli.main import app
 from featurestore.errors import MissingVersionError, UsageError
+from featurestore.pages.word_difference import word_difference
 from featurestore.release import ReleaseCatalog
 from featurestore.stores import connect
-from featurestore.word_difference import word_difference
 
 
 @pytest.fixture

@@ -175,7 +175,12 @@ def test_export_refuses_what_it_cannot_write(project, store, tmp_path):
     run(project, "publish")
     for words, error, code, expected in [
         (["--out", "x.csv"], UsageError, 2, "cannot tell the format of 'x.csv'"),
-        (["--out", "x.npy", "--kind", "text"], UsageError, 2, "only vectors are written as npy, not kind 'text'"),
+        (
+            ["--out", "x.npy", "--kind", "text"],
+            UsageError,
+            2,
+            "only vectors are written as npy, not kind 'text'",
+        ),
         (["--out", "x.npy", "--kind", "lists"], UnknownNameError, 2, "unknown kind 'lists'"),
         (["--out", str(tmp_path / "none" / "x.npy")], InputError, 3, "does not exist"),
         (["--out", "/proc/x.npy"], InputError, 3, "/proc/x.ids.json cannot be written: no such file"),

@@ -8,10 +8,10 @@ from coded_vectors import ENCODER, ITEMS, OPTIONS, build, put_vectors, stored
 
 from featurestore import columns as c
 from featurestore import schema
-from featurestore.code_quality import read_code_quality
-from featurestore.codebook_generations import SemanticIdOptions
-from featurestore.codebooks import load_codebooks
-from featurestore.collision_digits import issued_table
+from featurestore.codes.codebooks import load_codebooks
+from featurestore.codes.collision_digits import issued_table
+from featurestore.codes.generations import SemanticIdOptions
+from featurestore.codes.quality import read_code_quality
 from featurestore.errors import (
     EmbeddingSpaceError,
     InputError,

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from store_samples import ITEM_IDS, add_sources, add_texts, add_vectors, fill_store
 
 from featurestore import schema
-from featurestore.build_graph import GraphReport, build_graph, edge_table, read_quality
-from featurestore.candidate_files import drop_candidates
-from featurestore.choose_search import choose_search
 from featurestore.errors import InputError, MissingVersionError, StoreError, UnknownNameError, UsageError
 from featurestore.features import FeatureRegistry
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.graph import NeighborLists
 from featurestore.graphs import open_builder
+from featurestore.graphs.build import GraphReport, build_graph, edge_table, read_quality
+from featurestore.graphs.candidate_files import drop_candidates
+from featurestore.graphs.choose_search import choose_search
 from featurestore.graphs.edges import GraphShape, linked
-from featurestore.publish import publish
 from featurestore.reader import FeatureStore
+from featurestore.releases.publish import publish
 from featurestore.spec import EncoderSpec, Entity, ExactSearch, IvfSearch, VectorSpec, table_name
 from featurestore.splits import SplitPolicy, assign_parts, current_split, record_split
 from featurestore.stores.memory import MemoryStore

@@ -3,12 +3,12 @@
 import pytest
 from store_samples import ENCODER, ITEM_IDS, add_graph, add_sources, add_texts, add_vectors
 
-from featurestore.chosen_versions import choose_versions
 from featurestore.errors import GateFailedError
 from featurestore.features import FeatureRegistry
-from featurestore.gate_policy import GatePolicy
-from featurestore.publish import PublishReport, publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.release import ReleaseCatalog, TablePin
+from featurestore.releases.chosen_versions import choose_versions
+from featurestore.releases.publish import PublishReport, publish
 from featurestore.spec import RecommendationsSpec
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore

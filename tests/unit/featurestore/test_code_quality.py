@@ -3,14 +3,14 @@ import polars as pl
 import pytest
 
 from featurestore import columns as c
-from featurestore.code_quality import (
+from featurestore.codes.codebooks import Codebooks, Origin
+from featurestore.codes.quality import (
     CodesQuality,
     code_churn,
     measure_codes,
     read_code_quality,
     store_quality,
 )
-from featurestore.codebooks import Codebooks, Origin
 from featurestore.spec import EncoderSpec
 from featurestore.stores.memory import MemoryStore
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from featurestore.codebooks import Codebooks, Origin, about_path, centroids_path, load_codebooks
+from featurestore.codes.codebooks import Codebooks, Origin, about_path, centroids_path, load_codebooks
 from featurestore.errors import InputError, MissingVersionError, StoreError
 from featurestore.spec import EncoderSpec
 from featurestore.store import Store

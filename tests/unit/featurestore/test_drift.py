@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.drift import (
+from featurestore.gates.drift import (
     Neighborhoods,
     centroid_cosine,
     maximum_mean_discrepancy,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from store_samples import ENCODER, ITEM_IDS, add_texts, add_vectors, fill_store
 
 from featurestore.errors import EmbeddingSpaceError, MissingIdsError, SetupError
-from featurestore.gates import GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.reader import Embeddings, FeatureStore, Release, open_store, require_same_space
+from featurestore.releases.publish import publish
 from featurestore.spec import EncoderSpec, VectorSpec, table_name
 from featurestore.store import Store
 from featurestore.stores import connect

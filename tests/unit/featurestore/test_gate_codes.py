@@ -5,15 +5,15 @@ import pytest
 from gate_world import ITEMS, TEXT, encode, fill, good_texts, link, write_texts
 
 from featurestore import columns as c
-from featurestore.build_codes import build_codes
-from featurestore.build_graph import build_graph
-from featurestore.codebook_generations import SemanticIdOptions
+from featurestore.codes.build import build_codes
+from featurestore.codes.generations import SemanticIdOptions
 from featurestore.errors import GateFailedError
 from featurestore.features import FeatureRegistry
-from featurestore.gate_policy import GatePolicy
-from featurestore.gates import GateResult
+from featurestore.gate_result import GateResult
+from featurestore.gates.policy import GatePolicy
+from featurestore.graphs.build import build_graph
 from featurestore.graphs.exact import ExactGraphBuilder
-from featurestore.publish import publish
+from featurestore.releases.publish import publish
 from featurestore.schema import CODES
 from featurestore.spec import table_name
 from featurestore.store import Store

@@ -5,13 +5,14 @@ from gate_world import ITEMS, NUM_ITEMS, TEXT, add_catalogue, good_texts, write_
 from store_samples import ITEM_IDS, add_sources, add_texts
 
 from featurestore.errors import ConfigError, GateFailedError, UnknownNameError, UsageError
-from featurestore.gate_policy import DEFAULT_STRATA, GatePolicy
-from featurestore.gates import GateResult, accept, describe, ids_in_row, judged, require_passed
-from featurestore.publish import publish
+from featurestore.gate_result import GateResult
+from featurestore.gates.policy import DEFAULT_STRATA, GatePolicy
+from featurestore.gates.rules import accept, describe, ids_in_row, judged, require_passed
+from featurestore.gates.strata import Stratum, entity_degrees
+from featurestore.releases.publish import publish
 from featurestore.spec import PlainTextSpec, table_name
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore
-from featurestore.strata import Stratum, entity_degrees
 
 LONG_TAIL = Stratum(name="long tail", max_degree=19, min_coverage=0.95)
 PLAIN = PlainTextSpec(feature="f", view="v", entity="item", fields=(), template_digest="0" * 32)

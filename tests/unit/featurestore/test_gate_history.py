@@ -4,10 +4,10 @@ import pytest
 from store_samples import add_texts, fill_store
 
 from featurestore.errors import UnknownNameError
-from featurestore.gate_history import GatePoint, GateSeries, gate_history
-from featurestore.gate_page import render_history
-from featurestore.gate_policy import GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.history import GatePoint, GateSeries, gate_history
+from featurestore.gates.page import render_history
+from featurestore.gates.policy import GatePolicy
+from featurestore.releases.publish import publish
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore
 

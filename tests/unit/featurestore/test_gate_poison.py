@@ -18,10 +18,11 @@ from gate_world import (
 )
 
 from featurestore.errors import GateFailedError
-from featurestore.gate_policy import GatePolicy
-from featurestore.gates import GateResult, require_passed
-from featurestore.publish import publish
+from featurestore.gate_result import GateResult
+from featurestore.gates.policy import GatePolicy
+from featurestore.gates.rules import require_passed
 from featurestore.release import ReleaseCatalog
+from featurestore.releases.publish import publish
 from featurestore.store import Store
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore

@@ -10,10 +10,11 @@ from store_samples import (
 )
 
 from featurestore.errors import GateFailedError
-from featurestore.gates import GatePolicy, require_passed, run_gates
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
+from featurestore.gates.rules import require_passed, run_gates
 from featurestore.reader import FeatureStore
 from featurestore.release import ReleaseCatalog
+from featurestore.releases.publish import publish
 from featurestore.spec import PlainTextSpec, VectorSpec
 from featurestore.store import Store
 from featurestore.stores import connect

@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 from store_samples import ITEM_IDS, add_graph, add_sources, add_texts, add_vectors
 
-from featurestore import gc as gc_module
 from featurestore import release as release_module
 from featurestore.errors import LockHeldError, StoreError
-from featurestore.garbage import Garbage, find_garbage
-from featurestore.gate_policy import GatePolicy
-from featurestore.gc import gc
+from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.lock import FeatureLock
-from featurestore.promote import promote
-from featurestore.publish import publish
 from featurestore.release import ReleaseCatalog
-from featurestore.retention import GcPolicy, kept_releases
+from featurestore.releases import gc as gc_module
+from featurestore.releases.garbage import Garbage, find_garbage
+from featurestore.releases.gc import gc
+from featurestore.releases.promote import promote
+from featurestore.releases.publish import publish
+from featurestore.releases.retention import GcPolicy, kept_releases
+from featurestore.releases.verify import verify
 from featurestore.spec import table_name
 from featurestore.store import Store
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
 from featurestore.table_upkeep import report_paths
-from featurestore.verify import verify
 
 AT_ONCE = GcPolicy(keep_releases=1, grace_hours=0, abandoned_days=0)
 GATES = GatePolicy(min_compared=1_000, max_lost_texts=1.0, min_connected_share=0.0)
@@ -86,7 +86,7 @@ def test_what_readers_may_have_open_stays_for_a_time(monkeypatch):
     add_sources(store)
     clock = datetime.now(UTC) - timedelta(hours=50)
     monkeypatch.setattr(release_module, "now", lambda: clock.isoformat(timespec="seconds"))
-    monkeypatch.setattr("featurestore.publish.now", lambda: clock.isoformat(timespec="seconds"))
+    monkeypatch.setattr("featurestore.releases.publish.now", lambda: clock.isoformat(timespec="seconds"))
     release(store, number=0)
     release(store, number=1, alias=None)
     clock += timedelta(hours=40)

@@ -17,14 +17,14 @@ from cli.main import app
 from featurestore import columns as c
 from featurestore.errors import LockHeldError, OldStoreError
 from featurestore.features import FeatureRegistry
-from featurestore.gate_policy import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.committer import CommitTarget, Committer
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.runcard import list_runs, read_run_card
 from featurestore.migrations import MIGRATIONS, OLDEST_FORMAT, migrate, plan_migration
 from featurestore.objects import LocalObjects
-from featurestore.publish import publish
 from featurestore.reader import open_store
+from featurestore.releases.publish import publish
 from featurestore.schema import TEXTS
 from featurestore.store import Store
 from featurestore.store_format import FORMAT, record_format, stored_format

@@ -9,11 +9,11 @@ from store_samples import ITEM_IDS, fill_store
 
 from featurestore import schema
 from featurestore.errors import MissingIdsError
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.id_maps import IdMap
 from featurestore.neighbor_graph import graph_of_edges
-from featurestore.publish import publish
 from featurestore.reader import FeatureStore, NeighborGraph
+from featurestore.releases.publish import publish
 from featurestore.spec import GraphSpec
 from featurestore.stores.memory import MemoryStore
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from featurestore.errors import InputError
-from featurestore.pipeline import Pipeline, StageOutcome, StageReport
 from featurestore.progress import Progress, RunProgress, no_progress, no_run_progress
+from featurestore.refresh.pipeline import Pipeline, StageOutcome, StageReport
 from featurestore.stores.memory import MemoryStore
 
 

@@ -9,7 +9,7 @@ from store_samples import USER_IDS, add_graph, add_sources, add_texts, add_vecto
 
 from featurestore import schema
 from featurestore.errors import LeakError, MissingVersionError, UsageError
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.point_in_time import (
     EventSet,
     event_sets_along,
@@ -17,9 +17,9 @@ from featurestore.point_in_time import (
     parse_event_set,
     wanted_event_set,
 )
-from featurestore.publish import publish
 from featurestore.reader import Release
 from featurestore.release import Manifest, ReleaseCatalog
+from featurestore.releases.publish import publish
 from featurestore.splits import SplitRecord
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore

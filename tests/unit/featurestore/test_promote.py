@@ -4,11 +4,11 @@ import pytest
 from store_samples import add_sources, add_texts
 
 from featurestore.errors import LockHeldError, MissingVersionError, StoreError, UsageError
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.lock import FeatureLock
-from featurestore.promote import promote, rollback
-from featurestore.publish import publish
 from featurestore.release import ReleaseCatalog
+from featurestore.releases.promote import promote, rollback
+from featurestore.releases.publish import publish
 from featurestore.stores.memory import MemoryStore
 
 

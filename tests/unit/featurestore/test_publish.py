@@ -11,10 +11,11 @@ from store_samples import (
 )
 
 from featurestore.errors import InputError, StoreError, UnknownNameError, UsageError
-from featurestore.gates import GATES, GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
+from featurestore.gates.rules import GATES
 from featurestore.reader import FeatureStore
 from featurestore.release import Manifest, ReleaseCatalog
+from featurestore.releases.publish import publish
 from featurestore.store import Store
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore

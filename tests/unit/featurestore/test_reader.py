@@ -23,9 +23,9 @@ from featurestore.errors import (
     UnknownNameError,
     UsageError,
 )
-from featurestore.gates import GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.reader import FeatureStore, Release, open_store
+from featurestore.releases.publish import publish
 from featurestore.store import Store
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
@@ -209,7 +209,7 @@ def test_a_damaged_snapshot_says_what_to_do(tmp_path, damage):
 def test_opening_loads_no_heavy_library():
     heavy = ["lancedb", "lance", "torch", "faiss", "vllm", "transformers", "sentence_transformers", "boto3"]
     script = (
-        "import sys, featurestore.publish; from featurestore.reader import open_store;"
+        "import sys, featurestore.releases.publish; from featurestore.reader import open_store;"
         "open_store('x').releases();"
         f"print([name for name in {heavy} if name in sys.modules])"
     )

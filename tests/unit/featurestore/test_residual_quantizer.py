@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featurestore.codes.residual_quantizer import encode, retrain_centroids, train_centroids
 from featurestore.errors import InputError
-from featurestore.residual_quantizer import encode, retrain_centroids, train_centroids
 
 Floats = npt.NDArray[np.float32]
 

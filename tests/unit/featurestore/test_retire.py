@@ -7,7 +7,7 @@ import pytest
 
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.lock import FeatureLock
-from featurestore.retire import RetireReport, retire_gone
+from featurestore.refresh.retire import RetireReport, retire_gone
 from featurestore.schema import ITEMS, TEXTS, vectors
 from featurestore.spec import (
     AnySpec,

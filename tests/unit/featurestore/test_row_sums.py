@@ -125,5 +125,5 @@ def test_a_column_without_bytes_is_an_error():
     union = pa.UnionArray.from_dense(
         pa.array([0], pa.int8()), pa.array([0], pa.int32()), [pa.array([1]), pa.array(["x"])]
     )
-    with pytest.raises(StoreError, match="a column of type dense_union.* has no checksum"):
+    with pytest.raises(StoreError, match=r"a column of type dense_union.* has no checksum"):
         sum_rows(pa.table({"id": ["a"], "odd": union}))

@@ -13,9 +13,9 @@ from featurestore.errors import (
     UnknownNameError,
     UsageError,
 )
-from featurestore.gates import GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.reader import FeatureStore
+from featurestore.releases.publish import publish
 from featurestore.semantic_ids import SemanticIds
 from featurestore.spec import CodesSpec, parse_spec, table_name
 from featurestore.store import Store

@@ -7,9 +7,9 @@ import pytest
 from store_samples import ENCODER, ITEM_IDS, USER_IDS, add_texts, add_vectors, fill_store
 
 from featurestore.errors import EmbeddingSpaceError, LeakError, MissingIdsError, SetupError, UsageError
-from featurestore.gates import GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.reader import FeatureStore, Release
+from featurestore.releases.publish import publish
 from featurestore.stores.memory import MemoryStore
 
 POLICY = GatePolicy(max_duplicate_text_share=1.0)

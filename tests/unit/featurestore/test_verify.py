@@ -8,12 +8,12 @@ import pytest
 from store_samples import add_texts, add_vectors, fill_store
 
 from featurestore.errors import MissingVersionError, StoreDamagedError
-from featurestore.gates import GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.release import ReleaseCatalog
+from featurestore.releases.publish import publish
+from featurestore.releases.verify import VerifyReport, require_sound, verify
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
-from featurestore.verify import VerifyReport, require_sound, verify
 
 POLICY = GatePolicy()
 

@@ -1,7 +1,7 @@
 """Differences by word, and the histograms that pages draw beside them."""
 
-from featurestore.histogram import histogram
-from featurestore.word_difference import word_difference, word_similarity
+from featurestore.pages.histogram import histogram
+from featurestore.pages.word_difference import word_difference, word_similarity
 
 
 def test_differences_by_word() -> None:

@@ -10,8 +10,8 @@ from refresh_world import GATES, SilentWatch, feature_job, items_and_users, make
 from featurestore.errors import GateFailedError, LockHeldError
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.lock import FeatureLock
-from featurestore.promote import rollback
 from featurestore.release import ReleaseCatalog
+from featurestore.releases.promote import rollback
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.due import DuePolicy
 from llm_jobs.generate import GenerateOptions

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from generation_world import PROMPTS, STAGES, CountingEngine, catalogue, put_events, put_items, rows_of, run
 
-from featurestore.gates import GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
+from featurestore.releases.publish import publish
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.prompt import load_prompt
 

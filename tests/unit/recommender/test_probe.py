@@ -10,14 +10,14 @@ from toy_store import QUICK, fill
 from featurestore import columns as c
 from featurestore import id_maps
 from featurestore.errors import GateFailedError, StoreError, UsageError
-from featurestore.gate_draft import Draft
-from featurestore.gate_policy import GatePolicy
-from featurestore.gates import GateResult
+from featurestore.gate_result import GateResult
+from featurestore.gates.draft import Draft
+from featurestore.gates.policy import GatePolicy
 from featurestore.imports import import_feature
 from featurestore.ingest import IngestRequest, ingest
 from featurestore.progress import no_progress
-from featurestore.publish import publish
 from featurestore.reader import FeatureStore
+from featurestore.releases.publish import publish
 from featurestore.splits import SplitPolicy
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore

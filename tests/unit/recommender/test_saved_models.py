@@ -3,9 +3,9 @@ import pytest
 from toy_store import QUICK, add_vectors, fill
 
 from featurestore.errors import StoreError, UsageError
-from featurestore.gates import GatePolicy
-from featurestore.publish import publish
+from featurestore.gates.policy import GatePolicy
 from featurestore.reader import FeatureStore
+from featurestore.releases.publish import publish
 from featurestore.stores.memory import MemoryStore
 from recommender.compare import compare_models, open_saved
 from recommender.experiment import TrainRequest, train_models

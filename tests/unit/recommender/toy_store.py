@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from featurestore import schema
 from featurestore.features import FeatureRegistry
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.imports import import_feature
 from featurestore.ingest import IngestRequest, ingest
-from featurestore.publish import publish
+from featurestore.releases.publish import publish
 from featurestore.spec import PlainTextSpec, table_name
 from featurestore.splits import SplitPolicy
 from featurestore.store import Store

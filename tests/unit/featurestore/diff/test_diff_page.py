@@ -9,7 +9,7 @@ from store_samples import add_texts
 
 from featurestore.diff.page import render_page
 from featurestore.diff.releases import diff_releases
-from featurestore.gates import GateResult
+from featurestore.gate_result import GateResult
 from featurestore.schema import ITEMS
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore

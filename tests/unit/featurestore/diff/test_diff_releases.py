@@ -11,7 +11,7 @@ from featurestore.diff.releases import diff_releases
 from featurestore.diff.result import CodeMove, NeighborChange, ReleaseDiff
 from featurestore.errors import MissingVersionError, UnknownNameError
 from featurestore.features import FeatureRegistry
-from featurestore.gates import GateResult
+from featurestore.gate_result import GateResult
 from featurestore.schema import EDGES
 from featurestore.spec import GraphSpec, table_name
 from featurestore.store import Store

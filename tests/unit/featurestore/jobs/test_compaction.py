@@ -9,14 +9,14 @@ from store_samples import add_sources
 
 from featurestore.errors import LockHeldError, MissingVersionError
 from featurestore.features import FeatureRegistry
-from featurestore.gates import GatePolicy
+from featurestore.gates.policy import GatePolicy
 from featurestore.ids import digest
 from featurestore.jobs.answers import ANSWERS_TABLE, AnswerCache, CachedAnswer
 from featurestore.jobs.committer import CommitTarget
 from featurestore.jobs.compaction import CompactionPolicy, compact_after_run, kept_versions
 from featurestore.jobs.lock import FeatureLock
-from featurestore.publish import publish
 from featurestore.release import ReleaseCatalog
+from featurestore.releases.publish import publish
 from featurestore.schema import TEXTS
 from featurestore.spec import PlainTextSpec, table_name
 from featurestore.store import Store

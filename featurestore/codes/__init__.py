@@ -1,0 +1,1 @@
+"""Semantic ids: codes of vectors, and the codebooks that make them."""

@@ -1,0 +1,1 @@
+"""The stages of a nightly refresh, and what runs them."""

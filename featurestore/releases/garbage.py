@@ -1,0 +1,176 @@
+"""What a store holds that nothing refers to: found first, so that it can be looked at before it goes."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import Final
+
+from featurestore.codes.codebooks import about_path, centroids_path
+from featurestore.codes.collision_digits import issued_table
+from featurestore.erasure.tables import PAST
+from featurestore.features import FeatureRegistry
+from featurestore.jobs.answers import ANSWERS_TABLE
+from featurestore.jobs.compaction import kept_versions
+from featurestore.release import Manifest, ReleaseCatalog
+from featurestore.releases.chosen_versions import upstream_of
+from featurestore.releases.retention import GcPolicy, KeptRelease, kept_releases
+from featurestore.spec import AnySpec, CodesSpec, table_name
+from featurestore.store import Store
+from featurestore.table_upkeep import REPORT_FOLDERS
+
+_REPORT: Final = re.compile(r"^[a-z]+/(?P<table>[^/]+)/(?P<version>\d{6})\.json$")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What may go.
+
+    Attributes:
+        kept: Releases that stay, and why.
+        releases: Releases that go.
+        moves: Moves of aliases that named releases which are gone then; an alias's last move stays.
+        tables: Tables of abandoned specs, with their specs.
+        pasts: Redacted tables that no release pins.
+        versions: Table → versions that go.
+        objects: Snapshots, reports and codebooks that go, with their bytes.
+    """
+
+    kept: tuple[KeptRelease, ...]
+    releases: tuple[int, ...]
+    moves: tuple[str, ...]
+    tables: Mapping[str, AnySpec]
+    pasts: tuple[str, ...]
+    versions: Mapping[str, tuple[int, ...]]
+    objects: Mapping[str, int]
+
+
+def find_garbage(store: Store, policy: GcPolicy) -> Garbage:
+    """Find what nothing refers to. Reads manifests, feature records and listings, no rows.
+
+    Raises:
+        StoreError: If a manifest or a move of an alias is damaged: nothing may go before it is restored.
+    """
+    catalog = ReleaseCatalog(store)
+    kept = kept_releases(store, policy)
+    manifests = [catalog.manifest(release.number) for release in kept]
+    used = specs_in_use(store, manifests)
+    abandoned = _abandoned(store, used, policy)
+    pasts = _unused_pasts(store, manifests)
+    versions = {
+        table: found
+        for table in store.tables()
+        if table not in {*abandoned, *pasts, ANSWERS_TABLE}
+        if (found := _replaced(store, table, manifests, policy.grace))
+    }
+    remaining = {release.number for release in kept}
+    return Garbage(
+        kept=tuple(kept),
+        releases=tuple(number for number in catalog.numbers() if number not in remaining),
+        moves=tuple(_moves(catalog, remaining)),
+        tables=abandoned,
+        pasts=pasts,
+        versions=versions,
+        objects={
+            **_snapshots(store, manifests),
+            **_reports(store, {*abandoned, *pasts}, versions),
+            **_codebooks(store, used, abandoned),
+        },
+    )
+
+
+def specs_in_use(store: Store, manifests: Sequence[Manifest]) -> dict[str, AnySpec]:
+    """Digest → spec of every head, of all that heads were made of, and of all that releases pin."""
+    registry = FeatureRegistry(store)
+    every = {version.spec.digest: version.spec for version in registry.every()}
+    pending = [head.spec for head in registry.heads()]
+    pending += [pin.spec for manifest in manifests for pin in manifest.pins]
+    used: dict[str, AnySpec] = {}
+    while pending:
+        spec = pending.pop()
+        if spec.digest in used:
+            continue
+        used[spec.digest] = spec
+        upstream = upstream_of(spec)
+        if upstream in every:
+            pending.append(every[upstream])
+    return used
+
+
+def _abandoned(store: Store, used: Mapping[str, AnySpec], policy: GcPolicy) -> dict[str, AnySpec]:
+    """Tables of specs that nobody uses, and of the semantic ids that their codebooks gave out."""
+    rest = timedelta(days=policy.abandoned_days)
+    kept_tables = set(tables_of(used.values()))
+    abandoned: dict[str, AnySpec] = {}
+    for version in FeatureRegistry(store).every():
+        for table in tables_of([version.spec]):
+            ages = [] if table in kept_tables else store.versions(table)
+            if ages and ages[-1].age >= rest:
+                abandoned[table] = version.spec
+    return abandoned
+
+
+def _unused_pasts(store: Store, manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    pinned = {pin.table for manifest in manifests for pin in manifest.pins}
+    return tuple(table for table in store.tables() if table.startswith(PAST) and table not in pinned)
+
+
+def tables_of(specs: Iterable[AnySpec]) -> Iterator[str]:
+    """The tables of feature versions, and of the semantic ids that their codebooks ever gave out."""
+    for spec in specs:
+        yield table_name(spec)
+        if isinstance(spec, CodesSpec):
+            yield issued_table(spec)
+
+
+def _replaced(store: Store, table: str, manifests: Sequence[Manifest], grace: timedelta) -> tuple[int, ...]:
+    """Versions that no release and no split names, and that were replaced before the time of grace."""
+    keep = kept_versions(store, table, manifests)
+    return tuple(
+        each.version
+        for each, replacement in pairwise(store.versions(table))
+        if each.version not in keep and replacement.age >= grace
+    )
+
+
+def _moves(catalog: ReleaseCatalog, remaining: Collection[int]) -> Iterator[str]:
+    for alias in catalog.aliases():
+        moves = list(catalog.moves(alias).items())
+        yield from (path for path, move in moves[:-1] if move.release not in remaining)
+
+
+def _snapshots(store: Store, manifests: Sequence[Manifest]) -> dict[str, int]:
+    """Those that no kept release pins; a crashed publish leaves such too, the next one writes them again."""
+    pinned = {pin.snapshot for manifest in manifests for pin in manifest.pins}
+    sizes = store.objects.sizes("snapshots/")
+    return {path: size for path, size in sizes.items() if path.rpartition("/")[0] not in pinned}
+
+
+def _reports(
+    store: Store, abandoned: Collection[str], versions: Mapping[str, Collection[int]]
+) -> dict[str, int]:
+    """What was measured of table versions that are gone, or go."""
+    found: dict[str, int] = {}
+    staying: dict[str, set[int]] = {}
+    for folder in REPORT_FOLDERS:
+        for path, size in store.objects.sizes(f"{folder}/").items():
+            report = _REPORT.match(path)
+            if report is None:
+                continue
+            table = report["table"]
+            if table not in staying:
+                stored = () if table in abandoned else store.versions(table)
+                staying[table] = {each.version for each in stored} - set(versions.get(table, ()))
+            if int(report["version"]) not in staying[table]:
+                found[path] = size
+    return found
+
+
+def _codebooks(store: Store, used: Mapping[str, AnySpec], abandoned: Mapping[str, AnySpec]) -> dict[str, int]:
+    """Codebooks of abandoned semantic ids alone: a job may just have made others, that no spec names yet."""
+    needed = {spec.codebook for spec in used.values() if isinstance(spec, CodesSpec)}
+    gone = {spec.codebook for spec in abandoned.values() if isinstance(spec, CodesSpec)} - needed
+    paths = {path for codebook in gone for path in (about_path(codebook), centroids_path(codebook))}
+    sizes = store.objects.sizes("codebooks/") if paths else {}
+    return {path: size for path, size in sizes.items() if path in paths}
