@@ -111,11 +111,11 @@ def _row_boundary(boundary: Keys, twins: Twins) -> Keys:
 
 
 def _expanded(keys: Keys, asked: Rows, twins: Twins) -> Keys:
-    """All rows of the named groups, up to ``width`` of each: (q, longest) keys, unsorted."""
+    """All rows of the named groups, so many of each that a cut is seen: (q, longest) keys, unsorted."""
     groups, scores = order_keys.decode(keys)
     groups = np.concatenate([asked[:, None], groups], axis=1)  # the group itself comes first
     scores = np.concatenate([np.ones((len(asked), 1), np.float32), scores], axis=1)
-    sizes = np.minimum(np.diff(twins.starts)[groups], keys.shape[1] + 1)
+    sizes = np.minimum(np.diff(twins.starts)[groups], keys.shape[1] + 2)  # one more than is kept
     sizes[groups < 0] = 0
     offsets = np.cumsum(sizes, axis=1) - sizes  # (q, width + 1) places in the expanded list
     expanded = np.full((len(keys), int(sizes.sum(axis=1).max(initial=1))), order_keys.NONE, np.uint64)

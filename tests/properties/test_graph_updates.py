@@ -167,3 +167,14 @@ def test_identical_vectors_are_searched_once_and_every_node_has_its_list(
     distinct = len(np.unique(vectors, axis=0))
     assert work.num_full_rows == distinct < 300
     assert work.gemm_flops == 2 * 8 * distinct**2
+
+
+def test_nodes_with_more_twins_than_candidates_outlive_the_loss_of_their_list() -> None:
+    """One vector for all: nobody else is nominated, and most twins are left out of every list."""
+    vectors, k = np.ones((100, 4), np.float32), 3
+    ids = np.array([f"n{row:03}" for row in range(100)], dtype=np.object_)
+    builder = BlockedGraphBuilder()
+    known, _ = builder.update(ids, vectors, k, known=None)
+    gone = SPARE + 2
+    left, _ = builder.update(ids[gone:], vectors[gone:], k, known=known)
+    assert_exact(left.candidates.lists(k), vectors[gone:], k)
