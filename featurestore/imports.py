@@ -30,6 +30,7 @@ from featurestore import columns as c
 from featurestore import imported_rows as rows_of
 from featurestore.errors import LeakError, UsageError
 from featurestore.features import FeatureRegistry
+from featurestore.jobs.lock import FeatureLock
 from featurestore.point_in_time import wanted_event_set
 from featurestore.source_tables import ITEMS, USERS
 from featurestore.sources.tables import read_table
@@ -117,6 +118,7 @@ def import_feature(
         LeakError: If ``events`` names another split than the current one.
         InputError: If the file cannot be read, or no row can be used.
         RowContractError: If a column is absent or of the wrong type.
+        LockHeldError: If another job imports the same.
     """
     if (text is None) == (vector is None):
         raise UsageError("an import has either a text column or a vector column: give one of the two.")
@@ -136,8 +138,9 @@ def import_feature(
     spec = _spec(feature, entity, producer, content, encoder)
     _require_same_entity(store, spec)
     built = rows_of.to_arrow(checked.rows, kind, event_set=event_set, run_id=f"import-{content[:16]}")
-    is_new = _write(store, table_name(spec), built)
-    FeatureRegistry(store).register(spec)
+    with FeatureLock(store.objects, table_name(spec)):
+        is_new = _write(store, table_name(spec), built)
+        FeatureRegistry(store).register(spec)
     return ImportReport(
         feature=feature,
         kind=kind,

@@ -13,6 +13,7 @@ from featurestore import columns as c
 from featurestore.errors import InputError, UsageError
 from featurestore.features import FeatureRegistry, FeatureVersion
 from featurestore.ids import digest, fingerprint
+from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
 from featurestore.schema import TEXTS
 from featurestore.source_tables import ITEMS
@@ -51,6 +52,7 @@ def build_plain_texts(
     Raises:
         InputError: If nothing was ingested.
         UsageError: If the items lack one of ``fields``.
+        LockHeldError: If another job writes the same texts.
     """
     items = _read_items(store, fields)
     spec = PlainTextSpec(
@@ -62,17 +64,21 @@ def build_plain_texts(
         cleaner_version=CLEANER_VERSION,
     )
     table = table_name(spec)
-    stored = _stored_fingerprints(store, table)
-    changed = [(key, row, mark) for key, row, mark in items if stored.get(key) != mark]
-    for start in range(0, len(changed), _ROWS_PER_COMMIT):
-        batch = changed[start : start + _ROWS_PER_COMMIT]
-        rows = [_text_row(key, row, mark, run_id=f"plain-{spec.digest[:16]}") for key, row, mark in batch]
-        store.upsert(table, pa.Table.from_pylist(rows, schema=TEXTS), key=c.ID)
-        progress(start + len(batch), len(changed))
-    gone = sorted(set(stored) - {key for key, _, _ in items})
-    if gone:
-        store.delete(table, gone, key=c.ID)
-    return FeatureRegistry(store).register(spec)
+    with FeatureLock(store.objects, table) as lock:
+        stored = _stored_fingerprints(store, table)
+        changed = [(key, row, mark) for key, row, mark in items if stored.get(key) != mark]
+        for start in range(0, len(changed), _ROWS_PER_COMMIT):
+            batch = changed[start : start + _ROWS_PER_COMMIT]
+            rows = [_text_row(key, row, mark, run_id=f"plain-{spec.digest[:16]}") for key, row, mark in batch]
+            lock.check()
+            store.upsert(table, pa.Table.from_pylist(rows, schema=TEXTS), key=c.ID)
+            progress(start + len(batch), len(changed))
+        gone = sorted(set(stored) - {key for key, _, _ in items})
+        if gone:
+            lock.check()
+            store.delete(table, gone, key=c.ID)
+        lock.check()
+        return FeatureRegistry(store).register(spec)
 
 
 def plain_text(fields: Mapping[str, Any], names: Sequence[str] = PLAIN_FIELDS) -> str:

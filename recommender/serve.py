@@ -17,6 +17,7 @@ from featurestore.errors import UsageError
 from featurestore.features import FeatureRegistry, FeatureVersion
 from featurestore.id_maps import IdMap
 from featurestore.ids import RowArray, digest
+from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.spec import RecommendationsSpec, table_name
@@ -106,6 +107,7 @@ def write_recommendations(
 
     Raises:
         UsageError: If ``name`` cannot name a feature.
+        LockHeldError: If another job stores the same lists.
     """
     try:
         spec = RecommendationsSpec(
@@ -122,8 +124,11 @@ def write_recommendations(
             f"{name!r} cannot name a feature.",
             hint="Use letters, digits, - and _, at most 64, starting with a letter or digit.",
         ) from None
-    store.replace(table_name(spec), _lists(saved, release, top_k, progress))
-    return FeatureRegistry(store).register(spec)
+    with FeatureLock(store.objects, table_name(spec)) as lock:
+        rows = _lists(saved, release, top_k, progress)
+        lock.check()
+        store.replace(table_name(spec), rows)
+        return FeatureRegistry(store).register(spec)
 
 
 def top_items(saved: SavedModel, users: RowArray, seen: UserItems, top_k: int) -> tuple[IntArray, FloatArray]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from featurestore.errors import InputError, UsageError
+from featurestore.errors import InputError, LockHeldError, UsageError
 from featurestore.features import FeatureRegistry, FeatureVersion
 from featurestore.graph import GraphBuilder, NeighborLists
 from featurestore.graphs.blocked import BlockedGraphBuilder
@@ -23,9 +23,11 @@ from featurestore.graphs.nodes import Nodes, own_nodes, users_by_mean_of_items
 from featurestore.graphs.ranking import checked_vectors
 from featurestore.graphs.updating import GraphWork, KnownLists
 from featurestore.ids import canonical_json
+from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
 from featurestore.schema import EDGES
 from featurestore.spec import Frozen, GraphSpec, table_name
+from featurestore.splits import current_split
 from featurestore.store import Store, TableVersion
 
 EntityUsers: TypeAlias = Literal["own", "mean_of_train_items"]
@@ -98,9 +100,11 @@ def build_graph(
         UnknownNameError: If the store has no such vectors.
         UsageError: If users are to be pooled from vectors that are not of items.
         InputError: If there are fewer than two nodes, or vectors hold NaN or zero rows.
+        LockHeldError: If another job makes the same graph, or wrote the vectors just now.
     """
     progress(0, _STEPS, "reading vectors")
     vectors = FeatureRegistry(store).head("vector", feature, view)
+    read = _state(store, vectors, entity_users)
     nodes = graph_nodes(store, vectors, entity_users)
     pooled = entity_users == "mean_of_train_items"
     progress(1, _STEPS, f"{len(nodes.ids):,} nodes")
@@ -115,16 +119,14 @@ def build_graph(
         search=builder.search,
         **shape.model_dump(),
     )
-    lists, found = _neighbors(store, spec, nodes, builder, progress)
-    progress(2, _STEPS, "measuring")
-    edges = linked(lists, shape)
-    quality = _measure(nodes, lists, edges, builder.name)
-    progress(3, _STEPS, "storing")
-    table, changed = _store_edges(store, spec, edge_table(nodes.ids, weighted(edges, shape)), quality)
-    if found is not None:
-        write_candidates(store, spec, table.version, found.known)
-    progress(_STEPS, _STEPS)
-    return GraphReport(spec, table, changed, quality, found.work if found else None)
+    with FeatureLock(store.objects, table_name(spec)) as lock:
+        # Who forgets users holds the lock meanwhile: what was read before may name them.
+        if _state(store, vectors, entity_users) != read:
+            raise LockHeldError(
+                f"the vectors of {feature}.{view}, or the events, were written while they were being read.",
+                hint="Run the command again.",
+            )
+        return _build(store, spec, nodes, builder, lock=lock, progress=progress)
 
 
 def graph_nodes(store: Store, vectors: FeatureVersion, entity_users: EntityUsers) -> Nodes:
@@ -174,6 +176,36 @@ def edge_table(ids: npt.NDArray[np.object_], edges: EdgeList) -> pa.Table:
     )
 
 
+def _state(store: Store, vectors: FeatureVersion, entity_users: EntityUsers) -> tuple[object, ...]:
+    """What changes whenever the nodes may."""
+    split = current_split(store) if entity_users == "mean_of_train_items" else None
+    return store.latest(vectors.table), split
+
+
+def _build(
+    store: Store,
+    spec: GraphSpec,
+    nodes: Nodes,
+    builder: GraphBuilder,
+    *,
+    lock: FeatureLock,
+    progress: Progress,
+) -> GraphReport:
+    shape = GraphShape.of(spec)
+    lists, found = _neighbors(store, spec, nodes, builder, progress)
+    progress(2, _STEPS, "measuring")
+    edges = linked(lists, shape)
+    quality = _measure(nodes, lists, edges, builder.name)
+    progress(3, _STEPS, "storing")
+    rows = edge_table(nodes.ids, weighted(edges, shape))
+    table, changed = _store_edges(store, spec, rows, quality, lock)
+    if found is not None:
+        lock.check()
+        write_candidates(store, spec, table.version, found.known)
+    progress(_STEPS, _STEPS)
+    return GraphReport(spec, table, changed, quality, found.work if found else None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     known: KnownLists
@@ -212,12 +244,13 @@ def _measure(nodes: Nodes, lists: NeighborLists, edges: EdgeList, builder_name: 
 
 
 def _store_edges(
-    store: Store, spec: GraphSpec, edges: pa.Table, quality: GraphQuality
+    store: Store, spec: GraphSpec, edges: pa.Table, quality: GraphQuality, lock: FeatureLock
 ) -> tuple[TableVersion, bool]:
     """Write the edges unless the newest version holds the same; then what was measured, then the head."""
     name = table_name(spec)
     version = store.latest(name)
     changed = version is None or not store.read(name, version=version.version).equals(edges)
+    lock.check()
     if version is None or changed:
         version = store.replace(name, edges)
     quality_json = canonical_json(quality.model_dump(mode="json")).encode()

@@ -11,15 +11,24 @@ from hypothesis import strategies as st
 from store_samples import ITEM_IDS, add_sources, add_texts, add_vectors, fill_store
 
 from featurestore import schema
-from featurestore.errors import InputError, MissingVersionError, StoreError, UnknownNameError, UsageError
+from featurestore.errors import (
+    InputError,
+    LockHeldError,
+    MissingVersionError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+)
 from featurestore.features import FeatureRegistry
 from featurestore.gates.policy import GatePolicy
 from featurestore.graph import NeighborLists
+from featurestore.graphs import build as graphs_build
 from featurestore.graphs import open_builder
 from featurestore.graphs.build import GraphReport, build_graph, edge_table, read_quality
 from featurestore.graphs.candidate_files import drop_candidates
 from featurestore.graphs.choose_search import choose_search
 from featurestore.graphs.edges import GraphShape, linked
+from featurestore.jobs.lock import FeatureLock
 from featurestore.reader import FeatureStore
 from featurestore.releases.publish import publish
 from featurestore.spec import EncoderSpec, Entity, ExactSearch, IvfSearch, VectorSpec, table_name
@@ -321,3 +330,24 @@ def test_a_search_is_chosen_from_the_nodes_of_the_graph(rng: np.random.Generator
     assert choice.chosen in choice.estimates
     assert choice.chosen.recall == 1.0
     assert build(store, builder=choice.builder()).quality.recall == 1.0
+
+
+def test_a_graph_is_written_under_the_lock_of_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever compacts, drops or redacts tables takes this lock; a built graph must not come in between."""
+    store = MemoryStore()
+    put_vectors(store, ITEMS)
+    spec = build(store).spec
+    with FeatureLock(store.objects, table_name(spec)), pytest.raises(LockHeldError, match="another job"):
+        build(store)
+    nodes = graphs_build.graph_nodes
+
+    def vectors_are_written_meanwhile(*arguments: Any) -> Any:
+        found = nodes(*arguments)
+        put_vectors(store, dict(list(ITEMS.items())[:3]))
+        return found
+
+    monkeypatch.setattr(graphs_build, "graph_nodes", vectors_are_written_meanwhile)
+    before = store.latest(table_name(spec))
+    with pytest.raises(LockHeldError, match=r"item_text\.text, or the events, were written while"):
+        build(store)
+    assert store.latest(table_name(spec)) == before

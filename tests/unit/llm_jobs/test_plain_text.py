@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from featurestore.errors import InputError, UsageError
+from featurestore.errors import InputError, LockHeldError, UsageError
 from featurestore.features import FeatureRegistry
+from featurestore.jobs.lock import FeatureLock
 from featurestore.schema import ITEMS
 from featurestore.store import Store
 from featurestore.stores import connect
@@ -100,4 +101,11 @@ def test_a_field_that_items_lack_is_named(store: Store) -> None:
 
 def test_a_store_without_items_says_to_ingest(store: Store) -> None:
     with pytest.raises(InputError, match=r"holds no items.\n  Run `featurestore ingest` first"):
+        build_plain_texts(store)
+
+
+def test_they_are_written_under_the_lock_of_their_table(store: Store) -> None:
+    put_items(store, a=FULL)
+    table = build_plain_texts(store).table
+    with FeatureLock(store.objects, table), pytest.raises(LockHeldError, match="another job"):
         build_plain_texts(store)
