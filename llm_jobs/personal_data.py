@@ -25,7 +25,7 @@ from typing import Final
 
 from featurestore.spec import Frozen
 
-MASKING_VERSION: Final = 1
+MASKING_VERSION: Final = 2
 """Raised when an equal input would be masked otherwise."""
 USER_WRITTEN_FIELDS: Final = ("review", "reviews")
 """Fields that users write, unless the project says otherwise."""
@@ -62,7 +62,9 @@ _PHONE_FORMS = (
         r"(?<![\w+])(?<!\d[ -])(?:\+|00)[1-9]\d{0,2}"
         r"(?:[ ./-]{0,2}(?:\(\d{1,5}\)|\d{1,5})){2,6}(?![\w-]|[ .]\d)"
     ),
-    re.compile(r"(?<![\w.-])(?:1[-. ])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[-.])[2-9]\d\d[-.]\d{4}(?![\w-]|\.\d)"),
+    re.compile(
+        r"(?<![\w.-])(?:1[-. ])?(?:\([2-9]\d\d\) ?\d{3}|[2-9]\d\d[-.][2-9]\d\d)[-.]\d{4}(?![\w-]|\.\d)"
+    ),
     re.compile(r"(?<![\w.-])(?<!\d )(?:\(0\d{2,4}\)|0\d{2,4})[ /-]\d{3,4}[ -]?\d{3,4}(?![\w-]|[ .]\d)"),
 )
 _PHONE_CUE = re.compile(
@@ -71,6 +73,11 @@ _PHONE_CUE = re.compile(
     r"(?P<number>\+?\(?\d(?:[ ()./-]{0,2}\d){5,14})(?![\w-])",
     re.IGNORECASE,
 )
+_DATE_OR_DECIMAL = re.compile(
+    r"^\(?(?:\d{1,2}([./-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./-])\d{1,2}\2\d{1,2})(?!\d)"
+    r"|(?<![\d.])\d+\.\d{1,2}(?!\d|\.\d)"
+)
+"""What follows *phone* as often as a number to call: when it was bought, what it cost, how large it is."""
 _PHONE_DIGITS = range(7, 16)
 """Digits of a phone number with its country code: at most 15 (ITU E.164)."""
 
@@ -198,7 +205,8 @@ def _is_ipv6(text: str) -> bool:
 
 def _phones(text: str) -> Iterator[Span]:
     found = [match.span() for form in _PHONE_FORMS for match in form.finditer(text)]
-    found += [match.span("number") for match in _PHONE_CUE.finditer(text)]
+    cued = _PHONE_CUE.finditer(text)
+    found += [match.span("number") for match in cued if not _DATE_OR_DECIMAL.search(match["number"])]
     end = 0
     for start, stop in sorted(found, key=lambda span: (span[0], -span[1])):
         if start >= end and len(_digits(text[start:stop])) in _PHONE_DIGITS and not _is_labelled(text, start):
