@@ -105,13 +105,19 @@ def table_of(entity: Entity) -> str:
     return f"source.{entity}_ids"
 
 
-def load(store: Store, entity: Entity, version: int | None = None) -> IdMap:
+def load(store: Store, entity: Entity, *, table: str | None = None, version: int | None = None) -> IdMap:
     """The id map of one version; newest if None. An empty map if the store has none yet.
+
+    Args:
+        store: Holds it.
+        entity: Whose.
+        table: Where it is, if not in the entity's own table: a redacted one may lie beside.
+        version: Of the table.
 
     Raises:
         StoreError: If rows are missing or doubled: the map is damaged.
     """
-    table = table_of(entity)
+    table = table or table_of(entity)
     if version is None and store.latest(table) is None:
         return IdMap(())
     rows = pl.DataFrame(store.read(table, version=version)).sort(c.ROW)

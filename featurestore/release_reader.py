@@ -98,7 +98,8 @@ class Release:
 
     def id_map(self, entity: Entity) -> IdMap:
         """External id ↔ row, as of this release."""
-        return id_maps.load(self._store, entity, version=self._source(f"{entity}_ids").version)
+        pin = self._source(f"{entity}_ids")
+        return id_maps.load(self._store, entity, table=pin.table, version=pin.version)
 
     def texts(
         self,

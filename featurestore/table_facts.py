@@ -40,6 +40,8 @@ _AUDITED: Final = {
 class TableFacts(Frozen):
     """Measurements of one table version."""
 
+    table: str
+    """Where the rows are: of a version that is carried perhaps beside the spec's own table."""
     version: int
     num_rows: int
     num_failed: int = 0
@@ -93,6 +95,7 @@ def measure(
     sound = frame.filter(pl.col(c.STATUS) == c.STATUS_OK) if spec.kind == "text" else frame
     good = sound[c.TEXT] if spec.kind == "text" else None
     return TableFacts(
+        table=table,
         version=version,
         num_rows=sums.num_rows,
         num_failed=0 if good is None else sums.num_rows - len(good),

@@ -20,7 +20,6 @@ from featurestore.spec import (
     ImportedVectorSpec,
     SourceSpec,
     VectorSpec,
-    table_name,
 )
 from featurestore.splits import SplitRecord
 from featurestore.store import Store
@@ -55,7 +54,9 @@ class Draft:
     def is_unchanged(self, spec: AnySpec) -> bool:
         """Whether the parent pins the same version of the same spec."""
         pin, facts = self.before(spec), self.facts(spec)
-        return pin is not None and pin.spec.digest == spec.digest and pin.version == facts.version
+        if pin is None or pin.spec.digest != spec.digest:
+            return False
+        return (pin.table, pin.version) == (facts.table, facts.version)
 
     def facts(self, spec: AnySpec) -> TableFacts:
         """What was measured of a table of this draft."""
@@ -92,8 +93,8 @@ class Draft:
 
     def rows(self, spec: AnySpec, columns: Sequence[str]) -> pl.DataFrame:
         """Some columns of a table of this draft."""
-        version = self.facts(spec).version
-        return pl.DataFrame(self.store.read(table_name(spec), version=version, columns=columns))
+        facts = self.facts(spec)
+        return pl.DataFrame(self.store.read(facts.table, version=facts.version, columns=columns))
 
     def rows_before(self, pin: TablePin, columns: Sequence[str]) -> pl.DataFrame:
         """Some columns of a table of the parent."""
@@ -115,7 +116,7 @@ class Draft:
     def embeddings(self, spec: AnyVectorSpec) -> Embeddings:
         """Vectors that would be released, read into memory."""
         facts = self.facts(spec)
-        rows = self.store.read(table_name(spec), version=facts.version, columns=[c.ID, c.VECTOR])
+        rows = self.store.read(facts.table, version=facts.version, columns=[c.ID, c.VECTOR])
         rows = rows.take(sorted_positions(rows, [c.ID]))
         return Embeddings(
             rows[c.ID].combine_chunks(), matrix_of(rows), spec=spec, event_sets=facts.event_sets

@@ -15,11 +15,13 @@ from featurestore.gates.rules import judged
 from featurestore.graphs.build import read_quality
 from featurestore.graphs.components import component_of
 from featurestore.graphs.degrees import hub_edge_share, is_hub
-from featurestore.neighbor_graph import NeighborGraph, graph_of_edges
+from featurestore.neighbor_graph import graph_of_edges
 from featurestore.release import TablePin
-from featurestore.spec import GraphSpec, table_name
+from featurestore.spec import GraphSpec
 
 _EDGE = [c.SRC_ID, c.DST_ID]
+_BETWEEN_TWO = pl.col(c.SRC_ID) != pl.col(c.DST_ID)
+"""A self loop connects nobody, and never churns."""
 
 
 def graph_gates(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult]:
@@ -54,11 +56,12 @@ def _shape(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult
     }
     if draft.is_unchanged(spec) and (known := draft.carried(spec, limits)) is not None:
         return known
-    graph = graph_of_edges(draft.rows(spec, [*_EDGE, c.RANK, c.SCORE]), spec)
-    num_nodes = _num_nodes(draft, spec, graph)
+    edges = draft.rows(spec, [*_EDGE, c.RANK, c.SCORE])
+    num_nodes = _num_nodes(draft, spec, edges)
+    graph = graph_of_edges(edges.filter(_BETWEEN_TWO), spec)
     in_degree = np.bincount(graph.indices, minlength=len(graph))
     component = component_of(len(graph), *graph.edge_index())
-    largest = np.bincount(component).argmax()
+    largest = np.bincount(component, minlength=1).argmax()
 
     def named(nodes: npt.NDArray[np.bool_]) -> list[str]:
         """Ids of nodes, those of the most incoming edges first."""
@@ -86,10 +89,12 @@ def _shape(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult
     ]
 
 
-def _num_nodes(draft: Draft, spec: GraphSpec, graph: NeighborGraph) -> int:
+def _num_nodes(draft: Draft, spec: GraphSpec, edges: pl.DataFrame) -> int:
     """Nodes that were placed, those without an edge included where the builder counted them."""
-    quality = read_quality(draft.store, table_name(spec), draft.facts(spec).version)
-    return max(quality.degrees.num_nodes if quality else 0, len(graph))
+    facts = draft.facts(spec)
+    quality = read_quality(draft.store, facts.table, facts.version)
+    named = pl.concat([edges[c.SRC_ID], edges[c.DST_ID]]).n_unique()
+    return max(quality.degrees.num_nodes if quality else 0, named)
 
 
 def _churn(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult]:
@@ -110,7 +115,7 @@ def _churn(draft: Draft, spec: GraphSpec, policy: GatePolicy) -> list[GateResult
 
 def _kept_edges(draft: Draft, spec: GraphSpec, pin: TablePin) -> pl.DataFrame:
     """Nodes of both graphs: columns ``src_id``, ``before`` (edges in the parent) and ``kept`` (of these)."""
-    before, now = draft.rows_before(pin, _EDGE), draft.rows(spec, _EDGE)
+    before, now = draft.rows_before(pin, _EDGE).filter(_BETWEEN_TWO), draft.rows(spec, _EDGE)
 
     def counted(edges: pl.DataFrame, name: str) -> pl.DataFrame:
         return edges.group_by(c.SRC_ID).agg(pl.len().cast(pl.Int64).alias(name))

@@ -11,7 +11,7 @@ from featurestore import columns as c
 from featurestore.consistency import outdated_ids
 from featurestore.gates.draft import Draft
 from featurestore.gates.rules import MAX_ROWS, foreign_event_sets
-from featurestore.spec import AnySpec, VectorSpec, table_name
+from featurestore.spec import AnySpec, VectorSpec
 from featurestore.table_facts import TableFacts, key_columns, matrix_of
 
 _Finder: TypeAlias = Callable[[Draft, AnySpec], Iterable[str]]
@@ -50,7 +50,8 @@ def _duplicates(draft: Draft, spec: AnySpec) -> list[str]:
 
 def _bad_vectors(draft: Draft, spec: AnySpec, *, finite: bool) -> list[str]:
     """Ids of zero vectors, or of those with NaN or an infinity."""
-    rows = draft.store.read(table_name(spec), version=draft.facts(spec).version, columns=[c.ID, c.VECTOR])
+    facts = draft.facts(spec)
+    rows = draft.store.read(facts.table, version=facts.version, columns=[c.ID, c.VECTOR])
     vectors = matrix_of(rows)
     bad = ~vectors.any(axis=1) if finite else ~np.isfinite(vectors).all(axis=1)
     return sorted(rows[c.ID].filter(bad).to_pylist())

@@ -23,7 +23,7 @@ from featurestore.gates.policy import GatePolicy
 from featurestore.gates.rules import judged
 from featurestore.release import TablePin
 from featurestore.snapshot import read_snapshot
-from featurestore.spec import AnyVectorSpec, ImportedVectorSpec, VectorSpec, table_name
+from featurestore.spec import AnyVectorSpec, ImportedVectorSpec, VectorSpec
 from featurestore.table_facts import matrix_of
 
 CHURN_NEIGHBORS: Final = 10
@@ -101,8 +101,8 @@ def _is_encoded(spec: AnyVectorSpec) -> bool:
 def _read_pair(draft: Draft, spec: AnyVectorSpec, pin: TablePin, snapshot: str) -> _Pair:
     ids, before = read_snapshot(draft.store.objects, snapshot)
     ids_before = pl.Series(c.ID, ids)
-    version = draft.facts(spec).version
-    rows = draft.store.read(table_name(spec), version=version, columns=[c.ID, c.VECTOR, c.TEXT_DIGEST])
+    facts = draft.facts(spec)
+    rows = draft.store.read(facts.table, version=facts.version, columns=[c.ID, c.VECTOR, c.TEXT_DIGEST])
     now, table = matrix_of(rows), pl.DataFrame(rows.select([c.ID, c.TEXT_DIGEST]))
     sound = np.logical_and(np.isfinite(now).all(axis=1), now.any(axis=1))
     if not sound.all():  # refused by other gates; nothing can be measured of these here

@@ -39,10 +39,10 @@ def measure_chosen(
         version = chosen.carried.version if chosen.carried else _version(store, spec, split)
         pin = pins.get(spec.digest)
         pin = pin if pin and pin.table == chosen.table else None
-        unchanged = pin is not None and pin.version == version
-        tables.append((spec, _facts_of(pin) if pin and unchanged else _facts(store, chosen, version, pin)))
-    unchanged_versions = {digest: pin.version for digest, pin in pins.items()}
-    tables = with_outdated_vectors(store, tables, unchanged=unchanged_versions)
+        is_known = pin is not None and pin.version == version
+        tables.append((spec, _facts_of(pin) if pin and is_known else _facts(store, chosen, version, pin)))
+    unchanged = {digest: (pin.table, pin.version) for digest, pin in pins.items()}
+    tables = with_outdated_vectors(store, tables, unchanged=unchanged)
     progress(len(choice.tables), len(choice.tables))
     return tables
 
@@ -57,7 +57,7 @@ def _version(store: Store, spec: AnySpec, split: SplitRecord | None) -> int:
 
 def _facts(store: Store, chosen: Chosen, version: int, before: TablePin | None) -> TableFacts:
     if not version:
-        return TableFacts(version=0, num_rows=0, checksum="")
+        return TableFacts(table=chosen.table, version=0, num_rows=0, checksum="")
     known = KnownSums(before.version, before.fragments) if before else None
     return measure(store, chosen.spec, version, known, table=chosen.table)
 
@@ -65,6 +65,7 @@ def _facts(store: Store, chosen: Chosen, version: int, before: TablePin | None) 
 def _facts_of(pin: TablePin) -> TableFacts:
     """What a released pin says: its ids were unique and its vectors sound, or it would not be released."""
     return TableFacts(
+        table=pin.table,
         version=pin.version,
         num_rows=pin.num_rows,
         num_failed=pin.num_failed,

@@ -133,7 +133,7 @@ def publish(
         draft = Draft(store, tables, split, parent)
         results = measured_gates(draft, gates, probe=probe, accepted=accepted_gates, progress=progress)
         require_passed(results, standing=_standing(catalog, alias))
-        pinned = {pin.spec.digest: pin.version for pin in (parent.pins if parent else ())}
+        pinned = {pin.spec.digest: (pin.table, pin.version) for pin in (parent.pins if parent else ())}
         pins = tuple(
             _pin(store, chosen, facts, pinned)
             for chosen, (_, facts) in zip(choice.tables, tables, strict=True)
@@ -174,10 +174,10 @@ def _compacted(store: Store, choice: Choice, catalog: ReleaseCatalog, parent: Ma
             compact_table(store, table, writers_lock(store, chosen.spec), manifests, grace=_GRACE)
 
 
-def _pin(store: Store, chosen: Chosen, facts: TableFacts, pinned: Mapping[str, int]) -> TablePin:
+def _pin(store: Store, chosen: Chosen, facts: TableFacts, pinned: Mapping[str, tuple[str, int]]) -> TablePin:
     """Protect the version, unless it was ``pinned`` before, prepare its snapshot, and describe both."""
     spec, table = chosen.spec, chosen.table
-    if facts.version != pinned.get(spec.digest):
+    if (table, facts.version) != pinned.get(spec.digest):
         store.protect(table, facts.version)
     snapshot = None
     if spec.kind == "vector":

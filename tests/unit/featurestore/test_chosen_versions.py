@@ -1,5 +1,6 @@
 """A feature whose new version is unfinished stays, in the release, at its last complete one."""
 
+import pyarrow as pa
 import pytest
 from store_samples import ENCODER, ITEM_IDS, add_graph, add_sources, add_texts, add_vectors
 
@@ -9,6 +10,7 @@ from featurestore.gates.policy import GatePolicy
 from featurestore.release import ReleaseCatalog, TablePin
 from featurestore.releases.chosen_versions import choose_versions
 from featurestore.releases.publish import PublishReport, publish
+from featurestore.schema import ITEMS
 from featurestore.spec import RecommendationsSpec
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore
@@ -162,3 +164,31 @@ def test_another_encoder_of_a_carried_text_is_a_head(store):
     add_vectors(store, fused, ITEM_IDS, encoder=ENCODER.model_copy(update={"model": "hashing-4b"}))
     with pytest.raises(GateFailedError, match=r"lineage of graph item_text\.fused"):
         publish(store, gates=POLICY)
+
+
+def test_gates_read_a_carried_version_where_the_parent_has_it(store):
+    """After an erasure the rows of an earlier release lie in a table beside the feature's own."""
+    catalog = ReleaseCatalog(store)
+    first = catalog.manifest(1)
+    moved = {pin.table: store.replace(f"past.{pin.table}", store.read(pin.table)) for pin in first.pins[5:]}
+    redacted = tuple(
+        pin.model_copy(update={"table": place.table, "version": place.version})
+        if (place := moved.get(pin.table))
+        else pin
+        for pin in first.pins
+    )
+    assert len(moved) == 4
+    assert catalog.add(first.model_copy(update={"number": 2, "pins": redacted}))
+    for table in moved:
+        store.drop(table)
+    add_everything(store, "b", 4)
+    new = pa.table({name: ["i9"] if name == "item_id" else [None] for name in ITEMS.names}, schema=ITEMS)
+    store.upsert("source.items", new, key="item_id")
+    report = publish(store, gates=POLICY)
+    assert report.manifest.number == 3
+    carried = pins(report)
+    assert {pin.table for name, pin in carried.items() if pin.carried_from} == {
+        place.table for place in moved.values()
+    }
+    found = [each for each in report.manifest.gates if (each.gate, each.stratum) == ("coverage", "")]
+    assert [each.value for each in found] == pytest.approx([6 / 7] * 2), "six texts, of seven items today"

@@ -134,7 +134,7 @@ def test_a_feature_without_rows_is_refused(store):
 def test_unsound_vectors_and_repeated_ids_are_refused():
     text = PlainTextSpec(feature="f", view="v", entity=None, fields=(), template_digest="0" * 32)
     spec = VectorSpec(feature="f", view="v", entity=None, text_digest=text.digest, encoder=ENCODER)
-    sound = TableFacts(version=1, num_rows=9, checksum="0" * 32)
+    sound = TableFacts(table="t", version=1, num_rows=9, checksum="0" * 32)
     broken = sound.model_copy(update={"num_not_finite": 2, "num_zero": 3, "num_repeated_ids": 4})
     with pytest.raises(GateFailedError) as caught:
         require_passed(

@@ -217,3 +217,14 @@ def test_opening_loads_no_heavy_library():
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_an_id_map_is_read_where_the_release_has_it(store, release):
+    """After an erasure the map of an earlier release lies in a table beside the newest one."""
+    pin = next(each for each in release.manifest.pins if each.table == "source.user_ids")
+    place = store.replace("past.source.user_ids", store.read(pin.table, version=pin.version).slice(0, 3))
+    moved = pin.model_copy(update={"table": place.table, "version": place.version})
+    pins = [moved if each is pin else each for each in release.manifest.pins]
+    redacted = Release(store, release.manifest.model_copy(update={"pins": tuple(pins)}))
+    assert len(release.id_map("user")) == 4
+    assert redacted.id_map("user").ids == release.id_map("user").ids[:3]
