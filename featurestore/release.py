@@ -4,14 +4,15 @@
 created only if absent; the highest number counts.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from featurestore.errors import MissingVersionError, StoreError, UsageError
+from featurestore.errors import MissingVersionError, NewerStoreError, StoreError, UsageError
 from featurestore.fragment_sums import FragmentSum
 from featurestore.gate_result import GateResult
 from featurestore.ids import canonical_json, digest
@@ -64,10 +65,13 @@ class TablePin(Frozen):
         return f"{self.spec.feature}.{self.spec.view}"
 
 
+_NEWEST_FORMAT: Final = 2
+
+
 class Manifest(Frozen):
     """All that a release is."""
 
-    format_version: Literal[1, 2] = 2
+    format_version: Literal[1, 2] = _NEWEST_FORMAT
     number: int = Field(ge=1)
     parent: int | None = None
     """The release before it; None for the first."""
@@ -113,17 +117,20 @@ class ReleaseCatalog:
 
         Raises:
             MissingVersionError: If there is none of that number.
-            StoreError: If its manifest is damaged or of a newer product.
+            StoreError: If its manifest is damaged.
+            NewerStoreError: If a newer product wrote it.
         """
         if number not in self.numbers():
             raise self._unknown(str(number))
         path = manifest_path(number)
+        data = self._store.objects.read(path)
         try:
-            return Manifest.model_validate_json(self._store.objects.read(path))
+            return Manifest.model_validate_json(data)
         except ValidationError as error:
+            _require_known_format(path, data)
             raise StoreError(
                 f"the manifest {path!r} is not one that product version {product_version()} reads: {error}",
-                hint="If a newer version wrote it, upgrade; else restore the file from a copy.",
+                hint="Restore the file from a copy.",
             ) from error
 
     def aliases(self) -> dict[str, int]:
@@ -254,6 +261,21 @@ def seal_of(fields: Mapping[str, Any]) -> str:
 def manifest_path(number: int) -> str:
     """Where the manifest of a release is, relative to the store."""
     return f"releases/{number:06d}.json"
+
+
+def _require_known_format(path: str, data: bytes) -> None:
+    """Refuse a manifest that says itself that a newer product wrote it."""
+    try:
+        stated = json.loads(data)
+    except ValueError:
+        return
+    found = stated.get("format_version") if isinstance(stated, dict) else None
+    if isinstance(found, int) and found > _NEWEST_FORMAT:
+        raise NewerStoreError(
+            f"the manifest {path!r} has format {found}; "
+            f"version {product_version()} of this product knows formats up to {_NEWEST_FORMAT}.",
+            hint="Upgrade: pip install --upgrade cot-featurestore",
+        )
 
 
 def _dump(value: Frozen) -> bytes:

@@ -20,7 +20,7 @@ from featurestore.spec import AnySpec, CodesSpec, table_name
 from featurestore.store import Store
 from featurestore.table_upkeep import REPORT_FOLDERS
 
-_REPORT: Final = re.compile(r"^[a-z]+/(?P<table>[^/]+)/(?P<version>\d{6})\.json$")
+_REPORT: Final = re.compile(r"^[a-z]+/(?P<table>[^/]+)/(?P<version>\d{6})\.(?P<kind>json|candidates\.arrow)$")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def find_garbage(store: Store, policy: GcPolicy) -> Garbage:
         objects={
             **_snapshots(store, manifests),
             **_reports(store, {*abandoned, *pasts}, versions),
-            **_codebooks(store, used, abandoned),
+            **_codebooks(store, used, set(abandoned)),
         },
     )
 
@@ -150,7 +150,7 @@ def _snapshots(store: Store, manifests: Sequence[Manifest]) -> dict[str, int]:
 def _reports(
     store: Store, abandoned: Collection[str], versions: Mapping[str, Collection[int]]
 ) -> dict[str, int]:
-    """What was measured of table versions that are gone, or go."""
+    """What was measured of table versions that are gone, or go, and what was kept to build such tables."""
     found: dict[str, int] = {}
     staying: dict[str, set[int]] = {}
     for folder in REPORT_FOLDERS:
@@ -162,15 +162,36 @@ def _reports(
             if table not in staying:
                 stored = () if table in abandoned else store.versions(table)
                 staying[table] = {each.version for each in stored} - set(versions.get(table, ()))
-            if int(report["version"]) not in staying[table]:
+            # Candidates are of use for the next build whatever became of the version that they came with.
+            is_needed = (
+                staying[table] if report["kind"] != "json" else int(report["version"]) in staying[table]
+            )
+            if not is_needed:
                 found[path] = size
     return found
 
 
-def _codebooks(store: Store, used: Mapping[str, AnySpec], abandoned: Mapping[str, AnySpec]) -> dict[str, int]:
-    """Codebooks of abandoned semantic ids alone: a job may just have made others, that no spec names yet."""
-    needed = {spec.codebook for spec in used.values() if isinstance(spec, CodesSpec)}
-    gone = {spec.codebook for spec in abandoned.values() if isinstance(spec, CodesSpec)} - needed
-    paths = {path for codebook in gone for path in (about_path(codebook), centroids_path(codebook))}
+def _codebooks(store: Store, used: Mapping[str, AnySpec], abandoned: Collection[str]) -> dict[str, int]:
+    """Codebooks of semantic ids that are gone, or go: not those just made, that no spec names yet."""
+    every = {version.spec.digest: version.spec for version in FeatureRegistry(store).every()}
+    staying = set(store.tables()) - set(abandoned)
+    gone: set[str] = set()
+    needed: set[str] = set()
+    for spec in (*every.values(), *used.values()):
+        if isinstance(spec, CodesSpec):
+            is_needed = spec.digest in used or not staying.isdisjoint(tables_of([spec]))
+            (needed if is_needed else gone).add(spec.codebook)
+    paths = {path for codebook in gone - needed for path in codebook_paths(codebook)}
     sizes = store.objects.sizes("codebooks/") if paths else {}
     return {path: size for path, size in sizes.items() if path in paths}
+
+
+def reported_table(path: str) -> str | None:
+    """The table that an object says something of; None if it is no report."""
+    report = _REPORT.match(path)
+    return report["table"] if report else None
+
+
+def codebook_paths(codebook: str) -> tuple[str, str]:
+    """Where codebooks lie."""
+    return about_path(codebook), centroids_path(codebook)

@@ -4,6 +4,7 @@ Order: manifests → tables → versions → objects, with the publish lock held
 next run finds; no manifest is ever left whose data are gone.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from featurestore.errors import LockHeldError
@@ -13,11 +14,17 @@ from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
 from featurestore.release import ReleaseCatalog
 from featurestore.releases.chosen_versions import SOURCE_PREFIX
-from featurestore.releases.garbage import Garbage, find_garbage, tables_of
+from featurestore.releases.garbage import (
+    Garbage,
+    codebook_paths,
+    find_garbage,
+    reported_table,
+    tables_of,
+)
 from featurestore.releases.promote import aliases_lock
 from featurestore.releases.publish import PUBLISH_LOCK
 from featurestore.releases.retention import GcPolicy, kept_releases
-from featurestore.spec import AnySpec, SourceSpec
+from featurestore.spec import AnySpec, CodesSpec, SourceSpec
 from featurestore.store import Store
 from featurestore.table_upkeep import compact_table, writers_lock
 
@@ -63,10 +70,9 @@ def gc(
         if dry_run:
             return GcReport(garbage, False, (), before, before)
         garbage = _without_releases(store, policy, garbage)
-        busy = [*_drop_tables(store, garbage, lock), *_compact_tables(store, garbage, policy, lock, progress)]
-        for path in garbage.objects:
-            lock.check()
-            store.objects.delete(path)
+        undropped = _drop_tables(store, garbage, lock)
+        busy = [*undropped, *_compact_tables(store, garbage, policy, lock, progress)]
+        _delete_objects(store, garbage, undropped, lock)
         return GcReport(garbage, True, tuple(busy), before, _num_bytes(store))
 
 
@@ -125,6 +131,32 @@ def _compact_tables(
             busy.append(table)
     progress(len(tables), len(tables))
     return busy
+
+
+def _delete_objects(store: Store, garbage: Garbage, undropped: Collection[str], lock: FeatureLock) -> None:
+    """Delete snapshots, reports and codebooks, but for those of what a job has taken up again."""
+    makers = {
+        path: version.spec
+        for version in FeatureRegistry(store).every()
+        if isinstance(version.spec, CodesSpec)
+        for path in codebook_paths(version.spec.codebook)
+    }
+    for path in garbage.objects:
+        lock.check()
+        if path in makers:
+            _delete_codebook(store, path, makers[path])
+        elif reported_table(path) not in undropped:
+            store.objects.delete(path)
+
+
+def _delete_codebook(store: Store, path: str, spec: CodesSpec) -> None:
+    try:
+        with writers_lock(store, spec):
+            heads = (head.spec for head in FeatureRegistry(store).heads("codes"))
+            if not any(isinstance(head, CodesSpec) and head.codebook == spec.codebook for head in heads):
+                store.objects.delete(path)
+    except LockHeldError:
+        return  # the next run finds it again
 
 
 def _every_spec(store: Store) -> list[AnySpec]:

@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from coded_vectors import ITEMS, OPTIONS, build, put_vectors
 from store_samples import ITEM_IDS, add_graph, add_sources, add_texts, add_vectors
 
 from featurestore import release as release_module
+from featurestore.codes.collision_digits import issued_table
 from featurestore.errors import LockHeldError, StoreError
+from featurestore.features import FeatureRegistry
 from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.lock import FeatureLock
 from featurestore.release import ReleaseCatalog
@@ -28,6 +31,7 @@ from featurestore.stores.memory import MemoryStore
 from featurestore.table_upkeep import report_paths
 
 AT_ONCE = GcPolicy(keep_releases=1, grace_hours=0, abandoned_days=0)
+FINER = OPTIONS.model_copy(update={"codebook_size": 8})
 GATES = GatePolicy(min_compared=1_000, max_lost_texts=1.0, min_connected_share=0.0)
 
 
@@ -238,3 +242,46 @@ def _crash(patch: pytest.MonkeyPatch, store: Store, place: int) -> Callable[[], 
     patch.setattr(store, "drop", counted(store.drop))
     patch.setattr(store, "compact", counted(store.compact))
     return lambda: count >= place
+
+
+def test_candidates_go_with_their_graph(store):
+    add_sources(store)
+    release(store, "a")
+    first = next(table for table in store.tables() if table.startswith("graph."))
+    release(store, "b", number=1)
+    second = next(t for t in store.tables() if t.startswith("graph.") and t != first)
+    for table in (first, second):
+        store.objects.put_new(f"graphs/{table}/000001.candidates.arrow", b"?")
+    gc(store, AT_ONCE)
+    kept = [path for path in store.objects.list("graphs/") if path.endswith(".arrow")]
+    assert kept == [f"graphs/{second}/000001.candidates.arrow"], "the next build starts from it"
+
+
+def test_codebooks_and_reports_of_what_is_taken_up_meanwhile_stay(monkeypatch):
+    store = MemoryStore()
+    add_sources(store)
+    put_vectors(store, ITEMS)
+    first = build(store).spec
+    second = build(store, codebook="new", options=FINER).spec
+    old = [path for path in store.objects.list("codebooks/") if first.codebook in path]
+    report = f"codes/{table_name(first)}/000001.json"
+    assert len(old) == 2
+    assert {*old, report} <= find_garbage(store, AT_ONCE).objects.keys()
+    found = gc_module.find_garbage
+
+    def taken_up_just_then(*arguments) -> Garbage:
+        garbage = found(*arguments)
+        FeatureRegistry(store).register(first)
+        return garbage
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gc_module, "find_garbage", taken_up_just_then)
+        assert table_name(first) in gc(store, AT_ONCE).busy
+    assert {*old, report} <= store.objects.sizes("").keys()
+    FeatureRegistry(store).register(second)
+    store.drop(table_name(first))
+    store.drop(issued_table(first))
+    gc(store, AT_ONCE)
+    rest = store.objects.list("codebooks/")
+    assert not {*old, report} & set(rest), "also after a run that was killed between tables and codebooks"
+    assert len(rest) == 2

@@ -10,7 +10,7 @@ from store_samples import (
     fill_store,
 )
 
-from featurestore.errors import InputError, StoreError, UnknownNameError, UsageError
+from featurestore.errors import InputError, NewerStoreError, StoreError, UnknownNameError, UsageError
 from featurestore.gates.policy import GatePolicy
 from featurestore.gates.rules import GATES
 from featurestore.reader import FeatureStore
@@ -192,3 +192,10 @@ def test_a_damaged_manifest_says_so(store):
     store.objects.put_new("releases/000001.json", b'{"format_version": 2}')
     with pytest.raises(StoreError, match=r"'releases/000001\.json' is not one that product version"):
         FeatureStore(store).release("1")
+
+
+def test_a_manifest_of_a_newer_version_says_so(store):
+    store.objects.put_new("releases/000001.json", b'{"format_version": 3, "number": 1}')
+    with pytest.raises(NewerStoreError, match=r"has format 3; version .* knows formats up to 2") as caught:
+        FeatureStore(store).release("1")
+    assert caught.value.hint.startswith("Upgrade")
