@@ -7,12 +7,16 @@ from featurestore.source_tables import INTERACTIONS, ITEMS, USERS
 from featurestore.spec import Kind
 from featurestore.splits import current_split
 from featurestore.store import Store
+from featurestore.table_upkeep import version_merged
 
 
 def table_versions(store: Store, *tables: str) -> dict[str, int | None]:
-    """The newest version of each table; None for one that does not exist."""
+    """The newest version of each table; None for one that does not exist. Compaction changes nothing."""
     found = {table: store.latest(table) for table in tables}
-    return {table: version.version if version else None for table, version in found.items()}
+    return {
+        table: version_merged(store, table, version.version) if version else None
+        for table, version in found.items()
+    }
 
 
 def source_state(store: Store) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from featurestore.releases.chosen_versions import upstream_of
 from featurestore.releases.retention import GcPolicy, KeptRelease, kept_releases
 from featurestore.spec import AnySpec, CodesSpec, table_name
 from featurestore.store import Store
-from featurestore.table_upkeep import REPORT_FOLDERS
+from featurestore.table_upkeep import MERGED_FOLDER, REPORT_FOLDERS
 
 _REPORT: Final = re.compile(r"^[a-z]+/(?P<table>[^/]+)/(?P<version>\d{6})\.(?P<kind>json|candidates\.arrow)$")
 
@@ -153,7 +153,7 @@ def _reports(
     """What was measured of table versions that are gone, or go, and what was kept to build such tables."""
     found: dict[str, int] = {}
     staying: dict[str, set[int]] = {}
-    for folder in REPORT_FOLDERS:
+    for folder in (*REPORT_FOLDERS, MERGED_FOLDER):
         for path, size in store.objects.sizes(f"{folder}/").items():
             report = _REPORT.match(path)
             if report is None:

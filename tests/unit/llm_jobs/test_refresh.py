@@ -11,7 +11,10 @@ from featurestore.errors import GateFailedError, LockHeldError
 from featurestore.features import FeatureRegistry
 from featurestore.jobs.lock import FeatureLock
 from featurestore.release import ReleaseCatalog
+from featurestore.releases.gc import gc
 from featurestore.releases.promote import rollback
+from featurestore.releases.retention import GcPolicy
+from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.due import DuePolicy
 from llm_jobs.generate import GenerateOptions
@@ -242,3 +245,22 @@ def test_ctrl_c_in_the_middle_of_the_texts_loses_no_answer(store: MemoryStore, t
     asked = {request.key for request in night.engine.requests}
     assert not asked & engine.answered
     assert len(asked | engine.answered) == 3 * (6 + 4)
+
+
+def test_compaction_wakes_no_stage(tmp_path: Path) -> None:
+    """Publishing merges small files: versions of the same rows, after the stages were marked."""
+    store = connect(str(tmp_path / "store"))
+    shop = make_shop(8, 3, 3)
+    run_night(store, tmp_path, shop, _items())
+    head = FeatureRegistry(store).head("vector", "item_cot", "fused")
+    for item in sorted(shop.titles):  # small files, as of many nights
+        store.upsert(head.table, store.read(head.table, ids=[item]), key="id")
+    run_night(store, tmp_path, shop, _items())
+    before = store.latest(head.table)
+    assert before is not None
+    assert store.objects.list(f"merged/{head.table}/") == [
+        f"merged/{head.table}/{before.version:06d}.json"
+    ], "the release of that night merged them"
+    assert set(run_night(store, tmp_path, shop, _items()).statuses.values()) == {"skipped"}
+    gc(store, GcPolicy(keep_releases=1, grace_hours=0))
+    assert set(run_night(store, tmp_path, shop, _items()).statuses.values()) == {"skipped"}
