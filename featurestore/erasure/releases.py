@@ -37,6 +37,8 @@ def write_successors(store: Store, eraser: TableEraser) -> dict[int, int]:
         if redacted is not None:
             number = catalog.numbers()[-1] + 1
             catalog.add(redacted.model_copy(update={"number": number}))
+            # At once: should this stop here, the newest release is still the newest one.
+            record_superseded(store.objects, Superseded(release=manifest.number, successor=number, at=now()))
             made[manifest.number] = number
     return made
 

@@ -35,7 +35,7 @@ from featurestore.jobs.log import read_records
 from featurestore.jobs.receipts import read_receipts, read_segment
 from featurestore.jobs.runcard import read_run_card
 from featurestore.reader import FeatureStore, Release
-from featurestore.release import ReleaseCatalog
+from featurestore.release import Manifest, ReleaseCatalog
 from featurestore.releases.promote import rollback
 from featurestore.releases.publish import PUBLISH_LOCK, publish
 from featurestore.releases.verify import require_sound, verify
@@ -409,3 +409,25 @@ def test_the_command_says_what_it_did_and_what_is_left_to_do(tmp_path: Path) -> 
 def test_the_report_knows_whether_anything_was_found() -> None:
     assert not ForgetReport(num_users=1).found_something
     assert ForgetReport(num_users=1, rows={"source.users": 1}).found_something
+
+
+def test_a_redacted_release_stands_in_its_place_before_the_erasure_ends(
+    memory: Store, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after the first successor: the newest release is still the newest, for `publish` and `gc`."""
+    fill(memory, work)
+    newest = ReleaseCatalog(memory).newest()
+    add = ReleaseCatalog.add
+
+    def one_only(catalog: ReleaseCatalog, manifest: Manifest) -> bool:
+        if manifest.supersedes != 1:
+            raise CrashError
+        return add(catalog, manifest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReleaseCatalog, "add", one_only)
+        with pytest.raises(CrashError):
+            forget(memory, ForgetRequest((BARTHOLOMEW,)))
+    assert ReleaseCatalog(memory).numbers() == [1, 2, 3]
+    assert ReleaseCatalog(memory).newest() == newest
+    assert forget(memory, ForgetRequest((BARTHOLOMEW,))).releases == {1: 3, 2: 4}
