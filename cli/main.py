@@ -79,6 +79,8 @@ def _root(  # pyright: ignore[reportUnusedFunction]  # typer calls it
 class _Terminated(BaseException):
     """SIGTERM arrived: unwind, flush, end with 143."""
 
+    exit_code = _TERMINATED
+
 
 def main() -> NoReturn:
     """Run the command line and exit with the stable code of the outcome (see `featurestore.errors`)."""

@@ -1,4 +1,4 @@
-"""Pages that commands write."""
+"""Pages and reports that commands write."""
 
 from pathlib import Path
 
@@ -14,9 +14,7 @@ def check_page(page: Path) -> None:
     if not page.parent.is_dir():
         raise UsageError(
             f"{page} cannot be written: there is no folder {page.parent}.",
-            hint="Make it, or name another page.",
+            hint="Make it, or name another file.",
         )
     if page.is_dir():
-        raise UsageError(
-            f"{page} is a folder.", hint=f"Name a file for the page, such as {page / 'page.html'}."
-        )
+        raise UsageError(f"{page} is a folder.", hint="Name a file in it.")

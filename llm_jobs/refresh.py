@@ -4,6 +4,7 @@ Ingest, texts, vectors, graphs, semantic ids, gates, release, alias. Whatever en
 goes on: each stage is repeatable, and is skipped where nothing has changed (`featurestore.refresh.pipeline`).
 """
 
+import errno
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from featurestore.codes.generations import SemanticIdOptions
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import SetupError, StorageFullError
 from featurestore.features import FeatureRegistry
 from featurestore.graphs.edges import GraphShape
 from featurestore.graphs.options import GraphOptions
@@ -106,13 +107,21 @@ def refresh(
     try:
         with FeatureLock(store.objects, REFRESH_LOCK):
             _Refresh(store, job, tools, watch, pipeline).run()
-    except FeatureStoreError as error:
-        tell("failed", error.exit_code)
-        raise
     except BaseException as error:
-        tell("failed" if isinstance(error, Exception) else "stopped", 1)
+        tell("failed" if isinstance(error, Exception) else "stopped", _exit_code(error))
         raise
     return tell("finished", 0)
+
+
+def _exit_code(error: BaseException) -> int:
+    """What the command ends with: interruptions and errors of ours bring their code along."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFullError.exit_code
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return SetupError.exit_code
+    return getattr(error, "exit_code", 1)
 
 
 _Entry = TypeVar("_Entry", ModelEntry, EncoderEntry)

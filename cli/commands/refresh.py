@@ -70,6 +70,7 @@ def refresh(
     it again after whatever stopped it. The ceilings hold for each feature's plan.
     """
     from cli.gating import project_probe
+    from cli.pages import check_page
     from cli.project import open_project
     from cli.refreshing import FeatureJobs, StageLines, release_check
     from cli.sources import ingest_request
@@ -79,6 +80,9 @@ def refresh(
     from llm_jobs.refresh import refresh as run_refresh
     from llm_jobs.refresh_job import RefreshJob, ReleaseJob
 
+    if report_file is not None:
+        check_page(report_file)
+        report_file.unlink(missing_ok=True)  # one of an earlier night must not stand for this one
     reporter = Reporter(as_json=as_json)
     opened = open_project(project)
     config = opened.config

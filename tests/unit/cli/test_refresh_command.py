@@ -161,3 +161,19 @@ def test_the_prompt_of_generate_is_refreshed_by_default(
         "vectors.item_cot.fused",
     ]
     assert list(stages)[-1] == "publish"
+
+
+def test_an_earlier_report_does_not_stand_for_a_refresh_that_did_not_begin(project: Path) -> None:
+    report = project / "report.json"
+    report.write_text('{"status": "finished"}')
+    _configure(project, 'check = "a line, not a list"')
+    assert _refresh(project, "--report", str(report)) == 2
+    assert not report.exists()
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _refresh(project, "--report", str(project / "absent" / "report.json")) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert not (project / "store").exists()
