@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-_MOVED_ON: Final = "Run `featurestore diff` to see what moved."
+_MOVED_ON: Final = (
+    "To see what moved, publish it with --no-promote and --accept, then run `featurestore diff`."
+)
 _ACCEPT: Final = "If it is meant, publish with --accept"
 
 

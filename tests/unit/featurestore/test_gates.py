@@ -10,6 +10,7 @@ from store_samples import (
 )
 
 from featurestore.errors import GateFailedError
+from featurestore.gates.catalog import GATES
 from featurestore.gates.policy import GatePolicy
 from featurestore.gates.rules import require_passed, run_gates
 from featurestore.reader import FeatureStore
@@ -157,3 +158,9 @@ def test_zero_vectors_are_measured_in_the_table(store):
     spec = add_vectors(store, text, ITEM_IDS)
     store.upsert(table_name(spec), vector_rows(["i3"], np.zeros((1, 4), np.float32)), key="id")
     assert "zero_norm of vector item_text.text: vectors of length zero is 1" in refusal(store)
+
+
+def test_what_to_do_about_a_refused_release_can_be_done() -> None:
+    """No release was made, so there is none to compare until one is accepted."""
+    for name in ("centroid_cosine", "mmd", "knn_churn", "code_churn", "probe"):
+        assert "publish it with --no-promote and --accept, then run `featurestore diff`" in GATES[name].remedy
