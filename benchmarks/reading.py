@@ -1,7 +1,8 @@
 """Reading, publishing and changing vectors, against plain Parquet with polars and raw pylance in one run.
 
 * open: from an address to the number of vectors of the release in production
-* 1,024 ids to a matrix, from an open release; ids are drawn anew for every measurement
+* 1,024 ids to a matrix, from an open release (Parquet has none: its file is scanned each time); ids are drawn
+  anew for every measurement
 * the whole matrix to torch, summed so that a mapped file cannot win by not reading, also against numpy.load
 * 10,000 changed rows merged; such a merge published; a rollback
 * bytes on the disk against those of the float32 numbers
