@@ -233,7 +233,8 @@ def _measure(nodes: Nodes, lists: NeighborLists, edges: EdgeList, builder_name: 
     sample = np.sort(rng.choice(len(nodes.ids), size=count, replace=False))
     width = lists.neighbors.shape[1]
     oracle = exact_candidates(checked_vectors(nodes.vectors), sample, width).lists(width).neighbors
-    found = (oracle[:, :, None] == lists.neighbors[sample][:, None, :]).any(axis=2) & (oracle >= 0)
+    pairs = zip(oracle, lists.neighbors[sample], strict=True)
+    found = np.stack([np.isin(true, listed) for true, listed in pairs]) & (oracle >= 0)
     return GraphQuality(
         builder=builder_name,
         recall=float(found.sum() / max((oracle >= 0).sum(), 1)),

@@ -351,3 +351,10 @@ def test_a_graph_is_written_under_the_lock_of_its_table(monkeypatch: pytest.Monk
     with pytest.raises(LockHeldError, match=r"item_text\.text, or the events, were written while"):
         build(store)
     assert store.latest(table_name(spec)) == before
+
+
+def test_more_neighbors_than_nodes_are_measured_in_little_memory() -> None:
+    store = MemoryStore()
+    put_vectors(store, ITEMS)
+    report = build(store, num_neighbors=200_000, builder=open_builder())
+    assert (report.quality.recall, report.quality.degrees.num_nodes) == (1.0, len(ITEMS))
