@@ -6,7 +6,7 @@ goes on: each stage is repeatable, and is skipped where nothing has changed (`fe
 
 import errno
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from featurestore.jobs.lock import FeatureLock
 from featurestore.refresh.pipeline import Pipeline, Stage, StageReport, Watch
 from featurestore.refresh.release_stages import CheckStage, PromoteStage, PublishStage, VerifyStage
 from featurestore.refresh.stages import CodesStage, GraphStage, IngestStage, RetireStage
+from featurestore.release import ReleaseCatalog
 from featurestore.spec import CodesSpec, GraphSpec, VectorSpec
 from featurestore.store import Store
 from llm_jobs.embed import text_views
@@ -276,7 +277,8 @@ class _Refresh:
     def _release(self) -> None:
         job = self._job.release
         published = self._pipeline.run(
-            PublishStage(self._store, job.gates, job.features, job.probe, job.canary, self._watch)
+            PublishStage(self._store, job.gates, job.features, job.probe, job.canary, self._watch),
+            holds=self._has_release,
         )
         release = int(published.facts["release"])
         if job.canary is not None:
@@ -285,3 +287,7 @@ class _Refresh:
             self._pipeline.run(CheckStage(release, job.check))
         if job.alias is not None:
             self._pipeline.run(PromoteStage(self._store, release, job.alias))
+
+    def _has_release(self, facts: Mapping[str, Any]) -> bool:
+        """Whether the release of an earlier night is there: garbage collection may have taken it."""
+        return int(facts["release"]) in ReleaseCatalog(self._store).numbers()

@@ -6,7 +6,7 @@ whether the stage has anything to do, and of what it left. While both are the sa
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -111,15 +111,21 @@ class Pipeline:
         self.reports: list[StageReport] = []
         """Of all stages so far, in order."""
 
-    def run(self, stage: Stage) -> StageReport:
+    def run(
+        self, stage: Stage, *, holds: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    ) -> StageReport:
         """Run a stage, or skip it.
+
+        Args:
+            stage: What to run.
+            holds: Whether what the finished stage reported is still so; if not, it is run again.
 
         Raises:
             FeatureStoreError: Whatever the stage raises, after it was reported.
         """
         started = time.monotonic()
         try:
-            report = self._run(stage, started)
+            report = self._run(stage, started, holds)
         except BaseException as error:
             told = f"{type(error).__name__}: {error}".rstrip(": ")
             self._report(StageReport(stage.name, "failed", time.monotonic() - started, error=told))
@@ -127,10 +133,10 @@ class Pipeline:
         self._report(report)
         return report
 
-    def _run(self, stage: Stage, started: float) -> StageReport:
+    def _run(self, stage: Stage, started: float, holds: Callable[[Mapping[str, Any]], bool]) -> StageReport:
         reads = stage.reads()
         finished = self._finished(_mark_path(stage, reads))
-        if finished is not None:
+        if finished is not None and holds(finished.facts):
             return StageReport(stage.name, "skipped", time.monotonic() - started, finished.facts)
         outcome = stage.run()
         if outcome.left is None:

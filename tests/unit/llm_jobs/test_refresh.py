@@ -13,6 +13,7 @@ from featurestore.jobs.lock import FeatureLock
 from featurestore.release import ReleaseCatalog
 from featurestore.releases.gc import gc
 from featurestore.releases.promote import rollback
+from featurestore.releases.publish import publish
 from featurestore.releases.retention import GcPolicy
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
@@ -185,6 +186,18 @@ def test_a_release_that_was_rolled_back_is_not_promoted_again(store: MemoryStore
     assert ReleaseCatalog(store).aliases() == {"production": 1}
     shop.titles["i003"] = "A mug"
     run_night(store, tmp_path, shop, _items())
+    assert ReleaseCatalog(store).aliases() == {"production": 3}
+
+
+def test_a_release_that_garbage_collection_took_is_made_again(store: MemoryStore, tmp_path: Path) -> None:
+    shop = make_shop(8, 5, 5)
+    run_night(store, tmp_path, shop, _items())
+    other = publish(store, gates=GATES, features=["item_cot.fused"])
+    assert other.manifest.number == 2
+    gc(store, GcPolicy(keep_releases=1, grace_hours=0))
+    assert ReleaseCatalog(store).numbers() == [2]
+    night = run_night(store, tmp_path, shop, _items())
+    assert night.statuses["publish"] == night.statuses["promote"] == "done"
     assert ReleaseCatalog(store).aliases() == {"production": 3}
 
 
