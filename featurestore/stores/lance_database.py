@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lancedb import DBConnection
     from lancedb.table import Table as LanceTable
 
+_SAID_CHARS: Final = 600
+"""So much of what LanceDB says is shown: an address of an object is long."""
 _SERVICE_ERROR: Final = "Generic S3 error"
 """Lance says so of an S3 that is busy or does not answer, after repeating the request itself."""
 _PAUSES: Final = {
@@ -163,7 +165,7 @@ class LanceDatabase:
 
     def _as_store_error(self, error: Exception, subject: str) -> FeatureStoreError:
         text = str(error)
-        said = text.splitlines()[0][:300]
+        said = text.splitlines()[0][:_SAID_CHARS]
         if _SERVICE_ERROR in text:
             return ServiceError(
                 f"S3 does not answer for table {subject!r} of {self._uri}. LanceDB says: {said}",

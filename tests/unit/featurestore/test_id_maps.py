@@ -38,7 +38,7 @@ def test_old_versions_stay_readable() -> None:
     before = store.latest("source.user_ids")
     id_maps.extend(store, "user", ["c", "a"])
     assert before is not None
-    assert id_maps.load(store, "user", before.version).ids == ("b", "a")
+    assert id_maps.load(store, "user", version=before.version).ids == ("b", "a")
     assert id_maps.load(store, "user").ids == ("b", "a", "c")
 
 
