@@ -39,10 +39,10 @@ from featurestore.features import FeatureRegistry
 from featurestore.graphs.candidate_files import drop_candidates
 from featurestore.ids import ExternalId
 from featurestore.jobs.answers import ANSWERS_TABLE, answers_lock
-from featurestore.jobs.compaction import kept_versions
+from featurestore.jobs.compaction import kept_versions, text_versions
 from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
-from featurestore.release import Manifest, ReleaseCatalog
+from featurestore.release import ReleaseCatalog
 from featurestore.releases.promote import aliases_lock
 from featurestore.releases.publish import PUBLISH_LOCK
 from featurestore.spec import GraphSpec, RecommendationsSpec, SourceSpec
@@ -140,7 +140,7 @@ class _Erasure:
         self._request = request
         self._progress = progress
         self._step = 0
-        subject = find_subject(store, request.user_ids, _manifests(store))
+        subject = find_subject(store, request.user_ids, ReleaseCatalog(store).manifests())
         self._eraser = TableEraser(store, subject)
 
     @property
@@ -201,7 +201,7 @@ class _Erasure:
         if store.latest(ANSWERS_TABLE) is None:
             return 0
         keys = pl.DataFrame(store.read(ANSWERS_TABLE, columns=[c.REQUEST_KEY]))
-        for table, version in _text_versions(store):
+        for table, version in text_versions(store, ReleaseCatalog(store).manifests()):
             used = pl.DataFrame(store.read(table, version=version, columns=[c.REQUEST_KEY])).drop_nulls()
             keys = keys.join(used, on=c.REQUEST_KEY, how="anti")
         unused = keys[c.REQUEST_KEY].to_list()
@@ -214,7 +214,7 @@ class _Erasure:
         return len(unused)
 
     def _remove_old_files(self) -> None:
-        store, manifests = self._store, _manifests(self._store)
+        store, manifests = self._store, ReleaseCatalog(self._store).manifests()
         erase_snapshots(store, manifests)
         drop_unused_pasts(store, [pin for manifest in manifests for pin in manifest.pins])
         tables = set(store.tables())
@@ -255,16 +255,3 @@ def _alone(store: Store) -> Generator[None]:
         for name in sorted(locks):
             stack.enter_context(locks[name])
         yield
-
-
-def _manifests(store: Store) -> list[Manifest]:
-    catalog = ReleaseCatalog(store)
-    return [catalog.manifest(number) for number in catalog.numbers()]
-
-
-def _text_versions(store: Store) -> set[tuple[str, int | None]]:
-    """Text tables, newest and as releases pin them."""
-    pinned = {
-        (pin.table, pin.version) for m in _manifests(store) for pin in m.pins if pin.spec.kind == "text"
-    }
-    return {*pinned, *((table, None) for table in store.tables() if table.startswith("text."))}

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from featurestore import columns as c
@@ -133,6 +134,7 @@ def refuse_leaks(
         LeakError: If it read another part, events of another split than the release's, or the log up to a
             moment after the first event of another part; itself, or by what it was made of.
     """
+    first_events = cache(first_events)  # it reads all interactions
     for each in pins_along(manifest, pin):
         reasons = {
             name: _why_refused(parse_event_set(name), manifest.split, allowed, first_events)
@@ -226,7 +228,8 @@ def _why_refused(
     listed = ", ".join(allowed) or "none"
     hint = "Make it from training events, or pass allow_parts=('train', 'valid') for a final test."
     if events.until is not None:
-        read = [p for p in c.PARTS if first_events().get(p, events.until + 1) <= events.until]
+        first = first_events()
+        read = [part for part in c.PARTS if first.get(part, events.until + 1) <= events.until]
         held_out = [part for part in read if part not in allowed]
         said = f"by then there were events of parts {', '.join(held_out)}; allowed are parts {listed}."
         return (said, hint) if held_out else None

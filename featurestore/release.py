@@ -120,10 +120,11 @@ class ReleaseCatalog:
             StoreError: If its manifest is damaged.
             NewerStoreError: If a newer product wrote it.
         """
-        if number not in self.numbers():
-            raise self._unknown(str(number))
         path = manifest_path(number)
-        data = self._store.objects.read(path)
+        try:
+            data = self._store.objects.read(path)
+        except MissingVersionError:
+            raise self._unknown(str(number)) from None
         try:
             return Manifest.model_validate_json(data)
         except ValidationError as error:
@@ -132,6 +133,10 @@ class ReleaseCatalog:
                 f"the manifest {path!r} is not one that product version {product_version()} reads: {error}",
                 hint="Restore the file from a copy.",
             ) from error
+
+    def manifests(self) -> list[Manifest]:
+        """All releases, ascending; errors as `manifest`."""
+        return [self.manifest(number) for number in self.numbers()]
 
     def aliases(self) -> dict[str, int]:
         """Alias → release number, sorted by alias."""

@@ -27,7 +27,7 @@ def write_successors(store: Store, eraser: TableEraser) -> dict[int, int]:
         Release → its successor, also of those that an interrupted erasure had written.
     """
     catalog = ReleaseCatalog(store)
-    manifests = [catalog.manifest(number) for number in catalog.numbers()]
+    manifests = catalog.manifests()
     written = {m.supersedes: m.number for m in manifests if m.supersedes is not None}
     made: dict[int, int] = {m.number: written[m.number] for m in manifests if m.number in written}
     for manifest in manifests:

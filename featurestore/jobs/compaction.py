@@ -59,7 +59,7 @@ def compact_after_run(
         StoreError: If the store is damaged.
     """
     policy = policy or CompactionPolicy()
-    manifests = _manifests(store)
+    manifests = ReleaseCatalog(store).manifests()
     for target in targets:
         target.lock.check()
         keep = kept_versions(store, target.table, manifests)
@@ -83,18 +83,13 @@ def kept_versions(store: Store, table: str, manifests: Collection[Manifest]) -> 
     return kept
 
 
-def _manifests(store: Store) -> list[Manifest]:
-    catalog = ReleaseCatalog(store)
-    return [catalog.manifest(number) for number in catalog.numbers()]
-
-
 def _unused_answers(store: Store, manifests: Sequence[Manifest], limit: int) -> Iterator[list[str]]:
     """Keys to forget, in batches: what no text row refers to, but for the newest ``limit``."""
     version = store.latest(ANSWERS_TABLE)
     if version is None or version.num_rows <= limit:
         return
     unused = pl.DataFrame(store.read(ANSWERS_TABLE, columns=[c.REQUEST_KEY, c.RUN_ID]))
-    for table, number in _text_versions(store, manifests):
+    for table, number in text_versions(store, manifests):
         if unused.height <= limit:
             return
         used = pl.DataFrame(store.read(table, version=number, columns=[c.REQUEST_KEY])).drop_nulls()
@@ -104,10 +99,10 @@ def _unused_answers(store: Store, manifests: Sequence[Manifest], limit: int) -> 
         yield keys.slice(start, _IDS_PER_DELETE).to_list()
 
 
-def _text_versions(store: Store, manifests: Sequence[Manifest]) -> Iterator[tuple[str, int | None]]:
-    """All that hold texts, once each: the newest first, for they use most of the answers."""
+def text_versions(store: Store, manifests: Sequence[Manifest]) -> Iterator[tuple[str, int | None]]:
+    """All table versions that hold texts, once each: the newest first, for they use most of the answers."""
     for table in store.tables():
         if table.startswith(_TEXT_PREFIX):
             yield table, None
     pins = [pin for manifest in reversed(manifests) for pin in manifest.pins]
-    yield from dict.fromkeys((pin.table, pin.version) for pin in pins if pin.table.startswith(_TEXT_PREFIX))
+    yield from dict.fromkeys((pin.table, pin.version) for pin in pins if pin.spec.kind == "text")

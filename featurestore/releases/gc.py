@@ -118,7 +118,7 @@ def _compact_tables(
 ) -> list[str]:
     """Remove old versions and merge small files; returns the tables that jobs are writing."""
     catalog = ReleaseCatalog(store)
-    manifests = [catalog.manifest(number) for number in catalog.numbers()]
+    manifests = catalog.manifests()
     specs = {table: spec for spec in _every_spec(store) for table in tables_of([spec])}
     tables = [table for table in store.tables() if table not in {ANSWERS_TABLE, *garbage.tables}]
     busy: list[str] = []

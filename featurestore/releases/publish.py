@@ -170,7 +170,7 @@ def _compacted(store: Store, choice: Choice, catalog: ReleaseCatalog, parent: Ma
         if chosen.carried or latest is None or table == INTERACTIONS:
             continue
         if (table, latest.version) not in pinned:
-            manifests = manifests or [catalog.manifest(number) for number in catalog.numbers()]
+            manifests = manifests or catalog.manifests()
             compact_table(store, table, writers_lock(store, chosen.spec), manifests, grace=_GRACE)
 
 

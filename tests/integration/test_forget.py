@@ -1,17 +1,13 @@
 """A forgotten user is in no release, table or file; nothing else changes."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
+from forget_checks import asked, change_a_text, check_equal, check_readable, content, expected
 from forget_world import (
     BARTHOLOMEW,
-    ITEMS,
     LIONEL,
     OTHERS,
     POLICY,
@@ -29,13 +25,12 @@ from featurestore.errors import LockHeldError, MissingVersionError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.forget import ForgetReport, ForgetRequest, forget
 from featurestore.ingest import IngestRequest, ingest
-from featurestore.jobs.answers import ANSWERS_TABLE
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.log import read_records
 from featurestore.jobs.receipts import read_receipts, read_segment
 from featurestore.jobs.runcard import read_run_card
-from featurestore.reader import FeatureStore, Release
-from featurestore.release import Manifest, ReleaseCatalog
+from featurestore.reader import FeatureStore
+from featurestore.release import ReleaseCatalog
 from featurestore.releases.promote import rollback
 from featurestore.releases.publish import PUBLISH_LOCK, publish
 from featurestore.releases.verify import require_sound, verify
@@ -43,8 +38,6 @@ from featurestore.splits import every_split
 from featurestore.store import Store
 from featurestore.stores import connect
 from featurestore.stores.memory import MemoryStore
-
-ABOUT_USERS = {"text": "id", "vector": "id", "recommendations": "user_id"}
 
 
 @pytest.fixture(params=["memory", "lance"])
@@ -61,59 +54,6 @@ def memory() -> Store:
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
-
-
-def asked(*users: str, work: Path | None = None) -> ForgetRequest:
-    return ForgetRequest(user_ids=users or (BARTHOLOMEW,), work_folder=work)
-
-
-def content(release: Release) -> dict[str, pl.DataFrame]:
-    """All rows that a release pins, by table."""
-    found: dict[str, pl.DataFrame] = {}
-    for pin in release.manifest.pins:
-        rows = pl.DataFrame(release._store.read(pin.table, version=pin.version))
-        found[f"{pin.spec.kind} {pin.name}"] = rows
-    return found
-
-
-def expected(name: str, rows: pl.DataFrame, users: tuple[str, ...]) -> pl.DataFrame:
-    """What should be left of a table: an oracle that knows the test's world, and no rule of the product."""
-    if name == "source user_ids.rows":
-        gone = rows["id"].is_in(users)
-        marks = pl.Series([f"\x1fforgotten:{row}" for row in rows["row"].to_list()])
-        return rows.with_columns(pl.when(gone).then(marks).otherwise(rows["id"]).alias("id"))
-    if name == "source quarantine.rows":
-        return rows.filter(~rows["raw"].str.contains_any(list(users)))
-    if "item_reviews" in name:
-        numbers = [USERS.index(user) for user in users]
-        read = {ITEMS[(number + place) % len(ITEMS)] for number in numbers for place in range(5)}
-        columns = ("src_id", "dst_id") if name.startswith("graph") else ("id",)
-        return rows.filter(~pl.any_horizontal(pl.col(column).is_in(read) for column in columns))
-    for column in ("user_id", "id", "src_id", "dst_id"):
-        if column in rows.columns:
-            rows = rows.filter(~pl.col(column).is_in(users))
-    return rows
-
-
-def check_equal(found: pl.DataFrame, wanted: pl.DataFrame, name: str) -> None:
-    if name.startswith("graph"):
-        order = ["src_id", "rank"]
-        assert found.sort(order).drop("rank").equals(wanted.sort(order).drop("rank")), name
-        ranks = found.sort(order).group_by("src_id", maintain_order=True).agg("rank")["rank"].to_list()
-        assert all(each == list(range(len(each))) for each in ranks), "ranks have gaps"
-    elif name == "source interactions.rows":
-        assert found.equals(wanted), "the order of events is that of histories"
-    else:
-        key = next(column for column in ("row", "id", "user_id", "item_id", "raw") if column in found.columns)
-        assert found.sort(key).equals(wanted.sort(key)), name
-
-
-def change_a_text(store: Store) -> None:
-    """So that the first release pins another version of a table than the second."""
-    head = next(pin for pin in ReleaseCatalog(store).manifest(1).pins if pin.name == "user_cot.forward")
-    row = store.read(head.table, ids=[OTHERS[0]]).to_pylist()[0] | {"text": "Likes another thing now."}
-    store.upsert(head.table, pa.Table.from_pylist([row], schema=store.read(head.table).schema), key="id")
-    store.delete(head.table, [LIONEL], key="id")
 
 
 def test_nothing_names_a_forgotten_user(store: Store, work: Path) -> None:
@@ -174,19 +114,6 @@ def test_releases_are_what_they_were_without_the_user(
         assert (split.checksum, split.method) == (was.checksum, was.method), "texts carry the split's name"
         assert sum(split.counts.values()) == sum(was.counts.values()) - 5 * len(users)
     require_sound(verify(store))
-
-
-def check_readable(release: Release, users: tuple[str, ...]) -> None:
-    """The readers agree with each other about who is there."""
-    left = sorted(set(USERS) - set(users))
-    vectors = release.embeddings("user_cot")
-    assert vectors.ids == release.graph("user_cot").ids == left
-    assert set(release.texts("user_cot")["id"]) == set(left)
-    assert set(release.interactions("train")["user_id"]) == set(left)
-    id_map = release.id_map("user")
-    assert len(id_map) == len(USERS), "rows stay taken"
-    assert len(set(id_map.row_of(left))) == len(left)
-    assert not any(user in id_map for user in users)
 
 
 def test_aliases_move_and_originals_are_superseded(memory: Store, work: Path) -> None:
@@ -308,81 +235,6 @@ def test_nobody_cannot_be_forgotten(users: tuple[str, ...]) -> None:
         forget(MemoryStore(), ForgetRequest(users))
 
 
-class CrashError(Exception):
-    """The machine stopped."""
-
-
-class _Mortal:
-    """Passes calls on, and stops before the n-th one that changes something."""
-
-    CHANGES = ("put_new", "delete", "replace", "upsert", "erase", "compact", "drop")
-
-    def __init__(self, inner: Any, count: "list[int]") -> None:
-        self._inner, self._count = inner, count
-
-    @property
-    def objects(self) -> Any:
-        return _Mortal(self._inner.objects, self._count)
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if name not in self.CHANGES:
-            return found
-
-        def change(*args: Any, **options: Any) -> Any:
-            if not (args and isinstance(args[0], str) and args[0].startswith("locks/")):
-                self._count[0] -= 1
-                if self._count[0] < 0:
-                    raise CrashError
-            return found(*args, **options)
-
-        return change
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], MemoryStore]:
-    """Makes copies of one filled store."""
-    made, work = MemoryStore(), tmp_path_factory.mktemp("work")
-    fill(made, work)
-    change_a_text(made)
-    publish(made, gates=POLICY)
-    leave_traces(made, work)
-
-    def new() -> MemoryStore:
-        store = MemoryStore()
-        store._tables = {table: dict(versions) for table, versions in made._tables.items()}
-        store.objects._data = dict(made.objects._data)
-        return store
-
-    return new
-
-
-def test_an_erasure_that_stops_anywhere_is_finished_by_the_next_one(
-    world: Callable[[], MemoryStore], rng: np.random.Generator
-) -> None:
-    whole, count = world(), [10**9]
-    forget(_Mortal(whole, count), asked())  # pyright: ignore[reportArgumentType]
-    num_changes = 10**9 - count[0]
-    assert num_changes > 40
-    wanted = content(FeatureStore(whole).release())
-    for at in sorted(rng.choice(num_changes, 24, replace=False).tolist()):
-        store = world()
-        with pytest.raises(CrashError):
-            forget(_Mortal(store, [at]), asked())  # pyright: ignore[reportArgumentType]
-        seen = FeatureStore(store).release()
-        there = BARTHOLOMEW in seen.embeddings("user_cot").ids
-        assert there == (BARTHOLOMEW in seen.id_map("user")), f"a mixture after {at} changes"
-        assert there == (BARTHOLOMEW in set(seen.interactions("train")["user_id"]))
-        forget(store, asked())
-        assert naming(store, Path("absent"), BARTHOLOMEW) == [], f"stopped after {at} changes"
-        found = content(FeatureStore(store).release())
-        assert found.keys() == wanted.keys()
-        for name, rows in found.items():
-            check_equal(rows, wanted[name], name)
-        assert len(FeatureStore(store).releases()) == 3
-        assert ANSWERS_TABLE in store.tables()
-
-
 def test_the_command_says_what_it_did_and_what_is_left_to_do(tmp_path: Path) -> None:
     runner = CliRunner()
     assert runner.invoke(app, ["init", str(tmp_path)]).exit_code == 0
@@ -409,25 +261,3 @@ def test_the_command_says_what_it_did_and_what_is_left_to_do(tmp_path: Path) -> 
 def test_the_report_knows_whether_anything_was_found() -> None:
     assert not ForgetReport(num_users=1).found_something
     assert ForgetReport(num_users=1, rows={"source.users": 1}).found_something
-
-
-def test_a_redacted_release_stands_in_its_place_before_the_erasure_ends(
-    memory: Store, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Stopped after the first successor: the newest release is still the newest, for `publish` and `gc`."""
-    fill(memory, work)
-    newest = ReleaseCatalog(memory).newest()
-    add = ReleaseCatalog.add
-
-    def one_only(catalog: ReleaseCatalog, manifest: Manifest) -> bool:
-        if manifest.supersedes != 1:
-            raise CrashError
-        return add(catalog, manifest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ReleaseCatalog, "add", one_only)
-        with pytest.raises(CrashError):
-            forget(memory, ForgetRequest((BARTHOLOMEW,)))
-    assert ReleaseCatalog(memory).numbers() == [1, 2, 3]
-    assert ReleaseCatalog(memory).newest() == newest
-    assert forget(memory, ForgetRequest((BARTHOLOMEW,))).releases == {1: 3, 2: 4}

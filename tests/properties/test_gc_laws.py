@@ -119,7 +119,7 @@ class History:
         self.nothing_else_is_left(catalog)
 
     def nothing_else_is_left(self, catalog: ReleaseCatalog) -> None:
-        manifests = [catalog.manifest(number) for number in catalog.numbers()]
+        manifests = catalog.manifests()
         pins = [pin for manifest in manifests for pin in manifest.pins]
         heads = [head.spec for head in FeatureRegistry(self.store).heads()]
         sources = {table for table in self.store.tables() if table.startswith("source.")}
