@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextvars import copy_context
 from importlib.metadata import version as installed_version
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -91,7 +92,14 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line, print its error if it has one, and return its exit code."""
+    """Run one command line, print its error if it has one, and return its exit code.
+
+    It runs in a context of its own: what an option sets, such as ``--log-json``, ends with the command.
+    """
+    return copy_context().run(_run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     use_json_log(wanted=False)
     try:
