@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
-from recommender.data import FloatArray, TrainingData
+from recommender.data import FloatArray, Histories, TrainingData
 from recommender.features import ItemFeatures
 
 ArrayGroups: TypeAlias = dict[str, dict[str, FloatArray]]
@@ -125,5 +125,25 @@ class ReadsFeatures(Protocol):
 
         Raises:
             StoreError: If the model was neither fitted nor loaded, or was fitted without features.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsHistories(Protocol):
+    """What a model can do besides if it ranks what comes next in a history."""
+
+    def with_histories(self, histories: Histories) -> Recommender:
+        """The same weights, asked about other histories: row r of the result's users is history r.
+
+        A fitted model answers for the training histories of its users. To be asked about the test part it is
+        given train and validation; for sessions, one row per prefix. An empty history is scored as an average
+        user.
+
+        Args:
+            histories: Items are rows that the model was fitted on.
+
+        Raises:
+            StoreError: If the model was neither fitted nor loaded.
         """
         ...

@@ -1,7 +1,8 @@
 """What a model learns from, and what it is measured on.
 
 Users and items are rows of the release's id maps, so a model's tables line up with the store's. Repeated
-events of a user with an item count once. `TrainingData` has no test part: a trainer cannot reach it.
+events of a user with an item are one pair; `Histories` keep them, in order. `TrainingData` has no test part:
+a trainer cannot reach it.
 """
 
 from dataclasses import dataclass
@@ -50,6 +51,40 @@ class UserItems:
 
 
 @dataclass(frozen=True, slots=True)
+class Histories:
+    """Items of every user in order of time, repeats kept, as compressed rows.
+
+    Attributes:
+        indptr: (n + 1,) int64; history u stands at ``indptr[u]`` to ``indptr[u + 1]``. Row u is user u, or
+            whatever is asked about: a session, or a prefix of one.
+        items: (num_events,) int64, oldest first within a history.
+    """
+
+    indptr: IntArray
+    items: IntArray
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """(n,) int64: how many events each history has."""
+        return np.diff(self.indptr)
+
+    def of(self, row: int) -> IntArray:
+        """One history, oldest first: (length,) int64."""
+        return self.items[self.indptr[row] : self.indptr[row + 1]]
+
+    def newest(self, rows: RowArray, length: int) -> IntArray:
+        """The last items of some histories: (len(rows), length) int64, the newest last, -1 where none is."""
+        places = self.indptr[rows + 1][:, None] + np.arange(-length, 0)  # (r, length)
+        absent = places < self.indptr[rows][:, None]
+        if not len(self.items):
+            return np.full(places.shape, -1, np.int64)
+        return np.where(absent, -1, self.items[np.maximum(places, 0)])
+
+
+@dataclass(frozen=True, slots=True)
 class HeldOut:
     """Pairs that a ranking should put on top, and the pairs that are not ranked at all.
 
@@ -80,6 +115,7 @@ class TrainingData:
         num_items: Rows of the item id map.
         train_users: (n,) int64, ascending.
         train_items: (n,) int64, ascending within a user; each pair once.
+        histories: The training events of every user in order of time.
         valid: Held-out pairs for choosing epochs and settings; may be empty.
     """
 
@@ -87,6 +123,7 @@ class TrainingData:
     num_items: int
     train_users: IntArray
     train_items: IntArray
+    histories: Histories
     valid: HeldOut
 
     @cached_property
@@ -112,6 +149,13 @@ def group_by_user(users: IntArray, items: IntArray, num_users: int) -> UserItems
     return UserItems(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items)
 
 
+def group_by_time(users: IntArray, items: IntArray, num_users: int) -> Histories:
+    """Histories from (n,) int64 ``users`` and ``items`` whose rows are in order of time within each user."""
+    order = np.argsort(users, kind="stable")
+    counts = np.bincount(users, minlength=num_users)
+    return Histories(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items[order])
+
+
 def hold_out(
     users: IntArray,
     items: IntArray,
@@ -135,6 +179,12 @@ def training_data(
 ) -> TrainingData:
     """Training data from (users, items) rows of both parts; duplicates collapse.
 
+    Args:
+        num_users: Rows of the user id map.
+        num_items: Rows of the item id map.
+        train: Events, in order of time within each user.
+        valid: Events.
+
     Raises:
         InputError: If there is no training pair.
     """
@@ -145,7 +195,8 @@ def training_data(
         )
     users, items = unique_pairs(*train, num_items)
     held = hold_out(*valid, seen_users=users, seen_items=items, num_users=num_users, num_items=num_items)
-    return TrainingData(num_users, num_items, users, items, held)
+    histories = group_by_time(*train, num_users)
+    return TrainingData(num_users, num_items, users, items, histories, held)
 
 
 def load_training_data(release: Release) -> TrainingData:
@@ -160,6 +211,14 @@ def load_training_data(release: Release) -> TrainingData:
         train=_rows(release, c.TRAIN),
         valid=_rows(release, c.VALID),
     )
+
+
+def load_histories(release: Release, *parts: str) -> Histories:
+    """Events of the named split parts of every user, in order of time.
+
+    A model that ranks what comes next is asked about the test part with ``"train", "valid"``.
+    """
+    return group_by_time(*_rows(release, *parts), len(release.id_map("user")))
 
 
 def load_seen(release: Release) -> UserItems:

@@ -120,7 +120,8 @@ def _data_of(release: Release, binding: Binding) -> tuple[TrainingData, tuple[Ex
     _known_rows(release.id_map("user"), num_users, binding.user_ids, "user", binding.release)
     item_ids = _known_rows(release.id_map("item"), num_items, binding.item_ids, "item", binding.release)
     every = load_training_data(release)
-    train = (every.train_users < num_users) & (every.train_items < num_items)
+    users = np.repeat(np.arange(every.num_users), every.histories.lengths)
+    train = (users < num_users) & (every.histories.items < num_items)
     valid = (every.valid.users < num_users) & (every.valid.items < num_items)
     if not valid.any():
         raise UsageError(
@@ -130,7 +131,7 @@ def _data_of(release: Release, binding: Binding) -> tuple[TrainingData, tuple[Ex
     data = training_data(
         num_users=num_users,
         num_items=num_items,
-        train=(every.train_users[train], every.train_items[train]),
+        train=(users[train], every.histories.items[train]),
         valid=(every.valid.users[valid], every.valid.items[valid]),
     )
     return data, item_ids
