@@ -19,6 +19,7 @@ from cli.commands.graph import graph
 from cli.commands.import_ import import_
 from cli.commands.ingest import ingest
 from cli.commands.init import init
+from cli.commands.leaks import leaks
 from cli.commands.ls import ls
 from cli.commands.migrate import migrate
 from cli.commands.models import models
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "import": import_,
     "ingest": ingest,
     "init": init,
+    "leaks": leaks,
     "ls": ls,
     "migrate": migrate,
     "models": models,
