@@ -6,13 +6,14 @@ settings) and a ``Model`` (this Protocol); all of them pass the contract suite i
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, Histories, TrainingData
-from recommender.features import ItemFeatures
+from recommender.features import NodeFeatures
 
 ArrayGroups: TypeAlias = dict[str, dict[str, FloatArray]]
 """File name without suffix → array name → float32 array: ``{"weights": {"item_vectors": …}}``."""
@@ -63,8 +64,10 @@ class FitReport:
 class Recommender(Protocol):
     """A model: ``Model(config)``, then `fit` or `load_arrays`, then `score`."""
 
-    name: ClassVar[str]
-    """The file name in ``recommender/models``."""
+    @property
+    def name(self) -> str:
+        """The file name in ``recommender/models``."""
+        ...
 
     @property
     def config(self) -> Frozen:
@@ -72,15 +75,22 @@ class Recommender(Protocol):
         ...
 
     def fit(
-        self, data: TrainingData, *, features: ItemFeatures | None, seed: int, progress: Progress
+        self,
+        data: TrainingData,
+        *,
+        features: NodeFeatures | None,
+        seed: int,
+        progress: Progress,
+        checkpoint: CheckpointFile | None = None,
     ) -> FitReport:
         """Learn from training data, from scratch: a second call forgets the first.
 
         Args:
             data: Training and validation pairs. There is no test part in it.
-            features: (I, d) item vectors, or None.
+            features: Vectors of items, of users or of both; or None.
             seed: The one source of randomness.
             progress: Told about epochs.
+            checkpoint: Where training keeps its state and goes on from; not used by a model without epochs.
 
         Raises:
             UsageError: If the model cannot use ``features``.
@@ -113,15 +123,15 @@ class Recommender(Protocol):
 
 @runtime_checkable
 class ReadsFeatures(Protocol):
-    """What a model can do besides if item vectors are an input of its scores."""
+    """What a model can do besides if vectors of items or users are an input of its scores."""
 
-    def with_features(self, data: TrainingData, features: ItemFeatures) -> Recommender:
+    def with_features(self, data: TrainingData, features: NodeFeatures) -> Recommender:
         """The same weights and the same frozen projection over other vectors and another graph.
 
         Args:
             data: Its training pairs are propagated over; nothing is learned. Its users and items are the rows
                 that the model was fitted on.
-            features: (I, d) item vectors of the embedding space that the model was fitted on.
+            features: Vectors of the embedding spaces that the model was fitted on, for the same sides.
 
         Raises:
             StoreError: If the model was neither fitted nor loaded, or was fitted without features.

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import torch
 
+from featurestore.ids import digest
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.spec import Frozen
 from recommender.base import FitReport, Recommender
+from recommender.checkpoint import CheckpointFile
 from recommender.data import TrainingData, load_training_data
 from recommender.evaluate import evaluate_ranking
-from recommender.features import Control, ItemFeatures, item_features
+from recommender.features import Control, NodeFeatures, entity_features
 from recommender.models import popularity
 from recommender.registry import find_model, parse_settings
 from recommender.saved import Binding, SavedConfig, bind, config_json, save_model
@@ -27,11 +29,13 @@ class TrainRequest:
         feature: Vector feature of items, or None for plain ID embeddings.
         view: View of it; the release's default view if None.
         fallback: Feature for items without a vector.
+        user_feature: Vector feature of users, or None; its view follows a dot, if it is to be named.
         control: What to do to the vectors first.
         seeds: One model is trained per seed.
         num_threads: Threads of torch; None leaves it to torch.
         optimistic_validation: Take features that read validation events: the validation metrics are too good
             then, and what they choose may be wrong.
+        resume: Go on from where an interrupted training of the same request stopped.
     """
 
     model: str
@@ -39,10 +43,12 @@ class TrainRequest:
     feature: str | None = None
     view: str | None = None
     fallback: str | None = None
+    user_feature: str | None = None
     control: Control = "none"
     seeds: tuple[int, ...] = (0,)
     num_threads: int | None = None
     optimistic_validation: bool = False
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class TrainReport:
         popularity: Validation metrics of the control.
         num_train: Training pairs.
         num_valid: Validation pairs.
-        num_with_vector: Items that have a vector; None without features.
+        num_with_vector: Items, or users, that have a vector; None without features.
         interrupted: Ctrl-C ended training; what is listed is saved.
     """
 
@@ -100,6 +106,7 @@ def train_models(
         InputError: If the release has nothing to train on.
         EmbeddingSpaceError: If feature and fallback were made by different encoders.
         LeakError: If the features read events that the release holds out.
+        StoreError: If a checkpoint to go on from is damaged.
     """
     if request.num_threads is not None:
         torch.set_num_threads(request.num_threads)
@@ -110,11 +117,17 @@ def train_models(
     num_with_vector = None
     for seed in request.seeds:
         features = load_features(release, request, seed)
-        num_with_vector = int(features.has_vector.sum()) if features else None
-        model = entry.model_type(config)
-        fit = model.fit(data, features=features, seed=seed, progress=progress)
+        num_with_vector = _count_vectors(features)
         place = folder / f"seed-{seed}" if len(request.seeds) > 1 else folder
         info = _describe(request, config, seed, bind(release, features))
+        model = entry.model_type(config)
+        fit = model.fit(
+            data,
+            features=features,
+            seed=seed,
+            progress=progress,
+            checkpoint=_checkpoint(place, info, resume=request.resume),
+        )
         trained.append(_save(place, model, fit, info, data))
         if fit.interrupted:
             break
@@ -128,19 +141,34 @@ def train_models(
     )
 
 
-def load_features(release: Release, request: TrainRequest, seed: int) -> ItemFeatures | None:
-    """The item features a request asks for; a control is drawn anew for every seed."""
-    if request.feature is None:
+def load_features(release: Release, request: TrainRequest, seed: int) -> NodeFeatures | None:
+    """The vectors that a request asks for; a control is drawn anew for every seed."""
+    if request.feature is None and request.user_feature is None:
         return None
-    return item_features(
-        release,
-        request.feature,
-        view=request.view,
-        fallback=request.fallback,
-        control=request.control,
-        seed=seed,
-        optimistic_validation=request.optimistic_validation,
-    )
+    items = users = None
+    if request.feature is not None:
+        items = entity_features(
+            release,
+            "item",
+            request.feature,
+            view=request.view,
+            fallback=request.fallback,
+            control=request.control,
+            seed=seed,
+            optimistic_validation=request.optimistic_validation,
+        )
+    if request.user_feature is not None:
+        feature, _, view = request.user_feature.partition(".")
+        users = entity_features(
+            release,
+            "user",
+            feature,
+            view=view or None,
+            control=request.control,
+            seed=seed,
+            optimistic_validation=request.optimistic_validation,
+        )
+    return NodeFeatures(items, users)
 
 
 def validation_metrics(model: Recommender, data: TrainingData) -> dict[str, float]:
@@ -154,6 +182,23 @@ def _popularity(data: TrainingData) -> Recommender:
     return model
 
 
+def _count_vectors(features: NodeFeatures | None) -> int | None:
+    if features is None:
+        return None
+    side = features.items or features.users
+    return int(side.has_vector.sum()) if side else None
+
+
+def _checkpoint(folder: Path, info: SavedConfig, *, resume: bool) -> CheckpointFile:
+    """Beside the model's folder, which is replaced as a whole once training has ended."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    identity = digest([info.config_digest, info.seed])
+    file = CheckpointFile(folder.with_name(f".{folder.name}.checkpoint.safetensors"), identity)
+    if not resume:
+        file.discard()
+    return file
+
+
 def _describe(request: TrainRequest, config: Frozen, seed: int, binding: Binding) -> SavedConfig:
     view = f".{request.view}" if request.view else ""
     return SavedConfig(
@@ -162,6 +207,7 @@ def _describe(request: TrainRequest, config: Frozen, seed: int, binding: Binding
         seed=seed,
         feature=f"{request.feature}{view}" if request.feature else None,
         fallback=request.fallback,
+        user_feature=request.user_feature,
         control=request.control,
         optimistic_validation=request.optimistic_validation,
         binding=binding,
@@ -173,6 +219,8 @@ def _save(
     folder: Path, model: Recommender, fit: FitReport, info: SavedConfig, data: TrainingData
 ) -> TrainedModel:
     validation = validation_metrics(model, data)
-    info = info.model_copy(update={"best_epoch": fit.best_epoch, "validation": validation})
+    info = info.model_copy(
+        update={"best_epoch": fit.best_epoch, "validation": validation, "history": fit.history}
+    )
     save_model(folder, model, info)
     return TrainedModel(folder, info.seed, fit, validation)

@@ -1,7 +1,10 @@
-"""Training losses, one formula each."""
+"""Training losses, one formula each.
+
+Letters: b pairs of a batch, M negatives per pair, I items, d embedding_dim, τ temperature.
+"""
 
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize, relu, softplus
 
 
 def bpr_loss(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
@@ -17,11 +20,122 @@ def bpr_loss(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
     return softplus(negative - positive).mean()
 
 
+def bce_loss(positive: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+    """Mean binary cross-entropy of positives as 1 and negatives as 0, each pair's negatives averaged.
+
+    He et al., "Neural Collaborative Filtering", WWW 2017, eq. 7.
+
+    Args:
+        positive: (b,) scores.
+        negatives: (b, M) scores.
+
+    Returns:
+        A scalar.
+    """
+    ones = binary_cross_entropy_with_logits(positive, torch.ones_like(positive))
+    return ones + binary_cross_entropy_with_logits(negatives, torch.zeros_like(negatives))
+
+
+def sampled_softmax_loss(positive: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+    """Mean of -log softmax of the positive among itself and its negatives.
+
+    With uniform negatives it estimates the full softmax up to a constant (Bengio and Senécal, 2008); those by
+    popularity or of the batch lower popular items' scores by the log of their chance besides.
+
+    Args:
+        positive: (b,) scores.
+        negatives: (b, M) scores.
+
+    Returns:
+        A scalar.
+    """
+    logits = torch.cat([positive.unsqueeze(1), negatives], dim=1)  # (b, 1 + M)
+    return cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
+
+
+def full_softmax_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean of -log softmax over all items.
+
+    Args:
+        logits: (b, I) scores.
+        targets: (b,) int64 item rows.
+
+    Returns:
+        A scalar.
+    """
+    return cross_entropy(logits, targets)
+
+
+def info_nce_loss(anchors: torch.Tensor, others: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Mean of -log softmax of cos(a_v, o_v)/τ among the batch's cos(a_v, o_w)/τ: SGL, eq. 10.
+
+    Van den Oord et al., "Representation Learning with Contrastive Predictive Coding", 2018; Wu et al.,
+    "Self-supervised Graph Learning for Recommendation", SIGIR 2021.
+
+    Args:
+        anchors: (b, d) one view.
+        others: (b, d) the other view of the same nodes; each node once, for a second copy would count as a
+            negative of itself.
+        temperature: τ > 0.
+
+    Returns:
+        A scalar.
+    """
+    logits = normalize(anchors, dim=1) @ normalize(others, dim=1).T / temperature  # (b, b)
+    return cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def cosine_contrastive_loss(
+    positive: torch.Tensor, negatives: torch.Tensor, *, margin: float, negative_weight: float
+) -> torch.Tensor:
+    """Mean of (1 - s⁺) + w · mean over negatives of max(0, s⁻ - m): SimpleX, eq. 1.
+
+    Mao et al., "SimpleX: A Simple and Strong Baseline for Collaborative Filtering", CIKM 2021.
+
+    Args:
+        positive: (b,) cosines.
+        negatives: (b, M) cosines.
+        margin: m in [-1, 1]; negatives below it are easy enough.
+        negative_weight: w ≥ 0.
+
+    Returns:
+        A scalar.
+    """
+    return (1 - positive).mean() + negative_weight * relu(negatives - margin).mean()
+
+
+def alignment_loss(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+    """Mean squared distance of normalised pairs: DirectAU, eq. 4 (Wang et al., KDD 2022).
+
+    Args:
+        users: (b, d).
+        items: (b, d) an item that each user had.
+
+    Returns:
+        A scalar.
+    """
+    return (normalize(users, dim=1) - normalize(items, dim=1)).square().sum(dim=1).mean()
+
+
+def uniformity_loss(vectors: torch.Tensor) -> torch.Tensor:
+    """Log of the mean of exp(-2 ‖x - y‖²) over pairs of normalised rows: DirectAU, eq. 5.
+
+    Args:
+        vectors: (b, d); a single row has no pair and gives 0.
+
+    Returns:
+        A scalar.
+    """
+    if len(vectors) < 2:
+        return vectors.sum() * 0.0
+    return torch.pdist(normalize(vectors, dim=1)).square().mul(-2).exp().mean().log()
+
+
 def l2_penalty(layer_zero: torch.Tensor, batch_size: int) -> torch.Tensor:
     """Half the sum of squares of the batch's layer-0 rows, per pair of the batch (LightGCN, eq. 12).
 
     Args:
-        layer_zero: (3b, d) layer-0 embeddings of the batch's users, positives and negatives, with repeats.
+        layer_zero: (m, d) layer-0 embeddings of the batch's users, positives and negatives, with repeats.
         batch_size: b.
 
     Returns:

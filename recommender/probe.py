@@ -23,7 +23,7 @@ from featurestore.spec import AnyVectorSpec, ImportedVectorSpec, VectorSpec
 from recommender.base import ReadsFeatures
 from recommender.data import HeldOut, TrainingData, load_training_data, training_data
 from recommender.evaluate import evaluate_ranking
-from recommender.features import line_up
+from recommender.features import NodeFeatures, line_up
 from recommender.saved import Binding, SavedConfig, load_model
 
 _METRIC: Final = "ndcg@10"
@@ -162,12 +162,12 @@ def _metric(
     sources: Sequence[Embeddings],
     item_ids: Sequence[ExternalId],
 ) -> float:
-    rescored = model.with_features(data, line_up(sources, item_ids))
+    rescored = model.with_features(data, NodeFeatures(items=line_up(sources, item_ids)))
     return evaluate_ranking(rescored.score, held, cutoffs=(_CUTOFF,)).means()[_METRIC]
 
 
 def _unfit(info: SavedConfig, why: str) -> UsageError:
     return UsageError(
         f"this {info.model} cannot serve as a probe: {why}.",
-        hint="Train one with: featurestore train lightgcn --features FEATURE --set item_input=replace",
+        hint="Train one with: featurestore train lightgcn --features FEATURE --fusion replace",
     )

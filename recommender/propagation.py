@@ -1,4 +1,4 @@
-"""LightGCN's layer mean as one symmetric operator on all nodes.
+"""Propagation over a symmetric graph, and LightGCN's layer mean as one operator.
 
 He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation", SIGIR 2020,
 eq. 7-8 (eq. 3-4 of ISRF, arXiv 2603.13934):
@@ -10,7 +10,6 @@ The sum is taken from the inside out, E + Â(E + Â(E + …)): one sparse produc
 matrix is ever built. Letters: N nodes = users, then items; d embedding_dim; L num_layers; m gathered rows.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,10 @@ import torch
 from recommender.data import IntArray
 
 
-@dataclass(frozen=True, slots=True)
-class Adjacency:
-    """A sparse (N, N) matrix in compressed rows.
+class Adjacency(torch.nn.Module):
+    """A sparse (N, N) matrix in compressed rows; a module, so that it moves to a device with its network.
 
-    Attributes:
+    Args:
         indptr: (N + 1,) int32, or int64 beyond 2^31 entries.
         columns: (nnz,) of the same type, ascending within a row.
         values: (nnz,) float32.
@@ -32,6 +30,12 @@ class Adjacency:
     indptr: torch.Tensor
     columns: torch.Tensor
     values: torch.Tensor
+
+    def __init__(self, indptr: torch.Tensor, columns: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("indptr", indptr, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("values", values, persistent=False)
 
     @property
     def num_nodes(self) -> int:
@@ -81,6 +85,29 @@ def normalized_adjacency(users: IntArray, items: IntArray, *, num_users: int, nu
     )
 
 
+def propagate(embeddings: torch.Tensor, adjacency: Adjacency) -> torch.Tensor:
+    """Â times (N, d), with gradients: the backward pass multiplies by Â, which is its own transpose."""
+    return _SymmetricProduct.apply(embeddings, adjacency)
+
+
+class _SymmetricProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch hands over an object it does not type
+        embeddings: torch.Tensor,
+        adjacency: Adjacency,
+    ) -> torch.Tensor:
+        ctx.adjacency = adjacency
+        return adjacency.matmul(embeddings)
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # noqa: ANN401 - torch hands over an object it does not type
+        *grads: torch.Tensor,
+    ) -> tuple[torch.Tensor, None]:
+        return ctx.adjacency.matmul(grads[0].contiguous()), None
+
+
 def layer_sum(embeddings: torch.Tensor, adjacency: Adjacency, num_layers: int) -> torch.Tensor:
     """Σ_{l=0..L} Â^l E(0), without gradients; not yet divided by L + 1.
 
@@ -103,13 +130,19 @@ def layer_mean(embeddings: torch.Tensor, adjacency: Adjacency, num_layers: int) 
     return layer_sum(embeddings, adjacency, num_layers) / (num_layers + 1)
 
 
-@dataclass(frozen=True)
-class Propagation:
-    """Layer means of some rows, with gradients; keeps one (N, d) buffer between steps."""
+class Propagation(torch.nn.Module):
+    """Layer means of some rows, with gradients; keeps one (N, d) buffer between steps.
 
-    adjacency: Adjacency
-    num_layers: int
-    _buffers: dict[int, torch.Tensor] = field(default_factory=dict[int, torch.Tensor], repr=False)
+    Args:
+        adjacency: Â.
+        num_layers: L ≥ 0.
+    """
+
+    def __init__(self, adjacency: Adjacency, num_layers: int) -> None:
+        super().__init__()
+        self.adjacency = adjacency
+        self.num_layers = num_layers
+        self._buffer: torch.Tensor | None = None
 
     def rows(self, embeddings: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Propagate all nodes, then gather some.
@@ -128,10 +161,10 @@ class Propagation:
 
     def scatter(self, rows: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """(N, d) zeros with ``values`` (m, d) added at ``rows``; valid until the next call."""
-        embedding_dim = values.shape[1]
-        if embedding_dim not in self._buffers:
-            self._buffers[embedding_dim] = values.new_empty((self.adjacency.num_nodes, embedding_dim))
-        return self._buffers[embedding_dim].zero_().index_add_(0, rows, values)
+        shape = (self.adjacency.num_nodes, values.shape[1])
+        if self._buffer is None or self._buffer.shape != shape or self._buffer.device != values.device:
+            self._buffer = values.new_empty(shape)
+        return self._buffer.zero_().index_add_(0, rows, values)
 
 
 class _PropagatedRows(torch.autograd.Function):

@@ -18,8 +18,8 @@ from featurestore.errors import StoreError, UsageError
 from featurestore.ids import canonical_json, digest, digest_bytes, digest_texts
 from featurestore.reader import Release
 from featurestore.spec import Frozen
-from recommender.base import ArrayGroups, Recommender
-from recommender.features import Control, ItemFeatures
+from recommender.base import ArrayGroups, EpochRecord, Recommender
+from recommender.features import Control, NodeFeatures
 from recommender.registry import find_model
 
 CONFIG_FILE = "config.json"
@@ -39,7 +39,7 @@ class Binding(Frozen):
     """Digest of the user id map."""
     item_ids: str
     spec_digests: tuple[str, ...] = ()
-    """Vector specs that went in: the feature's, then the fallback's."""
+    """Vector specs that went in: the items' feature's, its fallback's, the users' feature's."""
 
 
 class SavedConfig(Frozen):
@@ -52,6 +52,8 @@ class SavedConfig(Frozen):
     feature: str | None = None
     """``item_cot.fused``, or None without item features."""
     fallback: str | None = None
+    user_feature: str | None = None
+    """``user_cot.fused``, or None without user features."""
     control: Control = "none"
     optimistic_validation: bool = False
     """Features that read validation events were taken: ``validation`` is too good to compare by."""
@@ -61,11 +63,13 @@ class SavedConfig(Frozen):
     best_epoch: int = 0
     validation: dict[str, float] = Field(default_factory=dict[str, float])
     """Metrics of the kept weights on the validation part."""
+    history: tuple[EpochRecord, ...] = ()
+    """Every validation during training."""
 
     @property
     def config_digest(self) -> str:
         """Identity of what was trained, the seed left out: runs that differ in the seed only share it."""
-        left_out = {"seed", "files", "best_epoch", "validation"}
+        left_out = {"seed", "files", "best_epoch", "validation", "history"}
         return digest(self.model_dump(mode="json", exclude=left_out))
 
 
@@ -84,7 +88,7 @@ class SavedModel:
     model: Recommender
 
 
-def bind(release: Release, features: ItemFeatures | None) -> Binding:
+def bind(release: Release, features: NodeFeatures | None) -> Binding:
     """The binding of a model that is fitted on ``release`` now."""
     users, items = release.id_map("user"), release.id_map("item")
     return Binding(
@@ -146,7 +150,11 @@ def load_model(folder: Path) -> SavedModel:
             raise StoreError(f"{path} is {state}.", hint="Train the model again, or restore its folder.")
         groups[path.stem] = load_file(path)
     entry = find_model(info.model)
-    model = entry.model_type(entry.config_type.model_validate(info.config))
+    try:
+        config = entry.config_type.model_validate(info.config)
+    except ValidationError as error:
+        raise _foreign(folder / CONFIG_FILE, error) from error
+    model = entry.model_type(config)
     model.load_arrays(groups)
     return SavedModel(folder, info, model)
 
@@ -166,12 +174,7 @@ def read_config(folder: Path) -> SavedConfig:
             hint="Train one with: featurestore train lightgcn -o FOLDER",
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise StoreError(
-            f"{path} is no model description of this version: {f'{key}: ' if key else ''}{first['msg']}.",
-            hint="Train the model again, or restore its folder.",
-        ) from error
+        raise _foreign(path, error) from error
 
 
 def find_folders(folder: Path) -> list[Path]:
@@ -213,6 +216,15 @@ def config_json(config: Frozen) -> dict[str, Any]:
     values = config.model_dump(mode="json")
     canonical_json(values)  # refuses what JSON cannot hold, before hours of training
     return values
+
+
+def _foreign(path: Path, error: ValidationError) -> StoreError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    return StoreError(
+        f"{path} is no model description of this version: {f'{key}: ' if key else ''}{first['msg']}.",
+        hint="Train the model again, or restore its folder.",
+    )
 
 
 def _require_replaceable(folder: Path) -> None:

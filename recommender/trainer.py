@@ -1,24 +1,28 @@
-"""The one training loop: epochs, validation, early stopping, best weights kept.
+"""The one training loop: epochs, validation, early stopping, best weights kept, checkpoints.
 
-The loop is never handed test data. All randomness comes from one seed: NumPy draws batches, torch draws the
-first weights, each from a generator of its own.
+The loop is never handed test data. All randomness comes from one seed: NumPy draws batches, torch draws first
+weights, noise and dropout, each from a generator of its own.
 """
 
+import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from featurestore.errors import SetupError
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
 from recommender.base import EpochRecord, FitReport
+from recommender.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
 from recommender.data import FloatArray, IntArray, TrainingData
 from recommender.evaluate import evaluate_ranking
-from recommender.sampling import PairBatch, PairSampler
+
+BatchT = TypeVar("BatchT")
 
 
 class TrainerConfig(Frozen):
@@ -27,6 +31,15 @@ class TrainerConfig(Frozen):
     epochs: int = Field(default=200, ge=1, description="Passes over the training pairs at most.")
     batch_size: int = Field(default=2048, ge=1, description="Training pairs per optimiser step.")
     learning_rate: float = Field(default=0.005, gt=0, description="Step size of Adam.")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        default="constant", description="How the step size falls to zero over all epochs, if it does."
+    )
+    warmup_epochs: float = Field(
+        default=0.0, ge=0, description="Epochs over which the step size rises from zero."
+    )
+    max_grad_norm: float | None = Field(
+        default=None, gt=0, description="Gradients are scaled down to this length; none leaves them."
+    )
     eval_every: int = Field(default=5, ge=1, description="Epochs between two validations.")
     patience: int = Field(
         default=5, ge=1, description="Validations without a better value after which training stops."
@@ -34,17 +47,45 @@ class TrainerConfig(Frozen):
     monitor: Literal["ndcg@5", "ndcg@10", "ndcg@20", "hr@10", "recall@10", "recall@20"] = Field(
         default="ndcg@10", description="Validation metric that chooses the epoch to keep."
     )
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where to train.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Of products in the forward pass; bfloat16 needs device=cuda."
+    )
+
+    @model_validator(mode="after")
+    def _mixed_precision_needs_cuda(self) -> "TrainerConfig":
+        if self.precision != "float32" and self.device != "cuda":
+            raise ValueError("precision=bfloat16 needs device=cuda")
+        return self
 
 
-class TrainableModel(Protocol):
-    """What the loop needs of a model; any `torch.nn.Module` with these two methods."""
+class Trainable(Protocol[BatchT]):
+    """What the loop needs of a model: a `torch.nn.Module` with these methods.
 
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
+    All state that an epoch needs is derived from weights and generators when the epoch begins, so that
+    training can go on from a checkpoint.
+    """
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         """All weights that learn."""
         ...
 
-    def loss(self, batch: PairBatch) -> torch.Tensor:
-        """Training loss of one batch: a scalar () float32 that carries gradients."""
+    def epoch(self, generator: np.random.Generator) -> Iterator[BatchT]:
+        """One pass over the training data, in random order."""
+        ...
+
+    def loss(self, batch: BatchT, noise: torch.Generator) -> torch.Tensor:
+        """Training loss of one batch: a scalar () float32 that carries gradients.
+
+        Args:
+            batch: One of `epoch`.
+            noise: Source of dropout and perturbations, on the model's device.
+        """
         ...
 
     def score_vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,33 +93,168 @@ class TrainableModel(Protocol):
         ...
 
 
-@dataclass
-class _Progressed:
-    """The best weights so far and the way there."""
+def training_device(config: TrainerConfig) -> torch.device:
+    """Where to train.
 
-    monitor: str
-    started: float = field(default_factory=time.monotonic)
+    Raises:
+        SetupError: If CUDA is asked for and there is none.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise SetupError(
+            "device=cuda, but torch finds no CUDA device.",
+            hint="Leave device out to train on the CPU; featurestore doctor shows what torch finds.",
+        )
+    return torch.device(config.device)
+
+
+def train(
+    model: Trainable[Any],
+    data: TrainingData,
+    config: TrainerConfig,
+    *,
+    seed: int,
+    progress: Progress,
+    checkpoint: CheckpointFile | None = None,
+) -> FitReport:
+    """Train until validation stops getting better; leave the best weights in ``model``.
+
+    Without validation events all epochs run and the last weights are kept. Ctrl-C ends training and keeps the
+    best weights, if there are any; before the first validation it is passed on.
+
+    Args:
+        model: Already on the device that the config names.
+        data: Training and validation pairs.
+        config: Settings of the loop.
+        seed: Of batches and noise.
+        progress: Told about epochs.
+        checkpoint: Where state is kept at every validation. If there is one, training goes on from it; it is
+            removed when training has ended by itself.
+
+    Raises:
+        StoreError: If the checkpoint is damaged.
+        UsageError: If it belongs to another run.
+    """
+    loop = _Loop(model, config, seed)
+    if checkpoint is not None and (state := load_checkpoint(checkpoint)) is not None:
+        loop.restore(state)
+    interrupted = False
+    try:
+        while loop.epoch < config.epochs and not loop.has_converged():
+            loss = loop.run_epoch()
+            if loop.epoch % config.eval_every == 0 or loop.epoch == config.epochs:
+                loop.record(loss, validate(model, data, config.monitor))
+                if checkpoint is not None:
+                    save_checkpoint(checkpoint, loop.state())
+            progress(loop.epoch, config.epochs, loop.note(loss))
+    except KeyboardInterrupt:
+        if not loop.best_weights:
+            raise
+        interrupted = True
+    if checkpoint is not None and not interrupted:
+        checkpoint.discard()
+    loop.keep_best()
+    return loop.report(interrupted=interrupted)
+
+
+@dataclass
+class _Loop:
+    """Everything that changes while training."""
+
+    model: Trainable[Any]
+    config: TrainerConfig
+    seed: int
+    epoch: int = 0
     best_epoch: int = 0
     best_metric: float | None = None
-    best_weights: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    best_weights: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
     history: list[EpochRecord] = field(default_factory=list[EpochRecord])
     step_seconds: list[float] = field(default_factory=list[float])
 
-    def record(self, epoch: int, loss: float, metric: float | None, model: TrainableModel) -> None:
-        self.history.append(EpochRecord(epoch, loss, metric, time.monotonic() - self.started))
+    def __post_init__(self) -> None:
+        self.started = time.monotonic()
+        self.parameters = dict(self.model.named_parameters())
+        device = training_device(self.config)
+        self.optimizer = torch.optim.Adam(self.parameters.values(), lr=self.config.learning_rate, fused=True)
+        self.sampler = np.random.default_rng(self.seed)
+        self.noise = torch.Generator(device).manual_seed(self.seed)
+
+    def run_epoch(self) -> float:
+        """One pass over the training data; returns the mean loss."""
+        total = torch.zeros((), dtype=torch.float64)
+        num_batches = max(self.model.num_batches, 1)
+        for step, batch in enumerate(self.model.epoch(self.sampler)):
+            started = time.perf_counter()
+            rate = learning_rate_at(self.config, self.epoch + (step + 1) / num_batches)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            total += train_step(self.model, self.optimizer, batch, self.noise, self.config)
+            self.step_seconds.append(time.perf_counter() - started)
+        self.epoch += 1
+        return float(total) / num_batches
+
+    def record(self, loss: float, metric: float | None) -> None:
+        self.history.append(EpochRecord(self.epoch, loss, metric, time.monotonic() - self.started))
         if metric is None or self.best_metric is None or metric > self.best_metric:
-            self.best_epoch, self.best_metric = epoch, metric
-            self.best_weights = [weight.detach().clone() for weight in model.parameters()]
+            self.best_epoch, self.best_metric = self.epoch, metric
+            self.best_weights = {name: weight.detach().clone() for name, weight in self.parameters.items()}
 
-    def validations_since_best(self) -> int:
-        return sum(record.epoch > self.best_epoch for record in self.history)
+    def has_converged(self) -> bool:
+        return sum(record.epoch > self.best_epoch for record in self.history) >= self.config.patience
 
-    def report(self, epochs: int, *, interrupted: bool) -> FitReport:
+    def keep_best(self) -> None:
+        with torch.no_grad():
+            for name, weight in self.parameters.items():
+                weight.copy_(self.best_weights[name])
+
+    def state(self) -> TrainingState:
+        moments = {
+            f"adam.{name}.{key}": value
+            for name, weight in self.parameters.items()
+            for key, value in self.optimizer.state[weight].items()
+        }
+        weights = {f"weight.{name}": weight for name, weight in self.parameters.items()}
+        best = {f"best.{name}": weight for name, weight in self.best_weights.items()}
+        return TrainingState(
+            epoch=self.epoch,
+            tensors=weights | best | moments | {"noise": self.noise.get_state()},
+            sampler=self.sampler.bit_generator.state,
+            progress={
+                "best_epoch": self.best_epoch,
+                "best_metric": self.best_metric,
+                "seconds": time.monotonic() - self.started,
+                "history": [asdict(record) for record in self.history],
+            },
+        )
+
+    def restore(self, state: TrainingState) -> None:
+        self.epoch = state.epoch
+        with torch.no_grad():
+            for name, weight in state.part("weight").items():
+                self.parameters[name].copy_(weight)
+        for name, parameter in self.parameters.items():
+            moments = state.part(f"adam.{name}")
+            if moments:
+                self.optimizer.state[parameter] = {k: v.to(parameter.device) for k, v in moments.items()}
+        self.best_weights = {n: w.to(self.parameters[n].device) for n, w in state.part("best").items()}
+        self.noise.set_state(state.tensors["noise"])
+        self.sampler.bit_generator.state = dict(state.sampler)
+        self._restore_progress(state.progress)
+
+    def _restore_progress(self, progress: Mapping[str, Any]) -> None:
+        self.best_epoch, self.best_metric = progress["best_epoch"], progress["best_metric"]
+        self.history = [EpochRecord(**record) for record in progress["history"]]
+        self.started = time.monotonic() - progress["seconds"]
+
+    def note(self, loss: float) -> str:
+        best = "" if self.best_metric is None else f", best {self.config.monitor} {self.best_metric:.4f}"
+        return f"loss {loss:.4f}{best}"
+
+    def report(self, *, interrupted: bool) -> FitReport:
         return FitReport(
-            epochs=epochs,
+            epochs=self.epoch,
             best_epoch=self.best_epoch,
             best_metric=self.best_metric,
-            monitor=self.monitor,
+            monitor=self.config.monitor,
             seconds=time.monotonic() - self.started,
             step_milliseconds=1000 * float(np.median(self.step_seconds)) if self.step_seconds else 0.0,
             interrupted=interrupted,
@@ -86,64 +262,46 @@ class _Progressed:
         )
 
 
-def train(
-    model: TrainableModel, data: TrainingData, config: TrainerConfig, *, seed: int, progress: Progress
-) -> FitReport:
-    """Train until validation stops getting better; leave the best weights in ``model``.
-
-    Without validation events all epochs run and the last weights are kept. Ctrl-C ends training and keeps the
-    best weights, if there are any; before the first validation it is passed on.
-    """
-    sampler = PairSampler(data, config.batch_size)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
-    generator = np.random.default_rng(seed)
-    state = _Progressed(config.monitor)
-    epoch, interrupted = 0, False
-    try:
-        for epoch in range(1, config.epochs + 1):
-            loss = train_epoch(model, optimizer, sampler, generator, state.step_seconds)
-            if epoch % config.eval_every == 0 or epoch == config.epochs:
-                state.record(epoch, loss, validate(model, data, config.monitor), model)
-            progress(epoch, config.epochs, _note(loss, state))
-            if state.validations_since_best() >= config.patience:
-                break
-    except KeyboardInterrupt:
-        if not state.best_weights:
-            raise
-        interrupted = True
-    with torch.no_grad():
-        for weight, best in zip(model.parameters(), state.best_weights, strict=True):
-            weight.copy_(best)
-    return state.report(epoch, interrupted=interrupted)
-
-
-def train_epoch(
-    model: TrainableModel,
+def train_step(
+    model: Trainable[Any],
     optimizer: torch.optim.Optimizer,
-    sampler: PairSampler,
-    generator: np.random.Generator,
-    step_seconds: list[float],
-) -> float:
-    """One pass over the training pairs; returns the mean loss and appends each step's seconds."""
-    total = 0.0
-    for batch in sampler.epoch(generator):
-        started = time.perf_counter()
-        total += train_step(model, optimizer, batch)
-        step_seconds.append(time.perf_counter() - started)
-    return total / max(sampler.num_batches, 1)
-
-
-def train_step(model: TrainableModel, optimizer: torch.optim.Optimizer, batch: PairBatch) -> float:
-    """One optimiser step from fresh gradients; returns the loss before the step."""
+    batch: object,
+    noise: torch.Generator,
+    config: TrainerConfig,
+) -> torch.Tensor:
+    """One optimiser step from fresh gradients; returns the loss before the step, a () tensor."""
     # Gradients are zeroed in place: their memory is used again, instead of megabytes of new pages per step.
     optimizer.zero_grad(set_to_none=False)
-    loss = model.loss(batch)
+    with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        loss = model.loss(batch, noise)
     loss.backward()
+    if config.max_grad_norm is not None:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
     optimizer.step()
-    return loss.item()
+    return loss.detach().cpu()
 
 
-def validate(model: TrainableModel, data: TrainingData, monitor: str) -> float | None:
+def learning_rate_at(config: TrainerConfig, epochs: float) -> float:
+    """The step size after some epochs, fractions included: a linear warm-up, then the schedule's fall.
+
+    Args:
+        config: Names schedule and warm-up.
+        epochs: From 0 to ``config.epochs``; at the last step of all a falling schedule reaches zero.
+    """
+    if epochs < config.warmup_epochs:
+        return config.learning_rate * epochs / config.warmup_epochs
+    left = 1 - (epochs - config.warmup_epochs) / max(config.epochs - config.warmup_epochs, 1e-9)
+    match config.schedule:
+        case "constant":
+            return config.learning_rate
+        case "linear":
+            return config.learning_rate * max(left, 0.0)
+        case "cosine":
+            return config.learning_rate * 0.5 * (1 - math.cos(math.pi * max(left, 0.0)))
+
+
+def validate(model: Trainable[Any], data: TrainingData, monitor: str) -> float | None:
     """The monitored metric on the validation part, training pairs masked; None if the part is empty."""
     if not len(data.valid):
         return None
@@ -158,9 +316,5 @@ def validate(model: TrainableModel, data: TrainingData, monitor: str) -> float |
 
 def score_users(user_vectors: torch.Tensor, item_vectors: torch.Tensor, users: IntArray) -> FloatArray:
     """(n, I) inner products of the users' vectors with all items'."""
-    return (user_vectors.index_select(0, torch.from_numpy(users)) @ item_vectors.T).numpy()
-
-
-def _note(loss: float, state: _Progressed) -> str:
-    best = "" if state.best_metric is None else f", best {state.monitor} {state.best_metric:.4f}"
-    return f"loss {loss:.4f}{best}"
+    rows = torch.from_numpy(users).to(user_vectors.device)
+    return (user_vectors.index_select(0, rows) @ item_vectors.T).cpu().numpy()

@@ -34,6 +34,17 @@ def train(
         str | None,
         typer.Option("--fallback", help="Feature for items without a vector, made by the same encoder."),
     ] = None,
+    user_features: Annotated[
+        str | None,
+        typer.Option("--user-features", help="Vector feature of users to read too, such as user_cot.fused."),
+    ] = None,
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            "--fusion",
+            help="How vectors join ID embeddings: add (the default), concat, gate, init, replace or none.",
+        ),
+    ] = None,
     control: Annotated[
         str,
         typer.Option(
@@ -62,6 +73,10 @@ def train(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads to train with; by default all.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from where an interrupted training with these options stopped."),
+    ] = False,
     release: ReleaseOption = "production",
     project: ProjectOption = Path(),
     as_json: JsonOption = False,
@@ -73,21 +88,27 @@ def train(
 
     if control not in _CONTROLS:
         raise UnknownNameError("features control", control, _CONTROLS)
-    if features is None and (fallback or view or control != "none" or optimistic_validation):
+    if features is None and (fallback or view):
+        raise UsageError("--view and --fallback need --features.")
+    if not (features or user_features) and (fusion or control != "none" or optimistic_validation):
         raise UsageError(
-            "--view, --fallback, --features-control and --optimistic-validation need --features."
+            "--fusion, --features-control and --optimistic-validation need --features or --user-features."
         )
     values = _settings(settings or [])
+    if fusion is not None:
+        values["fusion"] = fusion
     request = TrainRequest(
         model=model,
         settings=values | ({"epochs": str(epochs)} if epochs is not None else {}),
         feature=features,
         view=view,
         fallback=fallback,
+        user_feature=user_features,
         control=control,
         seeds=tuple(range(seed, seed + seeds)),
         num_threads=threads,
         optimistic_validation=optimistic_validation,
+        resume=resume,
     )
     opened = open_project(project)
     reporter = Reporter(as_json=as_json)
@@ -125,7 +146,7 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 def _print(reporter: Reporter, report: "TrainReport") -> None:
     reporter.say(f"{report.num_train:,} training and {report.num_valid:,} validation pairs")
     if report.num_with_vector is not None:
-        reporter.say(f"{report.num_with_vector:,} items have a vector")
+        reporter.say(f"{report.num_with_vector:,} entities have a vector")
     rows = [_row(each) for each in report.models]
     rows.append({"model": "popularity", **{name: report.popularity.get(name) for name in _SHOWN}})
     reporter.table("Validation, full ranking", rows)

@@ -1,7 +1,5 @@
 """Popularity: every user gets the items that most users had in training. The control of every evaluation."""
 
-from typing import ClassVar
-
 import numpy as np
 
 from featurestore.errors import StoreError, UsageError
@@ -9,8 +7,9 @@ from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, TrainingData
-from recommender.features import ItemFeatures
+from recommender.features import NodeFeatures
 
 
 class Config(Frozen):
@@ -20,17 +19,23 @@ class Config(Frozen):
 class Model:
     """score(u, i) = number of users who have i in training."""
 
-    name: ClassVar[str] = "popularity"
+    name: str = "popularity"
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._counts: FloatArray | None = None  # (I,)
 
     def fit(
-        self, data: TrainingData, *, features: ItemFeatures | None, seed: int, progress: Progress
+        self,
+        data: TrainingData,
+        *,
+        features: NodeFeatures | None,
+        seed: int,
+        progress: Progress,
+        checkpoint: CheckpointFile | None = None,
     ) -> FitReport:
         """See `Recommender.fit`; there is nothing random and nothing to wait for."""
-        del seed, progress
+        del seed, progress, checkpoint
         if features is not None:
             raise UsageError("popularity uses no item features.", hint="Leave --features out.")
         self._counts = data.item_degrees.astype(np.float32)

@@ -27,7 +27,7 @@ from recommender.probe import FrozenProbe
 from recommender.testing import checkerboard, parity_features
 
 POLICY = GatePolicy()
-SETTINGS = QUICK | {"item_input": "replace"}
+SETTINGS = QUICK | {"fusion": "replace"}
 
 
 @pytest.fixture
@@ -156,11 +156,11 @@ def test_a_model_that_cannot_be_a_probe_says_why(store, tmp_path, fields, why):
         publish(store, gates=POLICY, probe=probe)
 
 
-@pytest.mark.parametrize("item_input", ["replace", "add"])
-def test_the_same_vectors_score_as_before_and_others_do_not(item_input):
+@pytest.mark.parametrize("fusion", ["replace", "add"])
+def test_the_same_vectors_score_as_before_and_others_do_not(fusion):
     data, _ = checkerboard()
     features = parity_features()
-    model = Model(Config(epochs=5, batch_size=64, embedding_dim=8, item_input=item_input))
+    model = Model(Config(epochs=5, batch_size=64, embedding_dim=8, fusion=fusion))
     model.fit(data, features=features, seed=0, progress=no_progress)
     users = np.arange(40)
     np.testing.assert_allclose(

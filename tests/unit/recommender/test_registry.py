@@ -3,11 +3,12 @@ import pytest
 from featurestore.errors import UnknownNameError, UsageError
 from recommender.models.lightgcn import Config
 from recommender.registry import find_model, model_names, parse_settings
+from recommender.testing import quick_model
 
 
 def test_names_are_files():
     for name in model_names():
-        assert find_model(name).model_type.name == name
+        assert quick_model(find_model(name)).name == name
 
 
 def test_an_unknown_model_lists_the_known_ones():
@@ -18,8 +19,8 @@ def test_an_unknown_model_lists_the_known_ones():
 
 
 def test_settings_are_typed():
-    config = parse_settings(Config, {"learning_rate": "1e-2", "num_layers": "2", "item_input": "replace"})
-    assert config == Config(learning_rate=0.01, num_layers=2, item_input="replace")
+    config = parse_settings(Config, {"learning_rate": "1e-2", "num_layers": "2", "fusion": "replace"})
+    assert config == Config(learning_rate=0.01, num_layers=2, fusion="replace")
 
 
 def test_an_unknown_setting_names_the_nearest():

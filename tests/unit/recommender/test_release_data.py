@@ -4,7 +4,8 @@ import pytest
 from featurestore.errors import EmbeddingSpaceError, LeakError, UnknownNameError
 from featurestore.reader import Release
 from recommender.data import load_seen, load_test_data, load_training_data
-from recommender.features import ItemFeatures, apply_control, fit_projection, item_features
+from recommender.features import EntityFeatures, apply_control, entity_features
+from recommender.projection import fit_projection
 
 
 def test_parts_of_a_release_do_not_overlap(toy):
@@ -26,9 +27,9 @@ def test_parts_of_a_release_do_not_overlap(toy):
 def test_features_line_up_with_item_rows_and_fall_back(toy):
     release = toy.release()
     rows = release.id_map("item")
-    plain = item_features(release, "item_cot")
+    plain = entity_features(release, "item", "item_cot")
     assert plain.has_vector.sum() == 12
-    filled = item_features(release, "item_cot", fallback="item_text")
+    filled = entity_features(release, "item", "item_cot", fallback="item_text")
     assert filled.has_vector.sum() == 15
     assert len(filled.spec_digests) == 2
     first, late, never = rows.row_of(["i3", "i13", "i15"])
@@ -41,14 +42,14 @@ def test_features_line_up_with_item_rows_and_fall_back(toy):
 
 def test_two_encoders_are_not_mixed(toy):
     with pytest.raises(EmbeddingSpaceError, match="lie in different spaces: name 'toy' and 'other'"):
-        item_features(toy.release(), "item_cot", fallback="elsewhere")
+        entity_features(toy.release(), "item", "item_cot", fallback="elsewhere")
 
 
 def test_an_unknown_feature_lists_the_known_ones(toy):
     with pytest.raises(
         UnknownNameError, match=r"unknown vector feature 'item_cto'\. Did you mean 'item_cot'"
     ):
-        item_features(toy.release(), "item_cto")
+        entity_features(toy.release(), "item", "item_cto")
 
 
 def leaking(release: Release, part: str, *, split: str | None = None) -> Release:
@@ -65,9 +66,9 @@ def leaking(release: Release, part: str, *, split: str | None = None) -> Release
 def test_vectors_that_read_validation_events_need_to_be_asked_for(toy):
     release = leaking(toy.release(), "train+valid")
     with pytest.raises(LeakError, match=r"vector item_cot\.text of release 1 read events of") as caught:
-        item_features(release, "item_cot")
+        entity_features(release, "item", "item_cot")
     assert "with --optimistic-validation it is taken" in caught.value.hint
-    assert item_features(release, "item_cot", optimistic_validation=True).has_vector.sum() == 12
+    assert entity_features(release, "item", "item_cot", optimistic_validation=True).has_vector.sum() == 12
 
 
 @pytest.mark.parametrize(("part", "split"), [("test", None), ("train+valid+test", None), ("train", "f" * 16)])
@@ -75,7 +76,7 @@ def test_vectors_that_read_test_events_or_another_split_are_never_taken(toy, par
     release = leaking(toy.release(), part, split=split)
     for feature, fallback in (("item_cot", None), ("item_text", "item_cot")):
         with pytest.raises(LeakError, match="read events of"):
-            item_features(release, feature, fallback=fallback, optimistic_validation=True)
+            entity_features(release, "item", feature, fallback=fallback, optimistic_validation=True)
 
 
 def test_events_of_another_split_are_never_trained_or_tested_on(toy):
@@ -88,9 +89,9 @@ def test_events_of_another_split_are_never_trained_or_tested_on(toy):
             load(other)
 
 
-def some_features(rng) -> ItemFeatures:
+def some_features(rng) -> EntityFeatures:
     has_vector = np.arange(40) % 5 != 0
-    return ItemFeatures(rng.normal(1, 2, (40, 6)).astype(np.float32) * has_vector[:, None], has_vector)
+    return EntityFeatures(rng.normal(1, 2, (40, 6)).astype(np.float32) * has_vector[:, None], has_vector)
 
 
 def test_shuffled_gives_every_item_another_items_vector(rng):

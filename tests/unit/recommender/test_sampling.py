@@ -14,17 +14,23 @@ NONE = (np.array([], np.int64), np.array([], np.int64))
     pairs=st.sets(st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=1, max_size=35),
     batch_size=st.integers(1, 9),
     seed=st.integers(0, 99),
+    kind=st.sampled_from(["uniform", "popularity", "in_batch"]),
+    num_negatives=st.integers(1, 3),
 )
-def test_an_epoch_holds_every_pair_once_and_no_positive_as_negative(pairs, batch_size, seed):
+def test_an_epoch_holds_every_pair_once_and_no_positive_as_negative(
+    pairs, batch_size, seed, kind, num_negatives
+):
     users, items = np.array(sorted(pairs)).T
     data = training_data(num_users=6, num_items=7, train=(users, items), valid=NONE)
-    sampler = PairSampler(data, batch_size)
+    sampler = PairSampler(data, batch_size, negatives=kind, num_negatives=num_negatives)
     batches = list(sampler.epoch(np.random.default_rng(seed)))
     assert len(batches) == sampler.num_batches
     drawn = [(u, p) for batch in batches for u, p in zip(batch.users, batch.positives, strict=True)]
     full = {u for u in range(6) if sum(user == u for user, _ in pairs) == 7}
     assert sorted(drawn) == sorted((u, i) for u, i in pairs if u not in full)
-    assert not any((u, n) in pairs for b in batches for u, n in zip(b.users, b.negatives, strict=True))
+    assert all(batch.negatives.shape == (len(batch), num_negatives) for batch in batches)
+    negatives = [(u, n) for b in batches for u, line in zip(b.users, b.negatives, strict=True) for n in line]
+    assert not any(pair in pairs for pair in negatives)
 
 
 def test_negatives_are_uniform_over_what_a_user_has_not():
@@ -34,7 +40,8 @@ def test_negatives_are_uniform_over_what_a_user_has_not():
     sampler = PairSampler(data, 2)
     generator = np.random.default_rng(0)
     counts = np.bincount(
-        np.concatenate([b.negatives for _ in range(4000) for b in sampler.epoch(generator)]), minlength=6
+        np.concatenate([b.negatives.ravel() for _ in range(4000) for b in sampler.epoch(generator)]),
+        minlength=6,
     )
     assert counts[[1, 4]].tolist() == [0, 0]
     assert counts[[0, 2, 3, 5]] == pytest.approx(2000, rel=0.1)
