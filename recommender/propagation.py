@@ -10,12 +10,16 @@ The sum is taken from the inside out, E + Â(E + Â(E + …)): one sparse produc
 matrix is ever built. Letters: N nodes = users, then items; d embedding_dim; L num_layers; m gathered rows.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from recommender.data import IntArray
+
+Perturb: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+"""(N, d) layer → the layer to go on with, in new memory."""
 
 
 class Adjacency(torch.nn.Module):
@@ -106,6 +110,24 @@ class _SymmetricProduct(torch.autograd.Function):
         *grads: torch.Tensor,
     ) -> tuple[torch.Tensor, None]:
         return ctx.adjacency.matmul(grads[0].contiguous()), None
+
+
+def layers(
+    embeddings: torch.Tensor, adjacency: Adjacency, num_layers: int, perturb: Perturb | None = None
+) -> list[torch.Tensor]:
+    """E(0) to E(L), each (N, d), with gradients. A loss that reads a few rows is cheaper by `layer_rows`.
+
+    Args:
+        embeddings: (N, d) float32 E(0), never perturbed.
+        adjacency: Â.
+        num_layers: L ≥ 0.
+        perturb: Replaces every E(l), l ≥ 1, before it is propagated further; None leaves them.
+    """
+    found = [embeddings]
+    for _ in range(num_layers):
+        layer = propagate(found[-1], adjacency)
+        found.append(layer if perturb is None else perturb(layer))
+    return found
 
 
 def layer_sum(embeddings: torch.Tensor, adjacency: Adjacency, num_layers: int) -> torch.Tensor:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from recommender.propagation import Propagation, layer_mean, normalized_adjacency
+from recommender.propagation import Propagation, layer_mean, layers, normalized_adjacency
 
 USERS = np.array([0, 0, 1, 2, 2])
 ITEMS = np.array([0, 1, 1, 0, 3])
@@ -76,3 +76,19 @@ def test_gradients_add_up_over_two_backward_passes():
     once = ours.grad.clone()
     propagation.rows(ours, rows)[0].sum().backward()
     torch.testing.assert_close(ours.grad, 2 * once)
+
+
+def test_layers_are_perturbed_before_they_are_propagated():
+    adjacency = normalized_adjacency(USERS, ITEMS, **SIZES)
+    start = torch.randn(8, 3, generator=torch.Generator().manual_seed(2))
+    weights = torch.randn(3, 8, 3, generator=torch.Generator().manual_seed(3))
+    ours, theirs = start.clone().requires_grad_(), start.double().clone().requires_grad_()
+    found = layers(ours, adjacency, 2, lambda layer: 2 * layer + 1)
+    first = 2 * (dense_adjacency() @ theirs) + 1
+    expected = [theirs, first, 2 * (dense_adjacency() @ first) + 1]
+    for layer, other, weight in zip(found, expected, weights, strict=True):
+        torch.testing.assert_close(layer.double(), other, atol=1e-6, rtol=1e-5)
+        (layer * weight).sum().backward(retain_graph=True)
+        (other * weight.double()).sum().backward(retain_graph=True)
+    torch.testing.assert_close(ours.grad.double(), theirs.grad, atol=1e-5, rtol=1e-5)
+    assert len(layers(start, adjacency, 0)) == 1
