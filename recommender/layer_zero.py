@@ -7,7 +7,7 @@ of ISRF (arXiv 2603.13934, eq. 2; its published code has no activation, hidden s
     replace   E_V                           ISRF eq. 3: no ID embedding at all
     add       E_id + E_V                    our reconstruction, for texts that say too little
     concat    W [E_id ‖ Ẽ] + b              LGHRec's fusion (arXiv 2505.12396), of Ẽ, not of raw vectors
-    gate      g E_id + (1 - g) E_V          RecMind's gate (arXiv 2509.06286, eq. 6-7), at layer 0 only, without
+    gate      g E_id + (1 - g) E_V          RecMind's gate (arXiv 2509.06286, eq. 6-7), at layer 0, without
                                             its degree: g = sigmoid(w·[E_id ‖ E_V] + b)
     init      E_id                          starts as the first d dimensions of Ẽ: LLMInit (arXiv 2503.01814)
     none      E_id                          nobody looks at the vectors

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from featurestore.errors import UnknownNameError, UsageError, missing_extra
 from featurestore.spec import Frozen
 from recommender import models
 from recommender.base import Recommender
+from recommender.search_space import Choice, LogUniform, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class ModelEntry:
     Attributes:
         name: The file name.
         config_type: Its settings.
-        model_type: Its class; called with settings of ``config_type``.
+        model_type: Makes it from settings of ``config_type``.
+        space: What `recommender.search` may try; empty of a model that has nothing to choose.
     """
 
     name: str
     config_type: type[Frozen]
     model_type: Callable[[Any], Recommender]
+    space: SearchSpace = field(default_factory=dict[str, Choice | LogUniform])
 
 
 def model_names() -> list[str]:
@@ -39,17 +42,17 @@ def find_model(name: str) -> ModelEntry:
 
     Raises:
         UnknownNameError: Listing the models there are.
-        SetupError: If torch or safetensors is not installed.
+        SetupError: If torch, safetensors or scipy is not installed.
     """
     if name not in model_names():
         raise UnknownNameError("model", name, model_names())
     try:
         module = importlib.import_module(f"recommender.models.{name}")
     except ModuleNotFoundError as error:
-        if error.name in {"torch", "safetensors"}:
+        if error.name in {"torch", "safetensors", "scipy"}:
             raise missing_extra(error.name, "train") from error
         raise
-    return ModelEntry(name, module.Config, module.Model)
+    return ModelEntry(name, module.Config, module.Model, getattr(module, "SPACE", {}))
 
 
 def parse_settings(config_type: type[Frozen], settings: Mapping[str, str]) -> Frozen:

@@ -19,6 +19,7 @@ from cli.commands.graph import graph
 from cli.commands.import_ import import_
 from cli.commands.ingest import ingest
 from cli.commands.init import init
+from cli.commands.leaderboard import leaderboard
 from cli.commands.leaks import leaks
 from cli.commands.ls import ls
 from cli.commands.migrate import migrate
@@ -34,6 +35,7 @@ from cli.commands.releases import group as releases
 from cli.commands.replay import replay
 from cli.commands.rollback import rollback
 from cli.commands.runs import group as runs
+from cli.commands.search import search
 from cli.commands.semantic_ids import semantic_ids
 from cli.commands.show import show
 from cli.commands.train import train
@@ -53,6 +55,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "import": import_,
     "ingest": ingest,
     "init": init,
+    "leaderboard": leaderboard,
     "leaks": leaks,
     "ls": ls,
     "migrate": migrate,
@@ -65,6 +68,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "refresh": refresh,
     "replay": replay,
     "rollback": rollback,
+    "search": search,
     "semantic-ids": semantic_ids,
     "show": show,
     "train": train,

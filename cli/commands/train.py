@@ -8,6 +8,7 @@ import typer
 
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
+from cli.settings import SetOption, parse_pairs
 from featurestore.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -61,10 +62,7 @@ def train(
         ),
     ] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="KEY=VALUE of the model, such as learning_rate=0.01. May be repeated."),
-    ] = None,
+    settings: SetOption = None,
     seeds: Annotated[
         int,
         typer.Option("--seeds", min=1, help="Models to train, with consecutive seeds, in seed-N folders."),
@@ -94,7 +92,7 @@ def train(
         raise UsageError(
             "--fusion, --features-control and --optimistic-validation need --features or --user-features."
         )
-    values = _settings(settings or [])
+    values = parse_pairs(settings or [])
     if fusion is not None:
         values["fusion"] = fusion
     request = TrainRequest(
@@ -131,16 +129,6 @@ def train(
             "optimistic_validation": optimistic_validation,
         }
     )
-
-
-def _settings(pairs: list[str]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals):
-            raise UsageError(f"--set is KEY=VALUE, got {pair!r}.", hint="Such as --set learning_rate=0.01")
-        values[name] = value
-    return values
 
 
 def _print(reporter: Reporter, report: "TrainReport") -> None:

@@ -11,6 +11,7 @@ With ``fusion=replace`` an item is nothing but its text: ISRF's eq. 2-4 (arXiv 2
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from recommender.nodes import batch_rows, training_graph
 from recommender.propagation import Propagation, layer_mean
 from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
 from recommender.sampling import PairBatch
+from recommender.search_space import RANKING_SPACE, Choice, SearchSpace
 from recommender.vector_model import VectorModel
 
 
@@ -30,6 +32,9 @@ class Config(RankingConfig):
     """Settings of LightGCN."""
 
     num_layers: int = Field(default=3, ge=0, description="Propagation layers L; 0 is matrix factorisation.")
+
+
+SPACE: Final[SearchSpace] = RANKING_SPACE | {"num_layers": Choice((1, 2, 3, 4))}
 
 
 class Network(torch.nn.Module):

@@ -175,5 +175,5 @@ def test_a_model_without_vectors_takes_none():
     data, _ = checkerboard()
     model = Model(Config(epochs=1, embedding_dim=4))
     model.fit(data, features=None, seed=0, progress=no_progress)
-    with pytest.raises(StoreError, match="this LightGCN was fitted without item features"):
+    with pytest.raises(StoreError, match="this lightgcn was fitted without features"):
         model.with_features(data, parity_features())

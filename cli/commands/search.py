@@ -1,0 +1,71 @@
+"""``featurestore search``: a random search over a model's settings, chosen on the validation part."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
+from cli.report import Reporter
+from cli.settings import SetOption, parse_pairs
+
+
+def search(
+    model: Annotated[str, typer.Argument(help="Name of a model, such as lightgcn.")],
+    *,
+    trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Settings to try in all.")] = 20,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Log of trials, gone on from; by default searches/MODEL.jsonl in the project.",
+        ),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", "-f", help="Vector feature of items to read as well.")
+    ] = None,
+    user_features: Annotated[
+        str | None, typer.Option("--user-features", help="Vector feature of users to read too.")
+    ] = None,
+    settings: SetOption = None,
+    seed: SeedOption = 0,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads to train with; by default all.")
+    ] = None,
+    release: ReleaseOption = "production",
+    project: ProjectOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Train with settings drawn from the model's space and rank them by validation; test is never read.
+
+    What --set fixes is not drawn. A search that was stopped goes on; more trials later repeat none.
+    """
+    from cli.project import open_project
+    from featurestore.reader import FeatureStore
+    from recommender.experiment import TrainRequest
+    from recommender.search import search as run_search
+
+    opened = open_project(project)
+    reporter = Reporter(as_json=as_json)
+    request = TrainRequest(
+        model=model,
+        settings=parse_pairs(settings or []),
+        feature=features,
+        user_feature=user_features,
+        seeds=(seed,),
+        num_threads=threads,
+    )
+    log = output or opened.root / "searches" / f"{model}.jsonl"
+    opened_release = FeatureStore(opened.store).release(release)
+    with reporter.progress("trials") as progress:
+        report = run_search(opened_release, request, log, num_trials=trials, progress=progress)
+    rows: list[dict[str, object]] = [
+        {"trial": t.number, report.monitor: t.metric, "best epoch": t.best_epoch, **t.settings}
+        for t in report.trials[:10]
+    ]
+    reporter.table(f"Validation, best {len(rows)} of {len(report.trials)} trials", rows)
+    best = report.trials[0]
+    reporter.say("Train with: " + " ".join(f"--set {name}={value}" for name, value in best.settings.items()))
+    reporter.result(asdict(report) | {"model": model, "log": str(log)})

@@ -1,0 +1,78 @@
+"""A search draws what is declared, chooses on validation, and repeats nothing."""
+
+import json
+
+import numpy as np
+import pytest
+from toy_store import QUICK, fill
+
+from featurestore.errors import StoreError, UnknownNameError, UsageError
+from featurestore.reader import FeatureStore
+from featurestore.stores.memory import MemoryStore
+from recommender.experiment import TrainRequest
+from recommender.registry import find_model, model_names
+from recommender.search import search
+from recommender.search_space import Choice, LogUniform, draw_settings
+
+FIXED = QUICK | {"epochs": "3", "eval_every": "1"}
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    store = MemoryStore()
+    fill(store, tmp_path_factory.mktemp("toy"))
+    return FeatureStore(store).release()
+
+
+def test_draws_stay_inside_and_reach_everywhere():
+    space = {"a": LogUniform(1e-4, 1e-1), "b": Choice((1, 2, 3))}
+    drawn = [draw_settings(space, np.random.default_rng([0, k])) for k in range(300)]
+    numbers = np.log10([float(d["a"]) for d in drawn])
+    assert -4.01 < numbers.min() < -3.9
+    assert -1.1 < numbers.max() < -0.99
+    assert abs(numbers.mean() + 2.5) < 0.2
+    assert {d["b"] for d in drawn} == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_space_names_settings_that_exist_and_values_that_fit(name):
+    entry = find_model(name)
+    for k in range(20):
+        settings = draw_settings(entry.space, np.random.default_rng(k))
+        entry.config_type.model_validate(settings)
+    assert set(entry.space) <= set(entry.config_type.model_fields)
+
+
+def test_a_search_ranks_by_validation_and_goes_on(release, tmp_path):
+    log = tmp_path / "searches" / "lightgcn.jsonl"
+    first = search(release, TrainRequest("lightgcn", FIXED), log, num_trials=2)
+    again = search(release, TrainRequest("lightgcn", FIXED), log, num_trials=4)
+    assert (first.num_known, again.num_known, again.monitor) == (0, 2, "ndcg@10")
+    assert sorted(trial.number for trial in again.trials) == [0, 1, 2, 3]
+    assert {t.number: t for t in first.trials}.items() <= {t.number: t for t in again.trials}.items()
+    metrics = [trial.metric for trial in again.trials]
+    assert metrics == sorted(metrics, reverse=True)
+    assert len({json.dumps(trial.settings) for trial in again.trials}) == 4
+    assert not set(again.trials[0].settings) & set(FIXED), "what is fixed is not drawn"
+
+
+def test_a_log_of_another_search_is_refused(release, tmp_path):
+    log = tmp_path / "x.jsonl"
+    search(release, TrainRequest("lightgcn", FIXED), log, num_trials=1)
+    with pytest.raises(StoreError, match="is of another search"):
+        search(release, TrainRequest("lightgcn", FIXED, seeds=(1,)), log, num_trials=2)
+    log.write_text("{}\n")
+    with pytest.raises(StoreError, match=r"line 1 of .* is no trial"):
+        search(release, TrainRequest("lightgcn", FIXED), log, num_trials=2)
+
+
+def test_what_cannot_be_searched_says_so(release, tmp_path):
+    log = tmp_path / "x.jsonl"
+    with pytest.raises(UsageError, match="popularity has nothing to search over"):
+        search(release, TrainRequest("popularity"), log, num_trials=1)
+    with pytest.raises(UnknownNameError, match="colour"):
+        search(release, TrainRequest("lightgcn", {"colour": "red"}), log, num_trials=1)
+    request = TrainRequest("lightgcn", FIXED, feature="item_cot", optimistic_validation=True)
+    with pytest.raises(UsageError, match="cannot help to choose settings"):
+        search(release, request, log, num_trials=1)
+    assert not log.exists()
