@@ -56,6 +56,7 @@ def test_a_leak_ends_with_exit_code_8_and_its_name(project, capsys):
         "leak     events read  vector item_cot.text  vector item_cot.text of release 2 read" in captured.out
     )
     assert "error: 1 leak in release 2:\n  events read, vector item_cot.text: " in captured.err
+    assert "is taken with --accept FEATURE." in captured.err
 
 
 def test_json_holds_the_findings_of_a_leak_as_one_object(project, capsys):
