@@ -84,6 +84,6 @@ def require_no_leaks(report: LeakReport) -> None:
     count = "1 leak" if len(found) == 1 else f"{len(found)} leaks"
     raise LeakError(
         "\n".join([f"{count} in release {report.release}:", *lines]),
-        hint="Make it again from training events, and publish. A feature that is meant to read held-out events, "
-        "such as one for a final test, is taken with --accept FEATURE.",
+        hint="Make it again from training events, and publish. A feature that is meant to read held-out "
+        "events, such as one for a final test, is taken with --accept FEATURE.",
     )
