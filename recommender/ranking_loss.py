@@ -18,7 +18,8 @@ class RankingConfig(EmbeddingConfig):
         default="bpr", description="Loss of a pair and its negatives."
     )
     negatives: Negatives = Field(
-        default="uniform", description="Negatives are drawn uniformly, or by popularity."
+        default="uniform",
+        description="Where they come from: uniform, popularity, or in_batch (other positives of the batch).",
     )
     num_negatives: int = Field(
         default=1, ge=1, description="Negatives per pair. With bpr only the highest scored one counts."

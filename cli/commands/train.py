@@ -71,6 +71,9 @@ def train(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads to train with; by default all.")
     ] = None,
+    list_settings: Annotated[
+        bool, typer.Option("--list-settings", help="Show what --set can set, and train nothing.")
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on from where an interrupted training with these options stopped."),
@@ -83,7 +86,17 @@ def train(
     from cli.project import open_project
     from featurestore.reader import FeatureStore
     from recommender.experiment import TrainRequest, train_models
+    from recommender.registry import find_model
 
+    reporter = Reporter(as_json=as_json)
+    if list_settings:
+        rows = [
+            {"setting": name, "default": str(field.default), "meaning": field.description or ""}
+            for name, field in find_model(model).config_type.model_fields.items()
+        ]
+        reporter.table(f"Settings of {model}", rows)
+        reporter.result({"model": model, "settings": rows})
+        return
     if control not in _CONTROLS:
         raise UnknownNameError("features control", control, _CONTROLS)
     if features is None and (fallback or view):
@@ -109,7 +122,6 @@ def train(
         resume=resume,
     )
     opened = open_project(project)
-    reporter = Reporter(as_json=as_json)
     opened_release = FeatureStore(opened.store).release(release)
     with reporter.progress("epochs") as progress:
         report = train_models(

@@ -1,0 +1,85 @@
+"""Options of ``train`` and ``search`` on a store in a folder."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from toy_store import QUICK, fill
+
+from cli.main import run
+from featurestore.stores import connect
+
+SETTINGS = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "featurestore.toml").write_text('[store]\nuri = "store"\n')
+    fill(connect(str(folder / "store")), folder)
+    return folder
+
+
+def test_settings_are_listed_with_their_meaning(capsys):
+    assert run(["train", "lightgcn", "--list-settings", "--json"]) == 0
+    settings = {row["setting"]: row for row in json.loads(capsys.readouterr().out)["settings"]}
+    assert settings["num_layers"]["default"] == "3"
+    assert settings["fusion"]["meaning"] == "How vectors of a release join ID embeddings."
+    assert all(row["meaning"] for row in settings.values())
+    assert run(["train", "lightgcm", "--list-settings"]) == 2
+    assert "lightgcn" in capsys.readouterr().err
+
+
+def test_interrupted_training_is_resumed_to_the_same_weights(project, monkeypatch, capsys):
+    words = ["train", "lightgcn", "-C", str(project), "--features", "item_cot", "--fusion", "gate", *SETTINGS]
+
+    def interrupt(_line: object, done: int, total: int, note: str = "") -> None:
+        del total, note
+        if done == 12:
+            raise KeyboardInterrupt
+
+    assert run([*words, "-o", str(project / "whole")]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("cli.report._ProgressLine.__call__", interrupt)
+        assert run([*words, "-o", str(project / "stopped")]) == 130
+    assert run([*words, "-o", str(project / "stopped"), "--set", "reg=0.5", "--resume"]) == 2
+    assert "belongs to another training run" in capsys.readouterr().err
+    assert run([*words, "-o", str(project / "stopped"), "--resume"]) == 0
+    whole, resumed = (load_file(project / n / "weights.safetensors") for n in ("whole", "stopped"))
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, resumed[name], err_msg=name)
+    assert not list(project.glob(".*.checkpoint*"))
+    history = json.loads((project / "stopped" / "config.json").read_text())["history"]
+    assert [record["epoch"] for record in history] == [10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--fusion", "gate"], "need --features or --user-features"),
+        (["--features", "item_cot", "--fusion", "glue"], "fusion: Input should be 'replace', 'add'"),
+        (["--user-features", "item_cot"], "'item_cot' describes items; user features were expected"),
+        (["--fallback", "item_text"], "--view and --fallback need --features"),
+        (["--set", "device=cuda"], "torch finds no CUDA device"),
+        (["--set", "precision=bfloat16"], "precision=bfloat16 needs device=cuda"),
+    ],
+)
+def test_what_does_not_fit_is_said(project, words, message, capsys):
+    assert run(["train", "lightgcn", "-C", str(project), "-o", str(project / "x"), *words]) != 0
+    assert message in capsys.readouterr().err
+    assert not (project / "x").exists()
+
+
+def test_search_prints_settings_to_train_with(project, capsys):
+    pairs = zip(SETTINGS[::2], SETTINGS[1::2], strict=True)
+    fixed = [word for pair in pairs if "learning_rate" not in pair[1] for word in pair]
+    words = ["search", "lightgcn", "-C", str(project), "-n", "3", *fixed]
+    assert run(words) == 0
+    shown = capsys.readouterr().out
+    assert "Validation, best 3 of 3 trials" in shown
+    assert "Train with: --set learning_rate=" in shown
+    assert run([*words, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["num_known"], len(report["trials"]), report["monitor"]) == (3, 3, "ndcg@10")
+    assert len((project / "searches" / "lightgcn.jsonl").read_text().splitlines()) == 3
