@@ -186,8 +186,10 @@ def training_data(
         valid: Events.
 
     Raises:
-        InputError: If there is no training pair.
+        InputError: If there is no training pair, or a row is none of the id maps'.
     """
+    for part, rows in (("training", train), ("validation", valid)):
+        _require_rows(part, rows, num_users, num_items)
     if not len(train[0]):
         raise InputError(
             "the training part holds no interactions.",
@@ -197,6 +199,16 @@ def training_data(
     held = hold_out(*valid, seen_users=users, seen_items=items, num_users=num_users, num_items=num_items)
     histories = group_by_time(*train, num_users)
     return TrainingData(num_users, num_items, users, items, histories, held)
+
+
+def _require_rows(part: str, rows: tuple[IntArray, IntArray], num_users: int, num_items: int) -> None:
+    for entity, found, count in (("user", rows[0], num_users), ("item", rows[1], num_items)):
+        outside = found[(found < 0) | (found >= count)]
+        if len(outside):
+            raise InputError(
+                f"the {part} part names {entity} row {int(outside[0])}; rows are 0 to {count - 1}.",
+                hint="Take rows and counts from the id maps of one release.",
+            )
 
 
 def load_training_data(release: Release) -> TrainingData:

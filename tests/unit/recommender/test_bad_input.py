@@ -174,3 +174,17 @@ def test_scores_that_are_not_finite_are_not_ranked(value):
 
     with pytest.raises(InputError, match="the model gives scores that are not finite numbers"):
         evaluate_ranking(score, data.valid)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "message"),
+    [
+        (([0], [7]), ([], []), "the training part names item row 7; rows are 0 to 2"),
+        (([0], [-1]), ([], []), "the training part names item row -1; rows are 0 to 2"),
+        (([0], [1]), ([2], [1]), "the validation part names user row 2; rows are 0 to 1"),
+    ],
+)
+def test_rows_outside_of_the_id_maps_are_refused(train, valid, message):
+    parts = [tuple(np.array(rows, np.int64) for rows in part) for part in (train, valid)]
+    with pytest.raises(InputError, match=message):
+        training_data(num_users=2, num_items=3, train=parts[0], valid=parts[1])
