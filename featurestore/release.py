@@ -140,16 +140,33 @@ class ReleaseCatalog:
 
     def aliases(self) -> dict[str, int]:
         """Alias → release number, sorted by alias."""
-        newest: dict[str, str] = {}
+        return {alias: self.move(paths[-1]).release for alias, paths in self.move_paths().items()}
+
+    def move_paths(self) -> dict[str, list[str]]:
+        """Alias → object paths of its moves, oldest first; sorted by alias. Costs one listing."""
+        found: dict[str, list[str]] = {}
         for path in self._store.objects.list("aliases/"):
             if match := _MOVE.match(path):
-                newest[match["alias"]] = path
-        return {alias: self._move(path).release for alias, path in sorted(newest.items())}
+                found.setdefault(match["alias"], []).append(path)
+        return dict(sorted(found.items()))
+
+    def move(self, path: str) -> AliasMove:
+        """One move of an alias.
+
+        Raises:
+            StoreError: If it is damaged.
+        """
+        try:
+            return AliasMove.model_validate_json(self._store.objects.read(path))
+        except ValidationError as error:
+            raise StoreError(
+                f"the move of an alias {path!r} is damaged: {error}",
+                hint="Restore the file from a copy, or delete it: an alias names what its last move says.",
+            ) from error
 
     def moves(self, alias: str) -> dict[str, AliasMove]:
         """Object path → move, of one alias, oldest first; the last one counts."""
-        paths = self._store.objects.list(f"aliases/{alias}/")
-        return {path: self._move(path) for path in paths if _MOVE.match(path)}
+        return {path: self.move(path) for path in self.move_paths().get(alias, ())}
 
     def resolve(self, name: str) -> Manifest:
         """The release of an alias (``production``) or a number (``17``).
@@ -165,7 +182,7 @@ class ReleaseCatalog:
         Raises:
             MissingVersionError: Listing the aliases and releases there are.
         """
-        number = int(name) if name.isdecimal() else self.aliases().get(name)
+        number = int(name) if name.isdecimal() else self._named(name)
         if number is None or number not in self.numbers():
             raise self._unknown(name)
         return number
@@ -188,11 +205,10 @@ class ReleaseCatalog:
         self.manifest(number)
         move = _dump(AliasMove(release=number, created_at=now()))
         while True:
-            moves = self.moves(alias)
-            newest = next(reversed(moves), "")
-            if newest and moves[newest].release == number:
+            paths = self.move_paths().get(alias, ())
+            if paths and self.move(paths[-1]).release == number:
                 return False
-            path = f"aliases/{alias}/{int(newest[-11:-5] or 0) + 1:06d}.json"
+            path = f"aliases/{alias}/{int(paths[-1][-11:-5]) + 1 if paths else 1:06d}.json"
             if same_object(self._store.objects, path, move):
                 return True
 
@@ -212,14 +228,10 @@ class ReleaseCatalog:
             raise StoreError(f"release {number} cannot be removed: {why}.")
         self._store.objects.delete(manifest_path(number))
 
-    def _move(self, path: str) -> AliasMove:
-        try:
-            return AliasMove.model_validate_json(self._store.objects.read(path))
-        except ValidationError as error:
-            raise StoreError(
-                f"the move of an alias {path!r} is damaged: {error}",
-                hint="Restore the file from a copy, or delete it: the alias names what it named before.",
-            ) from error
+    def _named(self, alias: str) -> int | None:
+        """What an alias names, without a look at its earlier moves, or at other aliases."""
+        paths = self.move_paths().get(alias)
+        return self.move(paths[-1]).release if paths else None
 
     def _unknown(self, name: str) -> MissingVersionError:
         if name.isdecimal() and (successor := successors(self._store.objects).get(int(name))):

@@ -121,15 +121,18 @@ def _seal(store: Store, number: int) -> str:
 
 
 def _alias_damages(catalog: ReleaseCatalog) -> Iterator[Damage]:
-    try:
-        aliases = catalog.aliases()
-    except StoreError as error:
-        yield Damage(None, "aliases", error.message)
-        return
+    """Moves that cannot be read, those behind the current ones too; aliases that name nothing."""
     numbers = catalog.numbers()
-    for alias, number in aliases.items():
-        if number not in numbers:
-            yield Damage(None, f"alias {alias!r}", f"it names release {number}, which does not exist")
+    for alias, paths in catalog.move_paths().items():
+        named: int | None = None
+        for path in paths:
+            try:
+                named = catalog.move(path).release
+            except StoreError as error:
+                named = None
+                yield Damage(None, f"alias {alias!r}", str(error))
+        if named is not None and named not in numbers:
+            yield Damage(None, f"alias {alias!r}", f"it names release {named}, which does not exist")
 
 
 class _Checks:

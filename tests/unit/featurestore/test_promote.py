@@ -99,3 +99,21 @@ def test_moves_are_numbered_on_after_old_ones_are_gone(store):
     promote(store, "1")
     assert list(catalog.moves("production"))[-1] == "aliases/production/000005.json"
     assert catalog.aliases() == {"production": 1}
+
+
+def test_a_damaged_move_stops_only_what_needs_it(store):
+    """The history of an alias serves its rollback: neither promotion, nor readers, nor other aliases."""
+    catalog = ReleaseCatalog(store)
+    promote(store, "2", alias="canary")
+    for path in ("aliases/production/000001.json", "aliases/canary/000001.json"):
+        store.objects.delete(path)
+        store.objects.put_new(path, b"{")
+    assert catalog.resolve("production").number == 4
+    assert catalog.point("production", 3)
+    with pytest.raises(StoreError, match=r"move of an alias 'aliases/production/000001\.json' is damaged"):
+        rollback(store)
+    with pytest.raises(
+        StoreError, match=r"move of an alias 'aliases/canary/000001\.json' is damaged"
+    ) as caught:
+        catalog.resolve("canary")
+    assert "or delete it: an alias names what its last move says" in caught.value.hint

@@ -175,6 +175,35 @@ def test_an_alias_that_names_nothing_is_found(root):
     assert "the move of an alias 'aliases/canary/000001.json' is damaged" in damage.found
 
 
+def test_a_damaged_move_behind_the_current_one_is_found(root):
+    """It counts for a rollback, and for what garbage collection keeps; the alias itself is sound."""
+    flip(root / "aliases/production/000001.json", 0)
+    (damage,) = check(root).damages
+    assert (damage.release, damage.what) == (None, "alias 'production'")
+    assert "the move of an alias 'aliases/production/000001.json' is damaged" in damage.found
+    assert "Restore the file from a copy, or delete it: an alias names what its last" in damage.found
+    assert check(root, "production").damages == ()
+    (root / "aliases/production/000001.json").unlink()
+    assert check(root).damages == ()
+    assert ReleaseCatalog(connect(str(root))).aliases() == {"production": 2}
+
+
+def test_every_damaged_move_is_found_whatever_the_alias(root):
+    (root / "aliases/canary").mkdir()
+    for name in ("canary/000001", "canary/000002", "production/000001"):
+        (root / f"aliases/{name}.json").write_text("{")
+    (root / "aliases/canary/000003.json").write_text('{"release": 9, "created_at": "now"}')
+    assert [
+        (damage.what, damage.found.partition(" '")[2].partition("'")[0] or damage.found)
+        for damage in check(root).damages
+    ] == [
+        ("alias 'canary'", "aliases/canary/000001.json"),
+        ("alias 'canary'", "aliases/canary/000002.json"),
+        ("alias 'canary'", "it names release 9, which does not exist"),
+        ("alias 'production'", "aliases/production/000001.json"),
+    ]
+
+
 def test_releases_of_the_first_version_are_verified(project_root, tmp_path):
     """Their manifests hold one checksum per table."""
     with tarfile.open(project_root / "tests/fixtures/first_store.tar.xz") as archive:
