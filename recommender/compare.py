@@ -1,41 +1,44 @@
-"""Test metrics of saved models side by side, popularity always among them."""
+"""Saved models of one release side by side on its test part, popularity always among them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Final
 
-import numpy as np
-
-from featurestore.errors import UsageError
+from featurestore.errors import UnknownNameError, UsageError
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import FeatureStore, Release
-from recommender.data import load_test_data, load_training_data
-from recommender.evaluate import evaluate_ranking
-from recommender.metrics import Float64Array, RankingMetrics, paired_interval
+from recommender.data import IntArray, load_training_data
+from recommender.labels import ModelCard, model_card, model_labels
+from recommender.measurement import Measurement, Yardstick, load_yardstick, measure
+from recommender.metrics import CUTOFFS, NAMES, Float64Array
 from recommender.models import popularity
-from recommender.saved import SavedModel, check_binding, find_folders, load_model, read_config
+from recommender.results import ModelResult, mean_per_user, summarise
+from recommender.saved import SavedConfig, SavedModel, check_binding, find_folders, load_model, read_config
+from recommender.significance import paired_tests
+from recommender.tasks import TaskName
 
-COMPARED_BY = "ndcg@10"
-_BOOTSTRAP_SEED = 20240229
+COMPARED_BY: Final = "ndcg@10"
+POPULARITY: Final = "popularity"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelResult:
-    """Test metrics of one configuration over its seeds.
+class ComparisonRequest:
+    """How to compare.
 
     Attributes:
-        name: Folder, or ``popularity``.
-        num_seeds: Models averaged.
-        means: Metric → mean over users, then over seeds.
-        deviations: Metric → sample standard deviation over seeds; None of a single seed.
-        gain: 95 % interval of the NDCG@10 gain over popularity, by bootstrap over users; None of itself.
+        release: Alias or number; the first model's own release if None.
+        task: See `recommender.tasks.EvaluationTask`.
+        num_negatives: Sampled negatives besides the full ranking; none if 0.
+        baseline: ``popularity``, or a folder of a trained model, which is added if it is not compared.
+        metric: What models are ordered and tested by.
     """
 
-    name: str
-    num_seeds: int
-    means: dict[str, float]
-    deviations: dict[str, float] | None
-    gain: tuple[float, float] | None
+    release: str | None = None
+    task: TaskName = "users"
+    num_negatives: int = 0
+    baseline: str = POPULARITY
+    metric: str = COMPARED_BY
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,61 +47,71 @@ class Comparison:
 
     Attributes:
         release: Number of the release.
-        num_users: Users with test events that are new to them.
+        task: What was ranked.
+        num_users: Users, or prefixes of sessions, that have held-out items.
         num_pairs: Test pairs ranked.
         num_repeats: Test events left out because the user had the item before.
-        results: Best NDCG@10 first.
+        baseline: Name of the result that the others are tested against.
+        metric: What results are ordered and tested by.
+        attributes: What users are grouped by in the strata, beside their degree.
+        negatives: Digest of the sampled lists; None without.
+        results: The best first.
+        user_rows: (n,) int64 user row of each value in ``per_user``.
+        per_user: Name of a result → metric → (n,) float64, seeds averaged.
     """
 
     release: int
+    task: TaskName
     num_users: int
     num_pairs: int
     num_repeats: int
+    baseline: str
+    metric: str
+    attributes: tuple[str, ...]
+    negatives: str | None
     results: tuple[ModelResult, ...]
+    user_rows: IntArray
+    per_user: dict[str, dict[str, Float64Array]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the values of single users, for JSON."""
+        names = [name for name in self.__slots__ if name not in {"user_rows", "per_user", "results"}]
+        return {name: getattr(self, name) for name in names} | {
+            "results": [asdict(result) for result in self.results]
+        }
 
 
 def compare_models(
     store: FeatureStore,
     folders: Sequence[Path],
+    request: ComparisonRequest | None = None,
     *,
-    release_name: str | None = None,
     progress: Progress = no_progress,
 ) -> Comparison:
     """Evaluate saved models on the test part of the release they were fitted on.
 
-    Models that differ in nothing but their seed are one line: mean and standard deviation.
+    Models that differ in nothing but their seed are one result: mean and standard deviation.
 
     Args:
         store: Holds the release.
         folders: Models, or folders of seeds.
-        release_name: Alias or number; the first model's own release if None.
+        request: How to compare.
         progress: Told about users ranked.
 
     Raises:
         StoreError: If a model is damaged, or was fitted on another release.
-        InputError: If the release holds out no test events.
-        UsageError: If no folder is given.
+        InputError: If the release holds out no test events, or too few items for the negatives.
+        UsageError: If no folder is given, or the metric or the baseline is unknown.
     """
-    if not folders:
-        raise UsageError("name at least one folder of a trained model.")
-    paths = [(folder, path) for folder in folders for path in find_folders(folder)]
-    release = store.release(release_name or str(read_config(paths[0][1]).binding.release))
-    for _, path in paths:
-        check_binding(read_config(path), release)
-    held_out = load_test_data(release)
-    control = _popularity_metrics(release, progress)
-    groups: dict[str, list[RankingMetrics]] = {}
-    names: dict[str, str] = {}
-    for folder, path in paths:
-        saved = load_model(path)
-        key = saved.info.config_digest
-        names.setdefault(key, str(folder))
-        metrics = evaluate_ranking(saved.model.score, held_out, progress=progress)
-        groups.setdefault(key, []).append(metrics)
-    results = [_result("popularity", [control], None)]
-    results += [_result(names[key], runs, control) for key, runs in groups.items()]
-    results.sort(key=lambda result: -result.means[COMPARED_BY])
-    return Comparison(release.number, len(control.users), len(held_out), held_out.num_repeats, tuple(results))
+    request = request or ComparisonRequest()
+    groups = _group_by_config(folders, request)
+    first = next(iter(groups.values()))[0][1]
+    release = store.release(request.release or str(first.binding.release))
+    for _, info in (pair for group in groups.values() for pair in group):
+        check_binding(info, release)
+    yardstick = load_yardstick(release, request.task, num_negatives=request.num_negatives)
+    measured = _measure_all(release, groups, yardstick, progress)
+    return _report(release, request, yardstick, measured, _baseline_name(groups, request))
 
 
 def open_saved(folder: Path, store: FeatureStore, release_name: str | None) -> tuple[SavedModel, Release]:
@@ -118,19 +131,113 @@ def open_saved(folder: Path, store: FeatureStore, release_name: str | None) -> t
     return load_model(paths[0]), release
 
 
-def _popularity_metrics(release: Release, progress: Progress) -> RankingMetrics:
-    model = popularity.Model(popularity.Config())
-    model.fit(load_training_data(release), features=None, seed=0, progress=no_progress)
-    return evaluate_ranking(model.score, load_test_data(release), progress=progress)
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    name: str
+    card: ModelCard
+    paths: tuple[Path, ...]
+    infos: tuple[SavedConfig, ...]
+    runs: tuple[Measurement, ...]
 
 
-def _result(name: str, runs: Sequence[RankingMetrics], control: RankingMetrics | None) -> ModelResult:
-    values = {metric: [run.means()[metric] for run in runs] for metric in runs[0].per_user}
-    gain = None
-    if control is not None:
-        ours: Float64Array = np.mean([run.per_user[COMPARED_BY] for run in runs], axis=0)
-        generator = np.random.default_rng(_BOOTSTRAP_SEED)
-        gain = paired_interval(ours, control.per_user[COMPARED_BY], generator)
-    deviations = {metric: float(np.std(v, ddof=1)) for metric, v in values.items()} if len(runs) > 1 else None
-    means = {metric: float(np.mean(v)) for metric, v in values.items()}
-    return ModelResult(name, len(runs), means, deviations, gain)
+_Group = list[tuple[Path, SavedConfig]]
+
+
+def _group_by_config(folders: Sequence[Path], request: ComparisonRequest) -> dict[str, _Group]:
+    """Digest of what was trained → its seeds; the baseline's are among them."""
+    known = [f"{name}@{k}" for name in NAMES for k in CUTOFFS]
+    if request.metric not in known:
+        raise UnknownNameError("metric", request.metric, known)
+    if not folders:
+        raise UsageError("name at least one folder of a trained model.")
+    chosen = [*folders, *([] if request.baseline == POPULARITY else [_baseline_folder(request.baseline)])]
+    groups: dict[str, _Group] = {}
+    for path in dict.fromkeys(path.resolve() for folder in chosen for path in find_folders(folder)):
+        info = read_config(path)
+        groups.setdefault(info.config_digest, []).append((path, info))
+    return groups
+
+
+def _baseline_folder(name: str) -> Path:
+    folder = Path(name)
+    if not folder.is_dir():
+        raise UsageError(
+            f"the baseline {name!r} is neither {POPULARITY} nor a folder of a trained model.",
+            hint="Name the folder that featurestore train saved it in.",
+        )
+    digests = {read_config(path).config_digest for path in find_folders(folder)}
+    if len(digests) > 1:
+        raise UsageError(
+            f"the baseline {name} holds {len(digests)} different models; name the folder of one."
+        )
+    return folder
+
+
+def _baseline_name(groups: Mapping[str, _Group], request: ComparisonRequest) -> str:
+    if request.baseline == POPULARITY:
+        return POPULARITY
+    wanted = read_config(find_folders(Path(request.baseline))[0]).config_digest
+    return _names(groups)[wanted]
+
+
+def _names(groups: Mapping[str, _Group]) -> dict[str, str]:
+    """Digest → label; a trained popularity model is told from the control."""
+    labels = model_labels([group[0][1] for group in groups.values()])
+    taken = {POPULARITY: f"{POPULARITY} (trained)"}
+    return {key: taken.get(label, label) for key, label in zip(groups, labels, strict=True)}
+
+
+def _measure_all(
+    release: Release, groups: Mapping[str, _Group], yardstick: Yardstick, progress: Progress
+) -> list[_Measured]:
+    control = popularity.Model(popularity.Config())
+    control.fit(load_training_data(release), features=None, seed=0, progress=no_progress)
+    run = measure(control, yardstick, progress=progress)
+    measured = [_Measured(POPULARITY, ModelCard(POPULARITY), (), (), (run,))]
+    names = _names(groups)
+    for key, group in groups.items():
+        runs = tuple(measure(load_model(path).model, yardstick, progress=progress) for path, _ in group)
+        paths, infos = zip(*group, strict=True)
+        measured.append(_Measured(names[key], model_card(infos[0]), paths, infos, runs))
+    return measured
+
+
+def _report(
+    release: Release,
+    request: ComparisonRequest,
+    yardstick: Yardstick,
+    measured: Sequence[_Measured],
+    baseline: str,
+) -> Comparison:
+    rows = measured[0].runs[0].metrics.users
+    per_user = {each.name: mean_per_user(each.runs) for each in measured}
+    values = {name: metrics[request.metric] for name, metrics in per_user.items()}
+    theirs = values.pop(baseline)
+    tests = paired_tests(values, theirs, units=yardstick.task.units(rows))
+    results = [
+        summarise(
+            each.name,
+            each.card,
+            each.runs,
+            folders=[str(path) for path in each.paths],
+            seeds=[info.seed for info in each.infos],
+            test=tests.get(each.name),
+        )
+        for each in measured
+    ]
+    results.sort(key=lambda result: -result.means[request.metric])
+    held_out = yardstick.task.held_out
+    return Comparison(
+        release=release.number,
+        task=request.task,
+        num_users=len(rows),
+        num_pairs=len(held_out),
+        num_repeats=held_out.num_repeats,
+        baseline=baseline,
+        metric=request.metric,
+        attributes=yardstick.attributes,
+        negatives=yardstick.negatives.digest if yardstick.negatives else None,
+        results=tuple(results),
+        user_rows=yardstick.task.owners[rows],
+        per_user=per_user,
+    )

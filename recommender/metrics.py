@@ -1,12 +1,14 @@
-"""HR, Recall and NDCG at K over the full ranking.
+"""HR, Recall, NDCG, MRR and MAP at K over a ranking.
 
 A scorer that gives many items the same score has no rank to be proud of: every metric is its *expected value
-over a random order of equal scores*, exactly. A held-out item with ``better`` items above it in a group of
-``tied`` equals is uniform over the ranks better … better + tied - 1 (from 0).
+over a random order of equal scores*, exactly. Held-out items with ``better`` items above them in a group of
+``tied`` equals are uniform over the ranks better … better + tied - 1 (from 0).
 
     HR@K      probability that a held-out item is among the first K
     Recall@K  share of the user's held-out items among the first K
     NDCG@K    Σ 1/log2(rank + 2) over held-out items among the first K, divided by the best possible sum
+    MRR@K     1/(rank + 1) of the first held-out item, 0 if it is not among the first K
+    MAP@K     Σ precision at the rank of each held-out item among the first K, divided by all held-out items
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ from recommender.data import IntArray
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 
 CUTOFFS = (5, 10, 20)
-NAMES = ("hr", "recall", "ndcg")
+NAMES = ("hr", "recall", "ndcg", "mrr", "map")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,60 +58,114 @@ class RankingMetrics:
         return {name: float(values.mean()) if len(values) else 0.0 for name, values in self.per_user.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Ties:
+    """Held-out items of equal score of one user, as one row each, best first within a user; g rows.
+
+    Attributes:
+        first: (n,) the place of each user's best row.
+        better: (g,) items with a higher score.
+        tied: (g,) items of this score.
+        held: (g,) held-out ones among them.
+        before: (g,) held-out items of the user with a higher score.
+    """
+
+    first: IntArray
+    better: IntArray
+    tied: IntArray
+    held: IntArray
+    before: IntArray
+
+
 def ranking_metrics(groups: RankGroups, cutoffs: Sequence[int] = CUTOFFS) -> RankingMetrics:
-    """HR, Recall and NDCG at each cutoff, per user."""
-    users, first, counts = np.unique(groups.users, return_index=True, return_counts=True)
+    """All metrics at each cutoff, per user."""
+    users, counts = np.unique(groups.users, return_counts=True)
     if not len(users):
         return RankingMetrics(users, {f"{n}@{k}": np.zeros(0) for k in cutoffs for n in NAMES})
+    ties = _tie_groups(groups, counts)
+    first_hit = _first_hit(ties, max(cutoffs))  # (max K, n)
     per_user: dict[str, Float64Array] = {}
     for k in cutoffs:
-        discounts = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(k) + 2.0))])  # (k + 1,)
-        start = np.minimum(groups.better, k)  # (m,) ranks start … end - 1 of the group are within K
-        end = np.minimum(groups.better + groups.tied, k)
-        found = np.add.reduceat((end - start) / groups.tied, first)
-        gains = np.add.reduceat((discounts[end] - discounts[start]) / groups.tied, first)
-        per_user[f"hr@{k}"] = 1.0 - _chance_of_no_hit(groups, first, k)
-        per_user[f"recall@{k}"] = found / counts
-        per_user[f"ndcg@{k}"] = gains / discounts[np.minimum(counts, k)]
+        recall, gain, precision = (
+            np.add.reduceat(values, ties.first) for values in (*_found(ties, k), _precisions(ties, k))
+        )
+        per_user[f"hr@{k}"] = first_hit[:k].sum(axis=0)
+        per_user[f"recall@{k}"] = recall / counts
+        per_user[f"ndcg@{k}"] = gain / discount_sums(k)[np.minimum(counts, k)]
+        per_user[f"mrr@{k}"] = (first_hit[:k] / np.arange(1.0, k + 1.0)[:, None]).sum(axis=0)
+        per_user[f"map@{k}"] = precision / counts
     return RankingMetrics(users, per_user)
 
 
-def _chance_of_no_hit(groups: RankGroups, first: IntArray, k: int) -> Float64Array:
-    """Probability, per user, that no held-out item is among the first K.
+def pair_metrics(groups: RankGroups, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Float64Array]:
+    """Recall and NDCG of every held-out item as if it were its user's only one: name → (m,) float64."""
+    values: dict[str, Float64Array] = {}
+    for k in cutoffs:
+        start = np.minimum(groups.better, k)
+        end = np.minimum(groups.better + groups.tied, k)
+        sums = discount_sums(k)
+        values[f"recall@{k}"] = (end - start) / groups.tied
+        values[f"ndcg@{k}"] = (sums[end] - sums[start]) / groups.tied
+    return values
 
-    Zero if a whole group with a held-out item fits. Otherwise only one group, of t equals, can straddle the
-    cutoff, with s = K - better places inside: its h held-out items all miss with Π_{j<h} (t - s - j)/(t - j).
+
+def discount_sums(k: int) -> Float64Array:
+    """(k + 1,) float64: Σ 1/log2(rank + 2) over the first 0, 1, …, k ranks."""
+    return np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(k) + 2.0))])
+
+
+def _tie_groups(groups: RankGroups, counts: IntArray) -> _Ties:
+    if counts.max() == 1:
+        ones = np.ones_like(groups.better)
+        return _Ties(np.arange(len(counts)), groups.better, groups.tied, ones, ones - 1)
+    order = np.lexsort((groups.better, groups.users))
+    users, better, tied = groups.users[order], groups.better[order], groups.tied[order]
+    starts = np.append(True, (users[1:] != users[:-1]) | (better[1:] != better[:-1]))
+    places = np.flatnonzero(starts)  # (g,)
+    user_starts = np.cumsum(counts) - counts  # (n,)
+    before = places - np.repeat(user_starts, counts)[places]
+    held = np.diff(np.append(places, len(users)))
+    return _Ties(np.searchsorted(places, user_starts), better[places], tied[places], held, before)
+
+
+def _within(ties: _Ties, k: int) -> tuple[IntArray, IntArray]:
+    """(g,) and (g,): ranks start … end - 1 of each row are within K."""
+    return np.minimum(ties.better, k), np.minimum(ties.better + ties.tied, k)
+
+
+def _found(ties: _Ties, k: int) -> tuple[Float64Array, Float64Array]:
+    """(g,) and (g,): expected held-out items within K, and their discounted sum."""
+    start, end = _within(ties, k)
+    share = ties.held / ties.tied
+    sums = discount_sums(k)
+    return share * (end - start), share * (sums[end] - sums[start])
+
+
+def _precisions(ties: _Ties, k: int) -> Float64Array:
+    """(g,) expected sum of the precision at each held-out rank within K.
+
+    At rank p of a row with b better, t tied, h of them held out and c held-out items before it, the chance of
+    a held-out item is h/t, and (c + 1 + (p - b)(h - 1)/(t - 1)) / (p + 1) the precision expected there then.
     """
-    fits = groups.better + groups.tied <= k
-    straddles = (groups.better < k) & ~fits
-    none = np.where(np.logical_or.reduceat(fits, first), 0.0, 1.0)  # (n,)
-    held = np.add.reduceat(straddles.astype(np.int64), first)
-    tied = np.maximum.reduceat(np.where(straddles, groups.tied, 1), first)
-    inside = np.maximum.reduceat(np.where(straddles, k - groups.better, 0), first)
-    for j in range(int(held.max(initial=0))):
-        more = j < held
-        none[more] *= np.maximum(tied[more] - inside[more] - j, 0) / (tied[more] - j)
-    return none
+    start, end = _within(ties, k)
+    sums = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1.0, k + 1.0))])
+    harmonic = sums[end] - sums[start]  # Σ 1/(p + 1)
+    above = end - start - (ties.better + 1) * harmonic  # Σ (p - b)/(p + 1)
+    others = (ties.held - 1) / np.maximum(ties.tied - 1, 1)
+    return ties.held / ties.tied * ((ties.before + 1) * harmonic + others * above)
 
 
-def paired_interval(
-    ours: Float64Array, theirs: Float64Array, generator: np.random.Generator, *, num_draws: int = 1000
-) -> tuple[float, float]:
-    """95 % interval of the mean difference of two models over the same users, by bootstrap over users.
+def _first_hit(ties: _Ties, k: int) -> Float64Array:
+    """(k, n) probability that a user's first held-out item stands at rank 0, 1, …, k - 1.
 
-    Args:
-        ours: (n,) metric per user.
-        theirs: (n,) the other model's, same users.
-        generator: Source of the draws.
-        num_draws: Resamples of n users.
-
-    Returns:
-        The 2.5 % and 97.5 % points of the mean of ``ours - theirs``; zeros without users.
+    It is one of the best row's h: if none stands at its first j ranks, the next is one with chance h/(t - j).
     """
-    difference = ours - theirs
-    if not len(difference):
-        return 0.0, 0.0
-    num_users = len(difference)
-    means = [difference[generator.integers(num_users, size=num_users)].mean() for _ in range(num_draws)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    better, tied, held = (values[ties.first] for values in (ties.better, ties.tied, ties.held))
+    chances = np.zeros((k, len(better)))
+    none_yet = np.ones(len(better))
+    for rank in range(k):
+        left = tied - (rank - better)
+        chance = np.where((rank >= better) & (left > 0), held / np.maximum(left, held), 0.0)
+        chances[rank] = none_yet * chance
+        none_yet = none_yet - chances[rank]
+    return chances

@@ -1,6 +1,5 @@
 """``featurestore evaluate``: test metrics of trained models, popularity beside them."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,9 @@ from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
 
 if TYPE_CHECKING:
-    from recommender.compare import ModelResult
+    from recommender.compare import Comparison
+
+_SHOWN = ("hr", "recall", "ndcg", "mrr", "map")
 
 
 def evaluate(
@@ -23,40 +24,81 @@ def evaluate(
         str | None,
         typer.Option("--release", "-r", help="Release to test on; by default the one they were trained on."),
     ] = None,
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            help="users: every user's test items. sessions: each next item among a user's test events, after "
+            "those before it.",
+        ),
+    ] = "users",
+    negatives: Annotated[
+        int,
+        typer.Option(
+            "--negatives", min=0, help="Rank among so many sampled items as well, such as 99; 0 for none."
+        ),
+    ] = 0,
+    baseline: Annotated[
+        str,
+        typer.Option("--baseline", "-b", help="What gains are measured against: popularity, or a folder."),
+    ] = "popularity",
+    metric: Annotated[
+        str, typer.Option("--metric", "-m", help="What models are ordered and tested by.")
+    ] = "ndcg@10",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder for evaluation.json, evaluation.html and per_user.parquet."
+        ),
+    ] = None,
     project: ProjectOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Rank all items for every test user and show HR, NDCG and Recall at 5, 10 and 20.
+    """Rank all items for every test user: HR, Recall, NDCG, MRR, MAP, lists, strata, significance.
 
     Items of training and validation are left out of the ranking; equal scores count as in random order.
     """
+    from cli.evaluating import read_request
     from cli.project import open_project
     from featurestore.reader import FeatureStore
     from recommender.compare import compare_models
+    from recommender.learning_curves import learning_curves
+    from recommender.report_files import prepare_folder, write_comparison
+    from recommender.report_page import render_comparison, summary
 
-    opened = open_project(project)
+    request = read_request(
+        release=release, task=task, num_negatives=negatives, baseline=baseline, metric=metric
+    )
+    store = FeatureStore(open_project(project).store)
+    if output is not None:
+        prepare_folder(output)
     reporter = Reporter(as_json=as_json)
     with reporter.progress("ranking") as progress:
-        report = compare_models(FeatureStore(opened.store), models, release_name=release, progress=progress)
-    reporter.say(
-        f"Release {report.release}: {report.num_pairs:,} test pairs of {report.num_users:,} users, all items "
-        f"ranked; {report.num_repeats:,} repeats of earlier items left out."
-    )
-    for name in ("hr", "recall", "ndcg"):
-        reporter.table(f"Test {name.upper()}", [_row(result, name) for result in report.results])
-    for result in report.results:
-        if result.gain is not None:
-            low, high = result.gain
-            reporter.say(
-                f"{result.name}: NDCG@10 minus popularity's, 95 % interval {low:+.4f} to {high:+.4f}"
-            )
-    reporter.result(asdict(report))
+        report = compare_models(store, models, request, progress=progress)
+    reporter.say(summary(report))
+    _print(reporter, report)
+    if output is not None:
+        page = render_comparison(report, learning_curves(report))
+        paths = write_comparison(output, report, page, store.release(str(report.release)))
+        reporter.say("written: " + ", ".join(str(path) for path in paths))
+    reporter.result(report.as_dict())
 
 
-def _row(result: "ModelResult", metric: str) -> dict[str, object]:
-    row: dict[str, object] = {"model": result.name, "seeds": result.num_seeds}
-    for name, mean in result.means.items():
-        if name.startswith(f"{metric}@"):
-            spread = f" ± {result.deviations[name]:.4f}" if result.deviations else ""
-            row[f"@{name.partition('@')[2]}"] = f"{mean:.4f}{spread}"
-    return row
+def _print(reporter: Reporter, report: "Comparison") -> None:
+    from recommender import report_tables as tables
+    from recommender.report_page import significance_note
+
+    for name in _SHOWN:
+        reporter.table(f"Test {name.upper()}", tables.metric_rows(report, name))
+    if report.negatives is not None:
+        for name in _SHOWN:
+            rows = tables.metric_rows(report, name, sampled=True)
+            reporter.table(f"Test {name.upper()} among sampled negatives ({report.negatives[:12]})", rows)
+    cutoff = int(report.metric.partition("@")[2])
+    reporter.table(f"Lists of {cutoff}", tables.list_rows(report, cutoff))
+    for kind in tables.stratum_kinds(report):
+        metric = tables.stratum_metric(report, kind)
+        reporter.table(f"Test {metric} by {kind}", tables.stratum_rows(report, kind, metric))
+    if gaps := tables.gap_rows(report):
+        reporter.table(f"Largest gaps in {report.metric} between groups of users", gaps)
+    reporter.table(significance_note(report), tables.significance_rows(report))

@@ -1,3 +1,4 @@
+import json
 from itertools import pairwise, permutations
 from math import log2
 
@@ -7,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import InputError
-from recommender.data import hold_out
-from recommender.evaluate import evaluate_ranking, rank_held_out
-from recommender.metrics import RankGroups, ranking_metrics
+from recommender.beyond_accuracy import list_measures
+from recommender.data import HeldOut, hold_out
+from recommender.evaluate import evaluate_ranking, rank_held_out, rank_in_one_pass
+from recommender.metrics import RankGroups, pair_metrics, ranking_metrics
 
 
 def brute_force(scores: list[int], relevant: set[int], k: int) -> dict[str, float]:
     """Mean over all orders of the items that sort the scores downwards."""
-    totals = {"hr": 0.0, "recall": 0.0, "ndcg": 0.0}
+    totals = dict.fromkeys(("hr", "recall", "ndcg", "mrr", "map"), 0.0)
     orders = [
         o for o in permutations(range(len(scores))) if all(scores[a] >= scores[b] for a, b in pairwise(o))
     ]
@@ -24,6 +26,8 @@ def brute_force(scores: list[int], relevant: set[int], k: int) -> dict[str, floa
         totals["hr"] += bool(ranks)
         totals["recall"] += len(ranks) / len(relevant)
         totals["ndcg"] += sum(1 / log2(rank + 2) for rank in ranks) / best
+        totals["mrr"] += 1 / (ranks[0] + 1) if ranks else 0.0
+        totals["map"] += sum(nth / (rank + 1) for nth, rank in enumerate(ranks, 1)) / len(relevant)
     return {f"{name}@{k}": total / len(orders) for name, total in totals.items()}
 
 
@@ -103,3 +107,69 @@ def test_nothing_held_out_has_no_users():
     found = evaluate_ranking(lambda users: np.zeros((len(users), 3), np.float32), held)
     assert len(found.users) == 0
     assert found.means()["ndcg@10"] == 0.0
+
+
+def test_several_held_out_items_of_several_users_equal_each_user_alone(rng):
+    scores = rng.integers(0, 6, (20, 15)).astype(np.float32)
+    users, items = np.nonzero(rng.random((20, 15)) < 0.3)
+    none = np.array([], np.int64)
+    held = hold_out(users, items, seen_users=none, seen_items=none, num_users=20, num_items=15)
+    groups = rank_held_out(lambda rows: scores[rows], held)
+    together = ranking_metrics(groups, (3, 8))
+    for place, user in enumerate(together.users):
+        own = groups.users == user
+        alone = ranking_metrics(RankGroups(groups.users[own], groups.better[own], groups.tied[own]), (3, 8))
+        for name, values in alone.per_user.items():
+            assert together.per_user[name][place] == pytest.approx(values[0])
+
+
+def test_a_pair_is_ranked_as_if_it_were_its_users_only_one():
+    groups = RankGroups(np.array([0, 0, 1]), np.array([0, 4, 2]), np.array([1, 2, 1]))
+    found = pair_metrics(groups, (5,))
+    assert found["recall@5"].tolist() == [1.0, 0.5, 1.0]
+    assert found["ndcg@5"] == pytest.approx([1.0, 0.5 / log2(6), 0.5])
+
+
+@pytest.fixture(scope="module")
+def golden(project_root):
+    return json.loads((project_root / "tests" / "golden" / "ranking.json").read_text(encoding="utf-8"))
+
+
+def golden_held_out(data) -> HeldOut:
+    rows = {
+        part: [(u, i) for u, items in enumerate(data[part]) for i in items] for part in ("seen", "held_out")
+    }
+    seen, held = (np.array(rows[part], np.int64).T for part in ("seen", "held_out"))
+    num_users, num_items = len(data["scores"]), len(data["scores"][0])
+    return hold_out(*held, seen_users=seen[0], seen_items=seen[1], num_users=num_users, num_items=num_items)
+
+
+def test_metrics_are_those_of_ranx(golden):
+    scores = np.array(golden["input"]["scores"], np.float32)
+    held = golden_held_out(golden["input"])
+    found = evaluate_ranking(lambda users: scores[users], held, cutoffs=(1, 5, 10)).per_user
+    assert golden["ranx"]["version"] == "0.3.21"
+    assert len(golden["ranx"]["values"]) == len(found) == 15
+    for name, values in golden["ranx"]["values"].items():
+        np.testing.assert_allclose(found[name.replace("hit_rate", "hr")], values, atol=1e-12, err_msg=name)
+
+
+def test_map_and_lists_are_those_of_rectools(golden):
+    scores = np.array(golden["input"]["scores"], np.float32)
+    held = golden_held_out(golden["input"])
+    ranking = rank_in_one_pass(lambda users: scores[users], held, top_k=10)
+    found = ranking_metrics(ranking.groups, (1, 5, 10)).per_user
+    lists = list_measures(
+        ranking.lists,
+        profiles=held.seen,
+        users=np.arange(len(scores)),
+        item_degrees=np.bincount(held.seen.items, minlength=scores.shape[1]),
+        num_train_users=len(scores),
+        cutoffs=(1, 5, 10),
+    )
+    values = golden["rectools"]["values"]
+    assert golden["rectools"]["version"] == "0.19.0"
+    for k in (1, 5, 10):
+        np.testing.assert_allclose(found[f"map@{k}"], values[f"map@{k}"], atol=1e-12)
+        assert lists[f"coverage@{k}"] == pytest.approx(values[f"coverage@{k}"])
+        assert lists[f"novelty@{k}"] == pytest.approx(values[f"novelty@{k}"])

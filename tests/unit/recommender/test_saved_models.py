@@ -97,11 +97,11 @@ def test_seeds_are_averaged_and_popularity_stands_beside(toy, trained, tmp_path)
     train_models(toy.release(), TrainRequest("lightgcn", QUICK), plain)
     report = compare_models(toy, [folder, plain])
     lines = {result.name: result for result in report.results}
-    assert set(lines) == {"popularity", str(folder), str(plain)}
-    seeds = lines[str(folder)]
+    assert set(lines) == {"popularity", "lightgcn (item_cot, else item_text)", "lightgcn"}
+    seeds = lines["lightgcn (item_cot, else item_text)"]
     assert seeds.num_seeds == 3
     assert seeds.deviations is not None
-    assert lines[str(plain)].deviations is None
+    assert lines["lightgcn"].deviations is None
     assert report.results[-1].name == "popularity"
     assert (report.num_users, report.num_pairs) == (30, 30)
     assert seeds.gain is not None

@@ -60,7 +60,7 @@ def test_evaluate_averages_seeds_and_adds_popularity(project, model, capsys):
     assert run(["evaluate", str(model), "-C", str(project), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report["results"][0]["means"]) == {
-        f"{name}@{k}" for name in ("hr", "recall", "ndcg") for k in (5, 10, 20)
+        f"{name}@{k}" for name in ("hr", "recall", "ndcg", "mrr", "map") for k in (5, 10, 20)
     }
     assert report["results"][0]["num_seeds"] == 2
 
