@@ -11,6 +11,7 @@
     ├── LockHeldError                6   another job works on the same feature
     ├── StoreError                   7   the store is damaged, or holds no such thing
     │   ├── MissingVersionError
+    │   ├── DamagedFileError             a manifest, or a move of an alias, cannot be read
     │   ├── ServiceError                 the service that holds it is busy or does not answer
     │   ├── OldStoreError                it must be migrated before it is written
     │   ├── MissingIdsError              names the ids
@@ -125,6 +126,10 @@ class StoreError(FeatureStoreError):
 
 class MissingVersionError(StoreError):
     """A table, feature, release or alias does not exist in this store."""
+
+
+class DamagedFileError(StoreError):
+    """A manifest, or a move of an alias, is not one; the message names the file."""
 
 
 class ServiceError(StoreError):

@@ -9,6 +9,7 @@ from featurestore import columns as c
 from featurestore.errors import MissingVersionError, UnknownNameError
 from featurestore.features import FeatureRegistry, choose_view
 from featurestore.ids import ExternalId
+from featurestore.readable_manifests import DamagedRelease, read_manifests
 from featurestore.release import Manifest, ReleaseCatalog
 from featurestore.spec import AnySpec, table_name
 from featurestore.store import Store
@@ -53,12 +54,13 @@ class ReleaseRow:
 
 @dataclass(frozen=True, slots=True)
 class StoreOverview:
-    """What `list_features` found: source tables (name → rows), feature heads, releases."""
+    """What `list_features` found: source tables (name → rows), feature heads, releases, unreadable ones."""
 
     uri: str
     sources: dict[str, int]
     features: tuple[FeatureRow, ...]
     releases: tuple[ReleaseRow, ...]
+    damaged: tuple[DamagedRelease, ...]
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -88,7 +90,7 @@ def list_features(store: Store) -> StoreOverview:
     Reads the status column of every text table: seconds at tens of millions of rows.
     """
     catalog = ReleaseCatalog(store)
-    manifests = [catalog.manifest(number) for number in catalog.numbers()[-_NEWEST_RELEASES:]]
+    found = read_manifests(catalog, catalog.numbers()[-_NEWEST_RELEASES:])
     names: dict[int, list[str]] = {}
     for alias, number in catalog.aliases().items():
         names.setdefault(number, []).append(alias)
@@ -96,10 +98,14 @@ def list_features(store: Store) -> StoreOverview:
     return StoreOverview(
         uri=store.uri,
         sources=sources,
-        features=tuple(_feature_row(store, head.spec, manifests) for head in FeatureRegistry(store).heads()),
-        releases=tuple(
-            ReleaseRow(m.number, m.created_at, len(m.pins), tuple(names.get(m.number, ()))) for m in manifests
+        features=tuple(
+            _feature_row(store, head.spec, found.manifests) for head in FeatureRegistry(store).heads()
         ),
+        releases=tuple(
+            ReleaseRow(m.number, m.created_at, len(m.pins), tuple(names.get(m.number, ())))
+            for m in found.manifests
+        ),
+        damaged=found.damaged,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from featurestore.errors import MissingVersionError, NewerStoreError, StoreError, UsageError
+from featurestore.errors import DamagedFileError, MissingVersionError, NewerStoreError, StoreError, UsageError
 from featurestore.fragment_sums import FragmentSum
 from featurestore.gate_result import GateResult
 from featurestore.ids import canonical_json, digest
@@ -117,7 +117,7 @@ class ReleaseCatalog:
 
         Raises:
             MissingVersionError: If there is none of that number.
-            StoreError: If its manifest is damaged.
+            DamagedFileError: If its manifest is damaged.
             NewerStoreError: If a newer product wrote it.
         """
         path = manifest_path(number)
@@ -129,7 +129,7 @@ class ReleaseCatalog:
             return Manifest.model_validate_json(data)
         except ValidationError as error:
             _require_known_format(path, data)
-            raise StoreError(
+            raise DamagedFileError(
                 f"the manifest {path!r} is not one that product version {product_version()} reads: {error}",
                 hint="Restore the file from a copy.",
             ) from error
@@ -154,12 +154,12 @@ class ReleaseCatalog:
         """One move of an alias.
 
         Raises:
-            StoreError: If it is damaged.
+            DamagedFileError: If it is damaged.
         """
         try:
             return AliasMove.model_validate_json(self._store.objects.read(path))
         except ValidationError as error:
-            raise StoreError(
+            raise DamagedFileError(
                 f"the move of an alias {path!r} is damaged: {error}",
                 hint="Restore the file from a copy, or delete it: an alias names what its last move says.",
             ) from error

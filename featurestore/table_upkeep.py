@@ -37,7 +37,7 @@ def writers_lock(store: Store, spec: AnySpec) -> FeatureLock:
 
 
 def compact_table(
-    store: Store, table: str, lock: FeatureLock, manifests: Collection[Manifest], *, grace: timedelta
+    store: Store, table: str, lock: FeatureLock, manifests: Collection[Manifest] | None, *, grace: timedelta
 ) -> bool:
     """Merge small files of a table and remove versions that nobody needs, see `Store.compact`.
 
@@ -45,7 +45,7 @@ def compact_table(
         store: Holds the table.
         table: Its name.
         lock: That of its writers, not held yet.
-        manifests: Releases whose versions stay.
+        manifests: Releases whose versions stay; None if not all can be read: then every version stays.
         grace: Versions that were replaced more recently stay too.
 
     Returns:

@@ -8,6 +8,7 @@ from cli.report import Reporter
 
 def ls(*, project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
     """List the store's source tables, features and releases."""
+    from cli.damage_view import warn_damaged
     from cli.project import open_project
     from featurestore.overview import list_features
 
@@ -42,6 +43,7 @@ def ls(*, project: ProjectOption = Path(), as_json: JsonOption = False) -> None:
             for row in found.releases
         ],
     )
+    warn_damaged(report, found.damaged)
     report.result(found.as_dict())
 
 

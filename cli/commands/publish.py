@@ -67,12 +67,14 @@ def publish(
             "moved": done.moved,
             "left_out": list(done.left_out),
             "carried": [asdict(feature) for feature in done.carried],
+            "damaged": [asdict(release) for release in done.damaged],
             "manifest": done.manifest.model_dump(mode="json"),
         }
     )
 
 
 def _print(report: Reporter, done: "PublishReport") -> None:
+    from cli.damage_view import warn_damaged
     from featurestore.gates.rules import describe
 
     manifest = done.manifest
@@ -90,6 +92,9 @@ def _print(report: Reporter, done: "PublishReport") -> None:
             f"carried from release {carried.release}: {carried.kind} {carried.name}, "
             f"{carried.num_rows:,} rows; its newest version has {carried.successor_rows:,} so far"
         )
+    warn_damaged(report, done.damaged)
+    if done.damaged:
+        report.say("warning: no old version of a table was removed: a damaged release may pin it")
     accepted = [gate for gate in manifest.gates if gate.accepted]
     report.say(f"{len(manifest.gates) - len(accepted)} gates passed")
     for gate in accepted:

@@ -24,6 +24,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List releases, newest first: when they were made, what they hold, which aliases name them."""
+    from cli.damage_view import warn_damaged
     from cli.project import open_project
     from featurestore.releases.listing import list_releases
 
@@ -42,10 +43,11 @@ def list_(
                 "gates accepted": row.num_accepted,
                 "aliases": ", ".join(row.aliases) or "-",
             }
-            for row in found
+            for row in found.releases
         ],
     )
-    report.result({"releases": [asdict(row) for row in found]})
+    warn_damaged(report, found.damaged)
+    report.result(asdict(found))
 
 
 @group.command("show")

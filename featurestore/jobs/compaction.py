@@ -16,6 +16,7 @@ from featurestore import columns as c
 from featurestore.errors import LockHeldError
 from featurestore.jobs.answers import ANSWERS_TABLE, answers_lock
 from featurestore.jobs.committer import CommitTarget
+from featurestore.readable_manifests import read_manifests
 from featurestore.release import Manifest, ReleaseCatalog
 from featurestore.splits import every_split
 from featurestore.store import Store
@@ -45,6 +46,8 @@ def compact_after_run(
 ) -> None:
     """Compact the tables that a run has written, and the answer cache. Call it with the targets' locks held.
 
+    While a manifest is damaged, nobody knows what its release pins: files are merged, nothing is removed.
+
     Cost: what was written since the last merge, and a listing of the versions that are kept. While the cache
     holds more than ``unused_answers`` that the newest texts do not use, also the request keys of releases.
 
@@ -59,7 +62,8 @@ def compact_after_run(
         StoreError: If the store is damaged.
     """
     policy = policy or CompactionPolicy()
-    manifests = ReleaseCatalog(store).manifests()
+    catalog = ReleaseCatalog(store)
+    manifests = read_manifests(catalog, catalog.numbers()).if_all
     for target in targets:
         target.lock.check()
         keep = kept_versions(store, target.table, manifests)
@@ -68,15 +72,17 @@ def compact_after_run(
         return
     # Another job that holds the cache's lock for long compacts it too.
     with suppress(LockHeldError), answers_lock(store) as lock:
-        for keys in _unused_answers(store, manifests, policy.unused_answers):
+        for keys in _unused_answers(store, manifests, policy.unused_answers) if manifests is not None else ():
             lock.check()
             store.delete(ANSWERS_TABLE, keys, key=c.REQUEST_KEY)
         lock.check()
         store.compact(ANSWERS_TABLE, keep_versions=(), grace=policy.grace)
 
 
-def kept_versions(store: Store, table: str, manifests: Collection[Manifest]) -> set[int]:
-    """Versions of a table that releases pin, or that a split was made of."""
+def kept_versions(store: Store, table: str, manifests: Collection[Manifest] | None) -> set[int]:
+    """Versions of a table that releases pin, or that a split was made of; all if manifests are unknown."""
+    if manifests is None:
+        return {each.version for each in store.versions(table)}
     kept = {pin.version for manifest in manifests for pin in manifest.pins if pin.table == table}
     if table == _INTERACTIONS:
         kept |= {split.interactions_version for split in every_split(store)}

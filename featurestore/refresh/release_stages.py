@@ -65,6 +65,7 @@ class PublishStage:
                 "left_out": list(report.left_out),
                 "carried": [asdict(feature) for feature in report.carried],
                 "gates": len(manifest.gates),
+                "damaged": [each.release for each in report.damaged],
             }
         )
 

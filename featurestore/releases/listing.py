@@ -1,10 +1,11 @@
 """Releases as people look at them: in a list, and one with all that it pins."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from featurestore.errors import MissingVersionError
+from featurestore.errors import DamagedFileError, MissingVersionError
+from featurestore.readable_manifests import DamagedRelease, read_manifests
 from featurestore.release import Manifest, ReleaseCatalog
 from featurestore.store import Store
 
@@ -18,7 +19,8 @@ class ListedRelease:
         created_at: UTC, ISO 8601.
         parent: The release before it; None for the first.
         num_features: Feature views that it pins, sources left aside.
-        num_changed: Tables that its parent pinned otherwise, or not at all; all of them if that one is gone.
+        num_changed: Tables that its parent pinned otherwise, or not at all; all of them if that one cannot
+            be read.
         num_rows: Rows of all that it pins.
         num_carried: Features that stayed at an older version, because the newer one was incomplete.
         num_accepted: Refusals of gates that a person accepted.
@@ -37,6 +39,14 @@ class ListedRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseList:
+    """The newest releases, newest first, and those among them that cannot be read."""
+
+    releases: tuple[ListedRelease, ...]
+    damaged: tuple[DamagedRelease, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AliasStay:
     """A time in which an alias named a release; ``until`` is None if it still does."""
 
@@ -51,7 +61,8 @@ class DescribedRelease:
 
     Attributes:
         manifest: All that it is.
-        changed: Tables that its parent pinned otherwise, or not at all.
+        changed: Tables that its parent pinned otherwise, or not at all; all of them if that one cannot
+            be read.
         stays: When which alias named it, as far as is remembered.
     """
 
@@ -60,29 +71,32 @@ class DescribedRelease:
     stays: tuple[AliasStay, ...]
 
 
-def list_releases(store: Store, limit: int) -> list[ListedRelease]:
-    """The newest releases, newest first.
+def list_releases(store: Store, limit: int) -> ReleaseList:
+    """The newest releases, newest first; one whose manifest is damaged is named beside them.
 
     Raises:
-        StoreError: If a manifest or a move of an alias is damaged.
+        StoreError: If the newest move of an alias is damaged.
     """
     catalog = ReleaseCatalog(store)
     aliases = catalog.aliases()
-    manifests = [catalog.manifest(number) for number in reversed(catalog.numbers()[-limit:])]
-    return [
-        ListedRelease(
-            number=manifest.number,
-            created_at=manifest.created_at,
-            parent=manifest.parent,
-            num_features=sum(pin.spec.kind != "source" for pin in manifest.pins),
-            num_changed=len(_changed(catalog, manifest)),
-            num_rows=sum(pin.num_rows for pin in manifest.pins),
-            num_carried=sum(pin.carried_from is not None for pin in manifest.pins),
-            num_accepted=sum(gate.accepted for gate in manifest.gates),
-            aliases=tuple(alias for alias, number in aliases.items() if number == manifest.number),
-        )
-        for manifest in manifests
-    ]
+    found = read_manifests(catalog, reversed(catalog.numbers()[-limit:]))
+    return ReleaseList(
+        tuple(_listed(catalog, manifest, aliases) for manifest in found.manifests), found.damaged
+    )
+
+
+def _listed(catalog: ReleaseCatalog, manifest: Manifest, aliases: Mapping[str, int]) -> ListedRelease:
+    return ListedRelease(
+        number=manifest.number,
+        created_at=manifest.created_at,
+        parent=manifest.parent,
+        num_features=sum(pin.spec.kind != "source" for pin in manifest.pins),
+        num_changed=len(_changed(catalog, manifest)),
+        num_rows=sum(pin.num_rows for pin in manifest.pins),
+        num_carried=sum(pin.carried_from is not None for pin in manifest.pins),
+        num_accepted=sum(gate.accepted for gate in manifest.gates),
+        aliases=tuple(alias for alias, number in aliases.items() if number == manifest.number),
+    )
 
 
 def describe_release(store: Store, name: str) -> DescribedRelease:
@@ -101,7 +115,7 @@ def describe_release(store: Store, name: str) -> DescribedRelease:
 def _changed(catalog: ReleaseCatalog, manifest: Manifest) -> tuple[str, ...]:
     try:
         before = catalog.manifest(manifest.parent).pins if manifest.parent else ()
-    except MissingVersionError:
+    except (MissingVersionError, DamagedFileError):
         before = ()
     known = {(pin.table, pin.version) for pin in before}
     return tuple(pin.table for pin in manifest.pins if (pin.table, pin.version) not in known)

@@ -21,6 +21,7 @@ from featurestore.gates.rules import require_passed
 from featurestore.ids import digest_bytes
 from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
+from featurestore.readable_manifests import DamagedRelease, ReadableManifests, read_manifests
 from featurestore.release import Artefact, Manifest, ReleaseCatalog, TablePin, check_alias, now, sealed
 from featurestore.releases.chosen_versions import Choice, Chosen, choose_versions
 from featurestore.releases.measured_tables import measure_chosen
@@ -78,6 +79,8 @@ class PublishReport:
     """Recommendations that stay behind: their model learned from another split than the release's."""
     carried: tuple[CarriedFeature, ...] = ()
     """Features that stay as an earlier release has them, because their successors are incomplete."""
+    damaged: tuple[DamagedRelease, ...] = ()
+    """Releases whose manifests cannot be read, if that mattered: no old version of a table was removed."""
 
 
 def publish(
@@ -99,6 +102,7 @@ def publish(
     `featurestore.releases.chosen_versions`.
     Tables that the newest release pins at the same version are not read again; of the others, the columns
     that gates look at, and of the rest what changed.
+    A damaged manifest of another release than the newest stops nothing, see `PublishReport.damaged`.
 
     Args:
         store: The store.
@@ -112,6 +116,8 @@ def publish(
 
     Raises:
         InputError: If the store holds nothing to publish.
+        DamagedFileError: If the manifest of the newest release is damaged, or of one that recommendations were
+            learned from.
         LockHeldError: If another process makes or removes releases of this store.
         UnknownNameError: If one of ``features`` is not in the store, or an accepted gate is none.
         UsageError: If an accepted gate guards what would make the release wrong.
@@ -128,7 +134,7 @@ def publish(
             raise InputError(
                 f"the store {store.uri} holds nothing to publish.", hint="Run `featurestore ingest` first."
             )
-        _compacted(store, choice, catalog, parent)
+        damaged = _compacted(store, choice, catalog, parent)
         tables = measure_chosen(store, choice, split, parent, progress)
         draft = Draft(store, tables, split, parent)
         results = measured_gates(draft, gates, probe=probe, accepted=accepted_gates, progress=progress)
@@ -142,7 +148,8 @@ def publish(
         manifest, created = _release(catalog, pins, split, results)
         lock.check()
         moved = alias is not None and promote(store, str(manifest.number), alias=alias).moved
-    return PublishReport(manifest, created, alias, moved, choice.left_out, _carried_features(choice))
+    carried = _carried_features(choice)
+    return PublishReport(manifest, created, alias, moved, choice.left_out, carried, damaged)
 
 
 def _carried_features(choice: Choice) -> tuple[CarriedFeature, ...]:
@@ -159,10 +166,16 @@ def _carried_features(choice: Choice) -> tuple[CarriedFeature, ...]:
     )
 
 
-def _compacted(store: Store, choice: Choice, catalog: ReleaseCatalog, parent: Manifest | None) -> None:
-    """Merge the small files of tables that were written since the parent, unless somebody writes them now."""
+def _compacted(
+    store: Store, choice: Choice, catalog: ReleaseCatalog, parent: Manifest | None
+) -> tuple[DamagedRelease, ...]:
+    """Merge the small files of tables that were written since the parent, unless somebody writes them now.
+
+    Returns:
+        Releases that cannot be read: no version was removed, for nobody knows which ones they pin.
+    """
     pinned = {(pin.table, pin.version) for pin in (parent.pins if parent else ())}
-    manifests: list[Manifest] | None = None
+    found: ReadableManifests | None = None
     for chosen in choice.tables:
         table = table_name(chosen.spec)
         latest = store.latest(table)
@@ -170,8 +183,9 @@ def _compacted(store: Store, choice: Choice, catalog: ReleaseCatalog, parent: Ma
         if chosen.carried or latest is None or table == INTERACTIONS:
             continue
         if (table, latest.version) not in pinned:
-            manifests = manifests or catalog.manifests()
-            compact_table(store, table, writers_lock(store, chosen.spec), manifests, grace=_GRACE)
+            found = found or read_manifests(catalog, catalog.numbers())
+            compact_table(store, table, writers_lock(store, chosen.spec), found.if_all, grace=_GRACE)
+    return found.damaged if found else ()
 
 
 def _pin(store: Store, chosen: Chosen, facts: TableFacts, pinned: Mapping[str, tuple[str, int]]) -> TablePin:

@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from featurestore import schema
-from featurestore.errors import FeatureStoreError, StoreDamagedError, StoreError
+from featurestore.errors import DamagedFileError, FeatureStoreError, StoreDamagedError, StoreError
 from featurestore.fragment_sums import VECTOR_CONTENT, FragmentSum, VersionSums, sum_fragment
 from featurestore.ids import digest_bytes
 from featurestore.progress import Progress, no_progress
@@ -128,7 +128,7 @@ def _alias_damages(catalog: ReleaseCatalog) -> Iterator[Damage]:
         for path in paths:
             try:
                 named = catalog.move(path).release
-            except StoreError as error:
+            except DamagedFileError as error:
                 named = None
                 yield Damage(None, f"alias {alias!r}", str(error))
         if named is not None and named not in numbers:

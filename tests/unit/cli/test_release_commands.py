@@ -12,6 +12,7 @@ from featurestore.errors import (
     FeatureStoreError,
     MissingVersionError,
     StoreDamagedError,
+    StoreError,
     UsageError,
 )
 from featurestore.store import Store
@@ -69,6 +70,27 @@ def test_releases_are_listed_newest_first(project, store):
     shown = run(project, "releases", "ls")
     assert shown.splitlines()[2].split()[0] == "2"
     assert "production" in shown
+
+
+def test_a_damaged_manifest_is_named_and_stops_no_list_and_no_publish(project, store):
+    path = project / "store/releases/000001.json"
+    path.chmod(0o644)
+    path.write_text("{")
+    warning = (
+        "warning: release 1 is left out: its manifest 'releases/000001.json' is damaged. Restore the file"
+    )
+    for words in (["releases", "ls"], ["ls"]):
+        assert warning in run(project, *words)
+        found = json.loads(run(project, *words, "--json"))
+        (damaged,) = found["damaged"]
+        assert (damaged["release"], damaged["path"]) == (1, "releases/000001.json")
+        assert [row["number"] for row in found["releases"]] == [2]
+    add_texts(store, {i: f"third text of {i}" for i in ITEM_IDS})
+    published = run(project, "publish")
+    assert warning in published
+    assert "no old version of a table was removed: a damaged release may pin it" in published
+    assert "release 3 published" in published
+    assert "'releases/000001.json' is not one that" in refuse(StoreError, project, "gc").message
 
 
 def test_a_release_is_shown_with_what_changed_and_who_named_it(project, store):

@@ -107,6 +107,32 @@ def test_answers_that_rows_or_releases_use_stay_and_so_do_the_newest_others(
     assert store.stored_size(ANSWERS_TABLE).num_versions == 1
 
 
+def test_nothing_is_removed_while_nobody_knows_what_a_release_pins(
+    store: Store, target: CommitTarget
+) -> None:
+    add_sources(store)
+    for number in range(4):
+        _commit(store, "i1", number)
+    publish(store, gates=_LENIENT)
+    (path,) = store.objects.list("releases/")
+    manifest = store.objects.read(path)
+    store.objects.delete(path)
+    store.objects.put_new(path, manifest[:-1])
+    for number in range(4, 16):
+        _commit(store, "i1", number)
+    _answer(store, range(20))
+    versions = {each.version for each in store.versions(_TABLE)}
+    assert kept_versions(store, _TABLE, None) == versions
+    compact_after_run(store, [target], _AT_ONCE)
+    assert versions <= {each.version for each in store.versions(_TABLE)}
+    assert len(_answers(store)) == 20
+    store.objects.delete(path)
+    store.objects.put_new(path, manifest)
+    compact_after_run(store, [target], _AT_ONCE)
+    assert len(store.versions(_TABLE)) == 2, "what the release pins, and the newest"
+    assert len(_answers(store)) < 20
+
+
 def test_few_answers_are_left_alone(store: Store, target: CommitTarget) -> None:
     _answer(store, range(5))
     compact_after_run(store, [target], _AT_ONCE)
