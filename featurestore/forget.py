@@ -17,6 +17,7 @@ from typing import Any, Final
 import polars as pl
 
 from featurestore import columns as c
+from featurestore import id_maps
 from featurestore.erasure.objects import (
     erase_logs,
     erase_reports,
@@ -76,6 +77,8 @@ class ForgetReport:
 
     Attributes:
         num_users: Users asked for.
+        unknown: Places in the request, counted from 0, of users that the id map did not hold: misspelt, or
+            forgotten before.
         rows: Table → rows removed or unnamed in its newest version.
         releases: Release that is gone → the redacted one in its place.
         aliases: Alias → release, of those that were moved.
@@ -90,6 +93,7 @@ class ForgetReport:
     """
 
     num_users: int
+    unknown: tuple[int, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict[str, int])
     releases: Mapping[int, int] = field(default_factory=dict[int, int])
     aliases: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -142,6 +146,8 @@ class _Erasure:
         self._step = 0
         subject = find_subject(store, request.user_ids, ReleaseCatalog(store).manifests())
         self._eraser = TableEraser(store, subject)
+        known = id_maps.load(store, "user")
+        self._unknown = tuple(at for at, user in enumerate(request.user_ids) if user not in known)
 
     @property
     def _subject(self) -> Subject:
@@ -161,6 +167,7 @@ class _Erasure:
         logs = self._request.work_folder / "logs" if self._request.work_folder else None
         report = ForgetReport(
             num_users=len(self._subject.user_ids),
+            unknown=self._unknown,
             rows=dict(self._eraser.num_rows),
             releases=made,
             aliases=aliases,

@@ -39,13 +39,14 @@ def forget(
     )
     with report.progress("forget") as progress:
         done = run_forget(opened.store, request, progress=progress)
+    for place in done.unknown:
+        nothing = "" if done.found_something else ": nothing found"
+        report.say(f"user {users[place]!r} is unknown here, or was forgotten before{nothing}")
     _print(report, done)
     report.result(done.as_dict())
 
 
 def _print(report: Reporter, done: "ForgetReport") -> None:
-    if not done.found_something:
-        report.say("the store held nothing about them")
     report.table("removed", [{"table": table, "rows": rows} for table, rows in sorted(done.rows.items())])
     report.table(
         "superseded: erasure",

@@ -255,7 +255,24 @@ def test_the_command_says_what_it_did_and_what_is_left_to_do(tmp_path: Path) -> 
     assert BARTHOLOMEW not in done.output
     again = runner.invoke(app, ["forget", "--user", BARTHOLOMEW, "-C", str(tmp_path), "--json"])
     assert json.loads(again.stdout)["releases"] == {}
-    assert "the store held nothing about them" in again.stderr
+    assert f"user '{BARTHOLOMEW}' is unknown here, or was forgotten before: nothing found\n" in again.stderr
+
+
+def test_the_command_names_the_user_that_is_unknown(tmp_path: Path) -> None:
+    """A forgotten user and a misspelt one look the same: nothing is left that could tell them apart."""
+    runner = CliRunner()
+    assert runner.invoke(app, ["init", str(tmp_path)]).exit_code == 0
+    ingest_events(connect(str(tmp_path / "store")), tmp_path / "data")
+    asked_for = ["forget", "-u", "bartholomew", "-u", BARTHOLOMEW, "-C", str(tmp_path), "--json"]
+    done = runner.invoke(app, asked_for)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith("user 'bartholomew' is unknown here, or was forgotten before\n")
+    assert (json.loads(done.stdout)["unknown"], json.loads(done.stdout)["num_users"]) == ([0], 2)
+    again = runner.invoke(app, asked_for)
+    assert again.exit_code == 0, again.output
+    for user in ("bartholomew", BARTHOLOMEW):
+        assert f"user '{user}' is unknown here, or was forgotten before: nothing found\n" in again.stderr
+    assert json.loads(again.stdout)["unknown"] == [0, 1]
 
 
 def test_the_report_knows_whether_anything_was_found() -> None:
