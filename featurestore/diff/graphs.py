@@ -18,7 +18,7 @@ _NUM_CHANGES: Final = "num_changes"
 def diff_graphs(
     store: Store, before: TablePin, after: TablePin, *, moved: Mapping[ExternalId, float], limit: int
 ) -> GraphDiff:
-    """Compare two versions of one kNN graph.
+    """Compare two versions of one kNN graph. Self loops are no neighbours: neither kept, lost nor gained.
 
     Args:
         store: Holds both.
@@ -28,7 +28,9 @@ def diff_graphs(
         limit: Entities to show neighbours of.
     """
     old, new = _edges(store, before), _edges(store, after)
-    nodes = set(old[c.SRC_ID].unique()) & set(new[c.SRC_ID].unique())
+    old_nodes, new_nodes = (set(edges[c.SRC_ID].unique()) for edges in (old, new))
+    nodes = old_nodes & new_nodes
+    old, new = (edges.filter(pl.col(c.SRC_ID) != pl.col(c.DST_ID)) for edges in (old, new))
     common = pl.col(c.SRC_ID).is_in(nodes)
     lost = old.filter(common).join(new, on=_EDGE, how="anti")
     gained = new.filter(common).join(old, on=_EDGE, how="anti")
@@ -39,8 +41,8 @@ def diff_graphs(
         name=after.name,
         entity=after.spec.entity,
         num_nodes=len(nodes),
-        num_added=new[c.SRC_ID].n_unique() - len(nodes),
-        num_removed=old[c.SRC_ID].n_unique() - len(nodes),
+        num_added=len(new_nodes - nodes),
+        num_removed=len(old_nodes - nodes),
         kept_share=1 - lost.height / num_old if num_old else None,
         num_changed=changes.height,
         examples=tuple(_change(node, moved.get(node), old, lost, gained) for node in examples),
