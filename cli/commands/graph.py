@@ -7,7 +7,7 @@ import typer
 
 from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
-from featurestore.errors import UnknownNameError
+from featurestore.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from featurestore.graphs.build import GraphReport
@@ -61,7 +61,8 @@ def graph(
         str | None,
         typer.Option(
             "--search",
-            help="exact, or auto: the fastest that finds --min-recall on a sample; by default the project's.",
+            help="exact, or auto: the fastest that finds --min-recall on a sample, by whatever builder and "
+            "device; by default the project's.",
         ),
     ] = None,
     min_recall: Annotated[
@@ -90,6 +91,7 @@ def graph(
     from featurestore.spec import ExactSearch
 
     _check_names(users, weights, symmetry, search)
+    _check_choice(search, builder, device)
     opened = open_project(project)
     options = opened.config.graph
     reporter = Reporter(as_json=as_json)
@@ -146,6 +148,16 @@ def _check_names(users: str | None, weights: str | None, symmetry: str | None, s
     for option, value in given.items():
         if value is not None and value not in _VALUES[option]:
             raise UnknownNameError(f"value of {option}", value, _VALUES[option])
+
+
+def _check_choice(search: str | None, builder: str | None, device: str) -> None:
+    """Refuse to search by what was not chosen: ``auto`` decides on the builder and the device."""
+    given = f"--builder {builder}" if builder is not None else f"--device {device}"
+    if search == "auto" and (builder is not None or device != "cpu"):
+        raise UsageError(
+            f"--search auto chooses the builder and the device itself, so that {given} would be ignored.",
+            hint=f"Leave out {given}, or --search auto. Where FAISS has a GPU, auto tries it.",
+        )
 
 
 def _print_choice(reporter: Reporter, choice: "SearchChoice") -> None:

@@ -116,7 +116,7 @@ def publish(
 
     Raises:
         InputError: If the store holds nothing to publish.
-        DamagedFileError: If the manifest of the newest release is damaged, or of one that recommendations were
+        DamagedFileError: If the manifest of the newest release is damaged, or of one that lists were
             learned from.
         LockHeldError: If another process makes or removes releases of this store.
         UnknownNameError: If one of ``features`` is not in the store, or an accepted gate is none.

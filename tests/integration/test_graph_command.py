@@ -100,9 +100,17 @@ def test_a_search_may_be_chosen_by_its_cost(project: str, capsys: pytest.Capture
         (["-f", "made", "--weights", "cosin"], "unknown value of --weights 'cosin'. Did you mean 'cosine'?"),
         (["-f", "made", "--symmetry", "both"], "unknown value of --symmetry 'both'."),
         (["-f", "made", "--search", "ivf"], "unknown value of --search 'ivf'. Known: auto, exact."),
+        (
+            ["-f", "made", "--search", "auto", "--builder", "exact"],
+            "chooses the builder and the device itself, so that --builder exact would be ignored.",
+        ),
+        (
+            ["-f", "made", "--search", "auto", "--device", "gpu"],
+            "--device gpu would be ignored.\n  Leave out --device gpu, or --search auto.",
+        ),
     ],
 )
-def test_wrong_names_list_the_known_ones(
+def test_wrong_options_are_refused(
     project: str, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     assert run(["graph", "-C", project, *words]) == 2
