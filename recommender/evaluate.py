@@ -86,13 +86,14 @@ def rank_in_one_pass(
     better, tied, fewer, level = (np.empty(len(held_out), np.int64) for _ in range(4))
     lists = np.full((len(users), top_k), -1, np.int64)
     size = chunk_size(held_out.num_items)
+    marks = _marks(min(size, len(users)), held_out.num_items)
     for start in range(0, len(users), size):
         stop = min(start + size, len(users))
         pairs = slice(bounds[start], bounds[stop])
         scores = masked_scores(score, users[start:stop], held_out)
         lines = np.repeat(np.arange(stop - start), counts[start:stop])
         asked = scores, lines, held_out.items[pairs], counts[start:stop]
-        better[pairs], tied[pairs] = _count_above(*asked)
+        better[pairs], tied[pairs] = _count_above(*asked, marks)
         if negatives is not None:
             fewer[pairs], level[pairs] = rank_among(*asked, negatives.items[start:stop])
         if top_k:
@@ -150,10 +151,19 @@ def top_lists(scores: torch.Tensor, top_k: int) -> IntArray:
     return torch.where(values > -torch.inf, items.gather(1, order), -1).numpy()
 
 
+def _marks(num_rows: int, num_items: int) -> torch.Tensor:
+    """(num_rows, num_items) memory for `_count_above`, of a type that counts that many items exactly."""
+    return torch.empty(num_rows, num_items, dtype=torch.float32 if num_items < 2**24 else torch.float64)
+
+
 def _count_above(
-    scores: torch.Tensor, lines: IntArray, items: IntArray, counts: IntArray
+    scores: torch.Tensor, lines: IntArray, items: IntArray, counts: IntArray, marks: torch.Tensor
 ) -> tuple[IntArray, IntArray]:
-    """Items scored higher than, and level with, each (line, item); lines ascend, ``counts`` are per line."""
+    """Items scored higher than, and level with, each (line, item); lines ascend, ``counts`` are per line.
+
+    Comparisons are written into ``marks`` as ones and zeros: summing floats takes less than half of the time
+    that summing truth values does.
+    """
     better = np.empty(len(lines), np.int64)
     tied = np.empty(len(lines), np.int64)
     nth = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)  # place within its user
@@ -163,6 +173,7 @@ def _count_above(
         # With one held-out item each, no line needs to be copied.
         part = scores if len(chosen) == len(scores) else scores.index_select(0, rows)
         own = scores[rows, torch.from_numpy(items[chosen])].unsqueeze(1)  # (c, 1)
-        better[chosen] = (part > own).sum(dim=1).numpy()
-        tied[chosen] = (part == own).sum(dim=1).numpy()
+        place = marks[: len(chosen)]
+        better[chosen] = torch.gt(part, own, out=place).sum(dim=1).numpy()
+        tied[chosen] = torch.eq(part, own, out=place).sum(dim=1).numpy()
     return better, tied
