@@ -6,34 +6,32 @@ goes on: each stage is repeatable, and is skipped where nothing has changed (`fe
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from featurestore.codes.generations import SemanticIdOptions
 from featurestore.errors import SetupError, StorageFullError
 from featurestore.features import FeatureRegistry
-from featurestore.graphs.edges import GraphShape
-from featurestore.graphs.options import GraphOptions
 from featurestore.jobs.lock import FeatureLock
 from featurestore.refresh.pipeline import Pipeline, Stage, StageReport, Watch
 from featurestore.refresh.release_stages import CheckStage, PromoteStage, PublishStage, VerifyStage
-from featurestore.refresh.stages import CodesStage, GraphStage, IngestStage, RetireStage
+from featurestore.refresh.stages import IngestStage, RetireStage
+from featurestore.refresh.yielding import YieldingStage
 from featurestore.release import ReleaseCatalog
-from featurestore.spec import CodesSpec, GraphSpec, VectorSpec
+from featurestore.spec import VectorSpec
 from featurestore.store import Store
 from llm_jobs.embed import text_views
 from llm_jobs.encoder import TextEncoder
 from llm_jobs.engines import OpenModel
 from llm_jobs.entries import EncoderEntry, ModelEntry
+from llm_jobs.refresh_derived import DerivedStages, FeatureStage
 from llm_jobs.refresh_job import FeatureJob, RefreshJob, RefreshTools
 from llm_jobs.refresh_stages import PlainTextStage, TextStage, VectorStage
 
 REFRESH_LOCK: Final = "refresh"
 """Name of the lock that keeps two refreshes of a store apart."""
-_USERS: Final = "-users"
 
 RefreshStatus: TypeAlias = Literal["finished", "stopped", "failed"]
 """``stopped``: Ctrl-C or SIGTERM; ``failed``: any other error."""
@@ -168,6 +166,10 @@ class _Refresh:
         self._tools = tools
         self._watch = watch
         self._pipeline = pipeline
+        self._unwritten: set[str] = set()
+        """Features of which texts remain to be written."""
+        self._held: set[str] = set()
+        """Features on whose vectors, graphs or semantic ids another job works."""
 
     def run(self) -> None:
         if self._job.sources is not None:
@@ -176,21 +178,38 @@ class _Refresh:
         # An engine holds all the memory there is: it is closed before an encoder is opened.
         with ExitStack() as stack:
             models = _Shared(stack, self._tools.open_model)
-            self._run_all(self._text_stage(feature, models) for feature in self._job.features)
+            for feature in self._job.features:
+                if self._pipeline.run(YieldingStage(self._text_stage(feature, models))).left is not None:
+                    self._unwritten.add(feature.feature)
         with ExitStack() as stack:
             encoders = _Shared(stack, self._closing_encoder)
             for feature in self._job.features:
-                self._run_all(self._vector_stages(feature, encoders))
-        self._run_all(self._graph_stages().values())
-        self._run_all(self._codes_stages().values())
+                self._run_vectors(feature, encoders)
+        self._run_derived()
         self._release()
 
     def _closing_encoder(self, entry: EncoderEntry) -> AbstractContextManager[TextEncoder]:
         return closing(self._tools.open_encoder(entry))
 
-    def _run_all(self, stages: Iterable[Stage]) -> None:
-        for stage in stages:
-            self._pipeline.run(stage)
+    def _run_vectors(self, feature: FeatureJob, encoders: _Shared[EncoderEntry, TextEncoder]) -> None:
+        """Encode the texts of a feature; views that have none yet, because another job writes them, wait."""
+        written = text_views(self._store, feature.feature)
+        for stage in self._vector_stages(feature, encoders):
+            waits = feature.feature in self._unwritten and stage.view not in written
+            self._run_or_hold(stage, f"another job writes texts of {stage.feature}" if waits else None)
+
+    def _run_derived(self) -> None:
+        """Graphs and semantic ids; those of features whose vectors another job writes wait."""
+        derived = DerivedStages(self._store, self._job, self._tools, self._watch)
+        behind = frozenset(self._held)
+        for stage in (*derived.graphs(behind), *derived.codes()):
+            waits = stage.feature in behind
+            self._run_or_hold(stage, f"another job writes vectors of {stage.feature}" if waits else None)
+
+    def _run_or_hold(self, stage: FeatureStage, behind: str | None) -> None:
+        """Run a stage; if another job has its work, the release keeps what it had of the feature."""
+        if self._pipeline.run(YieldingStage(stage, behind)).left is not None:
+            self._held.add(stage.feature)
 
     def _text_stage(self, feature: FeatureJob, models: _Shared[ModelEntry, OpenModel]) -> Stage:
         job = feature.texts
@@ -209,7 +228,7 @@ class _Refresh:
 
     def _vector_stages(
         self, feature: FeatureJob, encoders: _Shared[EncoderEntry, TextEncoder]
-    ) -> list[Stage]:
+    ) -> list[VectorStage]:
         """The views named, by the encoder named; then views that have vectors already, each by its own."""
         known = text_views(self._store, feature.feature)
         by_view = dict.fromkeys(known if feature.views is None else feature.views, self._job.encoder)
@@ -222,62 +241,18 @@ class _Refresh:
             for view, encoder in by_view.items()
         ]
 
-    def _graph_stages(self) -> dict[str, Stage]:
-        """By name: graphs that the store holds, as they were built, and those named that it lacks."""
-        stages: dict[str, Stage] = {}
-        for head in FeatureRegistry(self._store).heads("graph"):
-            spec = head.spec
-            if isinstance(spec, GraphSpec):
-                pooled = spec.pooling == "mean_of_train_items"
-                view = spec.view.removesuffix(_USERS) if pooled else spec.view
-                built = GraphOptions(
-                    num_neighbors=spec.num_neighbors, shape=GraphShape.of(spec), search=spec.search
-                )
-                self._add_graph(stages, spec.feature, view, built, pooled=pooled)
-        for feature in self._job.features:
-            for view in feature.graphs:
-                vectors = FeatureRegistry(self._store).head("vector", feature.feature, view)
-                pooled = vectors.spec.entity == "item"
-                self._add_graph(stages, feature.feature, view, self._job.graph, pooled=pooled)
-        return stages
-
-    def _add_graph(
-        self, stages: dict[str, Stage], feature: str, view: str, options: GraphOptions, *, pooled: bool
-    ) -> None:
-        stage = GraphStage(
-            self._store,
-            feature,
-            view,
-            "mean_of_train_items" if pooled else "own",
-            options,
-            self._tools.open_builder(options.search),
-            self._watch,
-        )
-        stages.setdefault(stage.name, stage)
-
-    def _codes_stages(self) -> dict[str, Stage]:
-        """By name: semantic ids that the store holds, by their codebooks, and those named that it lacks."""
-        wanted: dict[tuple[str, str], SemanticIdOptions] = {}
-        for head in FeatureRegistry(self._store).heads("codes"):
-            spec = head.spec
-            if isinstance(spec, CodesSpec):
-                wanted[spec.feature, spec.view] = self._job.semantic_ids.model_copy(
-                    update={
-                        "num_levels": spec.num_levels,
-                        "codebook_size": spec.codebook_size,
-                        "beam_size": spec.beam_size,
-                    }
-                )
-        for feature in self._job.features:
-            for view in feature.codes:
-                wanted.setdefault((feature.feature, view), self._job.semantic_ids)
-        stages = (CodesStage(self._store, *name, options, self._watch) for name, options in wanted.items())
-        return {stage.name: stage for stage in stages}
-
     def _release(self) -> None:
         job = self._job.release
         published = self._pipeline.run(
-            PublishStage(self._store, job.gates, job.features, job.probe, job.canary, self._watch),
+            PublishStage(
+                self._store,
+                job.gates,
+                job.features,
+                job.probe,
+                job.canary,
+                self._watch,
+                held=tuple(sorted(self._held)),
+            ),
             holds=self._has_release,
         )
         release = int(published.facts["release"])

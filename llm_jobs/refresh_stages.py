@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from featurestore.errors import LockHeldError
 from featurestore.refresh.pipeline import StageOutcome, Watch
 from featurestore.refresh.stored_state import head_state, source_state, table_versions
 from featurestore.source_tables import ITEMS
@@ -59,21 +58,18 @@ class TextStage:
         return table_versions(self.store, *map(table_name, specs))
 
     def run(self) -> StageOutcome:
-        """See `llm_jobs.generate.generate`. Texts that another job writes are left to it."""
-        try:
-            with self.watch.run_progress(self.name) as progress:
-                report = generate(
-                    self.store,
-                    self.prompt,
-                    self.model,
-                    options=self.options,
-                    work_folder=self.work_folder,
-                    runner=self.runner,
-                    upstream=self.upstream,
-                    progress=progress,
-                )
-        except LockHeldError as error:
-            return StageOutcome(left=error.message)
+        """See `llm_jobs.generate.generate`."""
+        with self.watch.run_progress(self.name) as progress:
+            report = generate(
+                self.store,
+                self.prompt,
+                self.model,
+                options=self.options,
+                work_folder=self.work_folder,
+                runner=self.runner,
+                upstream=self.upstream,
+                progress=progress,
+            )
         waiting = report.put_off.get(OVER_LIMIT, 0)
         return StageOutcome(
             facts={**report.as_dict(), "due": report.num_chains, "stale": report.num_stale},

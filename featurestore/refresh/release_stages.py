@@ -28,12 +28,16 @@ class PublishStage:
     probe: Probe | None
     canary: str | None
     watch: Watch
+    held: tuple[str, ...] = ()
+    """Features that another job works on: they stay as the newest release has them."""
     name: str = "publish"
 
     def reads(self) -> Mapping[str, Any]:
         """Every head and source table, and what a release must meet."""
         heads = FeatureRegistry(self.store).heads()
+        held = {"held": sorted(self.held)} if self.held else {}
         return {
+            **held,
             **source_state(self.store),
             "heads": table_versions(self.store, *(head.table for head in heads)),
             "gates": self.gates.model_dump(mode="json"),
@@ -53,6 +57,7 @@ class PublishStage:
                 gates=self.gates,
                 alias=self.canary,
                 features=self.features,
+                held=self.held,
                 probe=self.probe,
                 progress=progress,
             )

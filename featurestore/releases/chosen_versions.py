@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from featurestore.errors import UnknownNameError
+from featurestore.errors import LockHeldError, UnknownNameError
 from featurestore.features import FeatureRegistry
+from featurestore.gates.rules import event_sets_of, foreign_event_sets
 from featurestore.release import Manifest, ReleaseCatalog, TablePin
 from featurestore.spec import (
     AnySpec,
@@ -61,12 +62,14 @@ def choose_versions(
     split: SplitRecord | None,
     features: Sequence[str] | None,
     carry: bool,
+    held: Collection[str] = (),
 ) -> Choice:
     """Choose what a release pins.
 
     A text feature with fewer rows than there are entities is still being generated. If the parent pins a
     complete version of another spec, that one is carried into the release, with the vectors, graphs and
-    semantic ids that were made of it.
+    semantic ids that were made of it. So is a feature on whose vectors, graphs or semantic ids another job
+    works now: as a whole, for what is made of its texts must fit to them.
 
     Args:
         store: The store.
@@ -74,14 +77,17 @@ def choose_versions(
         split: The current split.
         features: Features (``item_cot``) or views (``item_cot.fused``); all if None.
         carry: Whether complete versions are carried; if not, every head is chosen as it is.
+        held: Features that another job works on.
 
     Raises:
         UnknownNameError: If one of ``features`` is not in the store.
+        LockHeldError: If what the parent pins of a held feature was made from events of another split.
     """
     heads, left_out = _of_this_split(_heads(store, features), ReleaseCatalog(store), split)
     chosen = [Chosen(spec) for spec in heads]
     if carry and parent is not None:
-        chosen = _with_carried(store, heads, parent)
+        chosen = _with_carried(store, heads, parent, held)
+        _require_this_split([each.carried for each in chosen if each.spec.feature in held], split)
     return Choice((*(Chosen(spec) for spec in _sources(store)), *chosen), left_out)
 
 
@@ -134,7 +140,9 @@ def _is_foreign(
     return number not in numbers or catalog.manifest(number).split != split
 
 
-def _with_carried(store: Store, heads: Sequence[AnySpec], parent: Manifest) -> list[Chosen]:
+def _with_carried(
+    store: Store, heads: Sequence[AnySpec], parent: Manifest, held: Collection[str]
+) -> list[Chosen]:
     pinned = {(pin.spec.kind, pin.spec.feature, pin.spec.view): pin for pin in parent.pins}
     before = {spec.digest: pinned.get((spec.kind, spec.feature, spec.view)) for spec in heads}
     rows = {spec.digest: _num_rows(store, table_name(spec)) for spec in heads}
@@ -144,7 +152,8 @@ def _with_carried(store: Store, heads: Sequence[AnySpec], parent: Manifest) -> l
     for spec in sorted(heads, key=_depth):
         pin = before[spec.digest]
         kept = Chosen(spec)
-        if pin is not None and pin.spec.digest != spec.digest and _is_carried(spec, pin, unfinished, digests):
+        is_held = spec.feature in held and spec.kind != "recommendations"
+        if pin is not None and (is_held or _is_carried(spec, pin, unfinished, digests)):
             kept = Chosen(pin.spec, _carried(pin, parent), rows[spec.digest])
         chosen[spec.digest] = kept
         digests.add(kept.spec.digest)
@@ -173,10 +182,23 @@ def _unfinished_features(
 
 def _is_carried(spec: AnySpec, pin: TablePin, unfinished: Collection[str], digests: Collection[str]) -> bool:
     """Whether the parent's version takes the head's place: a text, or what only fits to a carried one."""
+    if pin.spec.digest == spec.digest:
+        return False
     if spec.kind == "text":
         return spec.feature in unfinished
     upstream = upstream_of(spec)
     return upstream is not None and upstream not in digests and upstream_of(pin.spec) in digests
+
+
+def _require_this_split(pins: Sequence[TablePin | None], split: SplitRecord | None) -> None:
+    """Refuse to wait for a job with rows that the split of today does not allow."""
+    for pin in pins:
+        if pin is not None and foreign_event_sets(event_sets_of(pin.spec, pin.event_sets), split):
+            raise LockHeldError(
+                f"another job works on {pin.name}, and what the newest release has of it was made from "
+                "events of an earlier split: no release can be made before that job is done.",
+                hint="Publish, or refresh, again when it is.",
+            )
 
 
 def _carried(pin: TablePin, parent: Manifest) -> TablePin:

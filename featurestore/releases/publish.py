@@ -92,6 +92,7 @@ def publish(
     probe: Probe | None = None,
     accepted_gates: Collection[str] = (),
     carry: bool = True,
+    held: Collection[str] = (),
     progress: Progress = no_progress,
 ) -> PublishReport:
     """Publish the heads of all feature views and the newest source tables as one release.
@@ -112,13 +113,16 @@ def publish(
         probe: A frozen model that the new vectors are scored with, if there is one.
         accepted_gates: Gates whose refusal a person accepts for this release; the manifest says so.
         carry: Whether incomplete versions give way to the last complete ones; if not, every head is released.
+        held: Text features that stay as the newest release has them, with all that was made of them: another
+            job works on their vectors, graphs or semantic ids.
         progress: Told per table.
 
     Raises:
         InputError: If the store holds nothing to publish.
         DamagedFileError: If the manifest of the newest release is damaged, or of one that lists were
             learned from.
-        LockHeldError: If another process makes or removes releases of this store.
+        LockHeldError: If another process makes or removes releases of this store; or if a held feature cannot
+            stay, because the newest release's rows of it were made from events of another split.
         UnknownNameError: If one of ``features`` is not in the store, or an accepted gate is none.
         UsageError: If an accepted gate guards what would make the release wrong.
         GateFailedError: If a gate fails; aliases and releases are left as they were.
@@ -129,7 +133,7 @@ def publish(
     with FeatureLock(store.objects, PUBLISH_LOCK) as lock:
         catalog, split = ReleaseCatalog(store), current_split(store)
         parent = catalog.newest()
-        choice = choose_versions(store, parent=parent, split=split, features=features, carry=carry)
+        choice = choose_versions(store, parent=parent, split=split, features=features, carry=carry, held=held)
         if not choice.tables:
             raise InputError(
                 f"the store {store.uri} holds nothing to publish.", hint="Run `featurestore ingest` first."
