@@ -5,7 +5,8 @@
     def test_contract(name, check):
         check(find_model(name))
 
-The data is a *checkerboard*: even users had even items, odd users odd items, each user all of them but one.
+The data is a *checkerboard*: even users had even items, odd users odd items, each user all of them but one,
+in an order of their own: what follows an item is any of its colour.
 The right first recommendation is the one item left out, known by construction. (A model that looks at no
 user, or at nothing, cannot know it; those are named in ``IMPERSONAL`` and ``UNINFORMED``.) A model that reads
 nothing but features is named in ``NEEDS_FEATURES`` and gets vectors that show the pattern.
@@ -60,7 +61,8 @@ def checkerboard() -> tuple[TrainingData, IntArray]:
     answers = (np.arange(NUM_USERS) * 2 + np.arange(NUM_USERS) % 2) % NUM_ITEMS
     answers += np.arange(NUM_USERS) % 2 - answers % 2
     left_out = items == answers[:, None]
-    train = users[own & ~left_out], items[own & ~left_out]
+    order = np.random.default_rng(11).permutation(int((own & ~left_out).sum()))
+    train = users[own & ~left_out][order], items[own & ~left_out][order]
     data = training_data(
         num_users=NUM_USERS + 1,
         num_items=NUM_ITEMS + 1,

@@ -9,7 +9,6 @@ frozen projections, training, cold users, arrays on disk. A model is put togethe
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
 import torch
 
 from featurestore.errors import StoreError
@@ -18,14 +17,18 @@ from featurestore.progress import Progress
 from recommender.base import ArrayGroups, FitReport
 from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, TrainingData
-from recommender.features import EntityFeatures, NodeFeatures
+from recommender.features import NodeFeatures
 from recommender.layer_zero import EmbeddingConfig, NodeVectors
-from recommender.projection import Projection, fit_projection
+from recommender.model_arrays import (
+    fit_projections,
+    load_parameters,
+    parameter_arrays,
+    project,
+    projection_groups,
+    saved_projections,
+)
 from recommender.sampling import PairBatch
 from recommender.trainer import Trainable, score_users, train, training_device
-
-_SIDES = ("users", "items")
-_GROUPS = {"users": "user_pca", "items": "pca"}
 
 
 class VectorNetwork(Trainable[PairBatch], Protocol):
@@ -67,13 +70,12 @@ class VectorModel:
         checkpoint: CheckpointFile | None = None,
     ) -> FitReport:
         """See `Recommender.fit`."""
-        projections = self._projections(features)
-        vectors = _projected(projections, features)
+        projections = fit_projections(features, self.config.pca_components)
+        vectors = project(projections, features)
         network = self._network_type(self.config, data, vectors, seed).to(training_device(self.config))
         report = train(network, data, self.config, seed=seed, progress=progress, checkpoint=checkpoint)
         self._take_vectors(network, data)
-        trained = {f"parameter.{n}": _array(w) for n, w in network.named_parameters()}
-        self._extra = {"weights": trained} | {_GROUPS[s]: p.arrays() for s, p in projections.items()}
+        self._extra = {"weights": parameter_arrays(network)} | projection_groups(projections)
         return report
 
     def score(self, users: RowArray) -> FloatArray:
@@ -107,23 +109,13 @@ class VectorModel:
     def with_features(self, data: TrainingData, features: NodeFeatures) -> "VectorModel":
         """See `recommender.base.ReadsFeatures`."""
         self.vectors()
-        projections = {s: Projection(**self._extra[g]) for s, g in _GROUPS.items() if g in self._extra}
-        if not projections:
-            raise StoreError(
-                f"this {self.name} was fitted without features.", hint="Train it with --features FEATURE."
-            )
+        projections = saved_projections(self._extra, self.name)
         other = VectorModel(self.name, self._network_type, self.config)
-        network = self._network_type(self.config, data, _projected(projections, features), 0)
-        with torch.no_grad():
-            for name, weight in network.named_parameters():
-                weight.copy_(torch.from_numpy(self._extra["weights"][f"parameter.{name}"]))
+        network = self._network_type(self.config, data, project(projections, features), 0)
+        load_parameters(network, self._extra["weights"])
         other._extra = self._extra
         other._take_vectors(network, data)
         return other
-
-    def _projections(self, features: NodeFeatures | None) -> dict[str, Projection]:
-        given: dict[str, EntityFeatures | None] = {s: getattr(features, s, None) for s in _SIDES}
-        return {s: fit_projection(f, self.config.pca_components) for s, f in given.items() if f is not None}
 
     def _take_vectors(self, network: VectorNetwork, data: TrainingData) -> None:
         users, items = (vectors.cpu() for vectors in network.score_vectors())
@@ -137,17 +129,3 @@ def average_cold_users(user_vectors: torch.Tensor, data: TrainingData) -> torch.
         return user_vectors
     rows = torch.from_numpy(cold)
     return torch.where(rows.unsqueeze(1), user_vectors[~rows].mean(dim=0), user_vectors)
-
-
-def _projected(projections: dict[str, Projection], features: NodeFeatures | None) -> NodeVectors:
-    vectors: dict[str, FloatArray | None] = dict.fromkeys(_SIDES)
-    for side, projection in projections.items():
-        given: EntityFeatures | None = getattr(features, side)
-        if given is None:
-            raise StoreError(f"the model was fitted with vectors of {side}, and none are given.")
-        vectors[side] = projection.apply(given)
-    return vectors["users"], vectors["items"]
-
-
-def _array(weight: torch.Tensor) -> FloatArray:
-    return np.array(weight.detach().cpu().numpy(), np.float32)
