@@ -177,6 +177,7 @@ class StageLines:
 _COUNTS = {
     "stale": "stale",
     "due": "due",
+    "tokens": "tokens planned",
     "requests": "requests",
     "num_deleted": "deleted",
     "num_encoded": "encoded",

@@ -96,7 +96,7 @@ def generate(
     options = options or GenerateOptions()
     specs = stage_specs(prompt, model.entry, model.spec)
     state = RunState(prompt.name, model.entry.alias, specs, options.spending)
-    with _locked(store, specs) as targets, _run_card(store, state, progress):
+    with locked_texts(store, specs) as targets, _run_card(store, state, progress):
         committer = Committer(
             store, targets, folder=work_folder / "logs", run_id=state.run_id, pace=options.pace
         )
@@ -147,8 +147,12 @@ def generate(
 
 
 @contextmanager
-def _locked(store: Store, specs: Sequence[TextSpec]) -> Generator[list[CommitTarget]]:
-    """Lock every table to be written, in name order."""
+def locked_texts(store: Store, specs: Sequence[TextSpec]) -> Generator[list[CommitTarget]]:
+    """Lock every table to be written, in name order.
+
+    Raises:
+        LockHeldError: On entering, if another job writes one of them.
+    """
     with ExitStack() as stack:
         yield [
             CommitTarget(spec, TEXTS, stack.enter_context(FeatureLock(store.objects, table_name(spec))))

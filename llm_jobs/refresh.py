@@ -26,6 +26,7 @@ from llm_jobs.embed import text_views
 from llm_jobs.encoder import TextEncoder
 from llm_jobs.engines import OpenModel
 from llm_jobs.entries import EncoderEntry, ModelEntry
+from llm_jobs.night_budget import BudgetStage, NightBudget
 from llm_jobs.refresh_derived import DerivedStages, FeatureStage
 from llm_jobs.refresh_job import FeatureJob, RefreshJob, RefreshTools
 from llm_jobs.refresh_stages import PlainTextStage, TextStage, VectorStage
@@ -166,6 +167,7 @@ class _Refresh:
         self._tools = tools
         self._watch = watch
         self._pipeline = pipeline
+        self._budget = NightBudget(job.spending) if job.spending is not None else None
         self._unwritten: set[str] = set()
         """Features of which texts remain to be written."""
         self._held: set[str] = set()
@@ -175,6 +177,7 @@ class _Refresh:
         if self._job.sources is not None:
             self._pipeline.run(IngestStage(self._store, self._job.sources, self._watch))
         self._pipeline.run(RetireStage(self._store))
+        self._check_budget()
         # An engine holds all the memory there is: it is closed before an encoder is opened.
         with ExitStack() as stack:
             models = _Shared(stack, self._tools.open_model)
@@ -187,6 +190,14 @@ class _Refresh:
                 self._run_vectors(feature, encoders)
         self._run_derived()
         self._release()
+
+    def _check_budget(self) -> None:
+        """Refuse the night before anything is asked, if it is bounded and its plans exceed the bound."""
+        spending = self._job.spending
+        if spending is not None and spending.has_ceiling:
+            jobs = [feature.texts for feature in self._job.features if feature.texts is not None]
+            folder = self._tools.work_folder
+            self._pipeline.run(BudgetStage(self._store, jobs, spending, folder, self._watch))
 
     def _closing_encoder(self, entry: EncoderEntry) -> AbstractContextManager[TextEncoder]:
         return closing(self._tools.open_encoder(entry))
@@ -224,6 +235,7 @@ class _Refresh:
             job.runner,
             job.upstream,
             self._watch,
+            self._budget,
         )
 
     def _vector_stages(

@@ -19,6 +19,7 @@ from llm_jobs.generate import GenerateOptions
 from llm_jobs.job_graph import UpstreamJob
 from llm_jobs.prompt import Prompt
 from llm_jobs.runner import Runner
+from llm_jobs.spending import Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class RefreshJob:
         graph: How graphs are built that the store does not hold yet.
         semantic_ids: How new codebooks are trained.
         release: How it is released.
+        spending: The price, and ceilings for the texts of all features together; None: each has its own.
     """
 
     sources: IngestRequest | None
@@ -100,6 +102,7 @@ class RefreshJob:
     graph: GraphOptions
     semantic_ids: SemanticIdOptions
     release: ReleaseJob
+    spending: Spending | None = None
 
 
 @dataclass(frozen=True, slots=True)

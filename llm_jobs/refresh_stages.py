@@ -1,7 +1,7 @@
 """Stages of a refresh that write texts and encode them: thin skins over `generate` and `embed`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from llm_jobs.engines import OpenModel
 from llm_jobs.entries import EncoderEntry
 from llm_jobs.generate import GenerateOptions, generate
 from llm_jobs.job_graph import UpstreamJob, upstream_features
+from llm_jobs.night_budget import NightBudget
 from llm_jobs.plain_text import VIEW, build_plain_texts
 from llm_jobs.prompt import Prompt
 from llm_jobs.runner import Runner
@@ -36,6 +37,8 @@ class TextStage:
     runner: Runner | None
     upstream: UpstreamJob | None
     watch: Watch
+    budget: NightBudget | None = None
+    """Price and ceilings in the place of the options', for all features of the night."""
 
     @property
     def name(self) -> str:
@@ -59,17 +62,22 @@ class TextStage:
 
     def run(self) -> StageOutcome:
         """See `llm_jobs.generate.generate`."""
+        options, budget = self.options, self.budget
+        if budget is not None:
+            options = replace(options, spending=budget.spending)
         with self.watch.run_progress(self.name) as progress:
             report = generate(
                 self.store,
                 self.prompt,
                 self.model,
-                options=self.options,
+                options=options,
                 work_folder=self.work_folder,
                 runner=self.runner,
                 upstream=self.upstream,
                 progress=progress,
             )
+        if budget is not None:
+            budget.take(report.planned)
         waiting = report.put_off.get(OVER_LIMIT, 0)
         return StageOutcome(
             facts={**report.as_dict(), "due": report.num_chains, "stale": report.num_stale},

@@ -27,6 +27,7 @@ from llm_jobs.models import find_encoder, find_model, model_spec
 from llm_jobs.prompt import Prompt, load_prompt
 from llm_jobs.refresh import RefreshReport, refresh
 from llm_jobs.refresh_job import FeatureJob, RefreshJob, RefreshTools, ReleaseJob, TextJob
+from llm_jobs.spending import Spending
 
 GATES = GatePolicy(max_failure_rate=1.0, max_duplicate_text_share=1.0, max_lost_texts=1.0, max_knn_churn=1.0)
 """Small random shops repeat themselves, and lose half their items over night."""
@@ -133,6 +134,7 @@ def run_night(
     engine: CountingEngine | None = None,
     watch: SilentWatch | None = None,
     told: Callable[[RefreshReport], None] | None = None,
+    spending: Spending | None = None,
     **release: object,
 ) -> Night:
     """Refresh with the echo engine, the hashing encoder and the usual graph builder."""
@@ -149,6 +151,7 @@ def run_night(
         graph=GraphOptions(num_neighbors=3),
         semantic_ids=SemanticIdOptions(num_levels=2, codebook_size=2),
         release=ReleaseJob(**{"gates": GATES, **release}),
+        spending=spending,
     )
     tools = RefreshTools(
         open_model=open_model,

@@ -67,7 +67,7 @@ def refresh(
 
     Ingests, writes texts, encodes them, builds graphs and semantic ids and makes a release, each only where
     something has changed. Features, conditions and policies stand under [refresh] in featurestore.toml. Run
-    it again after whatever stopped it. The ceilings hold for each feature's plan.
+    it again after whatever stopped it. The ceilings hold for all texts of the night together.
     """
     from cli.gating import project_probe
     from cli.pages import check_page
@@ -127,6 +127,7 @@ def refresh(
             canary=config.refresh.canary if canary else None,
             check=release_check(config.refresh.check, opened.root),
         ),
+        spending=spending,
     )
     done = run_refresh(
         opened.store,

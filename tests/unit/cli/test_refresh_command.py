@@ -133,8 +133,15 @@ def test_a_condition_holds_for_features_without_one(
 
 
 def test_a_ceiling_stops_before_anything_is_asked(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _refresh(project, "--max-tokens", "10") == 11
-    assert "tokens" in capsys.readouterr().err
+    report = project / "report.json"
+    assert _refresh(project, "--max-tokens", "10", "--report", str(report)) == 11
+    said = capsys.readouterr().err
+    assert "the night (tokens: item_cot " in said
+    assert "more than the 10 allowed" in said
+    stages = _stages(json.loads(report.read_text()))
+    assert list(stages) == ["ingest", "retire", "budget"]
+    assert _refresh(project, "--max-tokens", "1000000") == 0
+    assert "budget: done, tokens planned " in capsys.readouterr().out
 
 
 def test_a_project_without_features_is_told_how_to_name_one(

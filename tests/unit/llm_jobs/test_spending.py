@@ -33,6 +33,24 @@ def test_too_dear_a_plan_is_refused_and_so_is_one_of_unknown_cost() -> None:
         spending.check(tokens=1, cost=None)
 
 
+def test_plans_before_it_use_up_what_a_plan_may_take() -> None:
+    spending = Spending(1.0, max_cost=2.0, max_tokens=100).after(tokens=30, cost=0.5)
+    spending.check(tokens=70, cost=1.5)
+    with pytest.raises(
+        PlanTooExpensiveError,
+        match="the plan takes about 71 tokens after 30 of the plans before, more than the 100 allowed",
+    ):
+        spending.check(tokens=71, cost=1.5)
+    spending = spending.after(tokens=0, cost=None)
+    with pytest.raises(
+        PlanTooExpensiveError,
+        match=r"the night costs about 1\.60 after 0\.50 of the plans before, more than the 2\.00 allowed",
+    ):
+        spending.check(tokens=70, cost=1.6, what="the night")
+    assert spending.has_ceiling
+    assert not Spending(1.0).has_ceiling
+
+
 def test_a_ceiling_on_the_cost_needs_a_price() -> None:
     with pytest.raises(UsageError, match="a ceiling on the cost needs a price"):
         Spending(max_cost=1.0)
