@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from featurestore.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from recommender.compare import ComparisonRequest
+    from recommender.evaluation.compare import ComparisonRequest
 
 
 def read_request(
@@ -16,8 +16,8 @@ def read_request(
     Raises:
         UnknownNameError: If the task is unknown: the known ones are named.
     """
-    from recommender.compare import ComparisonRequest
-    from recommender.tasks import TASKS
+    from recommender.evaluation.compare import ComparisonRequest
+    from recommender.evaluation.tasks import TASKS
 
     for known in TASKS:
         if task == known:

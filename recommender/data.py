@@ -220,8 +220,8 @@ def load_training_data(release: Release) -> TrainingData:
     return training_data(
         num_users=len(release.id_map("user")),
         num_items=len(release.id_map("item")),
-        train=_rows(release, c.TRAIN),
-        valid=_rows(release, c.VALID),
+        train=load_rows(release, c.TRAIN),
+        valid=load_rows(release, c.VALID),
     )
 
 
@@ -230,40 +230,18 @@ def load_histories(release: Release, *parts: str) -> Histories:
 
     A model that ranks what comes next is asked about the test part with ``"train", "valid"``.
     """
-    return group_by_time(*_rows(release, *parts), len(release.id_map("user")))
+    return group_by_time(*load_rows(release, *parts), len(release.id_map("user")))
 
 
 def load_seen(release: Release) -> UserItems:
     """What every user had in train and validation: not to be recommended again."""
-    users, items = _rows(release, c.TRAIN, c.VALID)
+    users, items = load_rows(release, c.TRAIN, c.VALID)
     users, items = unique_pairs(users, items, len(release.id_map("item")))
     return group_by_user(users, items, len(release.id_map("user")))
 
 
-def load_test_data(release: Release) -> HeldOut:
-    """Test pairs of a release, with train and validation masked. For `recommender.evaluate` only.
-
-    Raises:
-        InputError: If the split holds out no test events.
-    """
-    users, items = _rows(release, c.TEST)
-    if not len(users):
-        raise InputError(
-            "the release has no test interactions, so nothing can be evaluated.",
-            hint="Ingest with a split that holds out events, such as leave_one_out.",
-        )
-    seen_users, seen_items = _rows(release, c.TRAIN, c.VALID)
-    return hold_out(
-        users,
-        items,
-        seen_users=seen_users,
-        seen_items=seen_items,
-        num_users=len(release.id_map("user")),
-        num_items=len(release.id_map("item")),
-    )
-
-
-def _rows(release: Release, *parts: str) -> tuple[IntArray, IntArray]:
+def load_rows(release: Release, *parts: str) -> tuple[IntArray, IntArray]:
+    """User and item rows of all events of the named split parts: (n,) int64 each, by user, then time."""
     events = release.interactions(*parts)
     users = release.id_map("user").row_of(events[c.USER_ID].to_list())
     return users, release.id_map("item").row_of(events[c.ITEM_ID].to_list())

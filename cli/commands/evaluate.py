@@ -9,7 +9,7 @@ from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
 
 if TYPE_CHECKING:
-    from recommender.compare import Comparison
+    from recommender.evaluation.compare import Comparison
 
 _SHOWN = ("hr", "recall", "ndcg", "mrr", "map")
 
@@ -61,10 +61,10 @@ def evaluate(
     from cli.evaluating import read_request
     from cli.project import open_project
     from featurestore.reader import FeatureStore
-    from recommender.compare import compare_models
-    from recommender.learning_curves import learning_curves
-    from recommender.report_files import prepare_folder, write_comparison
-    from recommender.report_page import render_comparison, summary
+    from recommender.evaluation.compare import compare_models
+    from recommender.evaluation.learning_curves import learning_curves
+    from recommender.evaluation.report_files import prepare_folder, write_comparison
+    from recommender.evaluation.report_page import render_comparison, summary
 
     request = read_request(
         release=release, task=task, num_negatives=negatives, baseline=baseline, metric=metric
@@ -85,8 +85,8 @@ def evaluate(
 
 
 def _print(reporter: Reporter, report: "Comparison") -> None:
-    from recommender import report_tables as tables
-    from recommender.report_page import significance_note
+    from recommender.evaluation import report_tables as tables
+    from recommender.evaluation.report_page import significance_note
 
     for name in _SHOWN:
         reporter.table(f"Test {name.upper()}", tables.metric_rows(report, name))

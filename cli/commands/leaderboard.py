@@ -43,10 +43,10 @@ def leaderboard(
     from cli.pages import check_page
     from cli.project import open_project
     from featurestore.reader import FeatureStore
-    from recommender.compare import compare_models
-    from recommender.learning_curves import learning_curves
-    from recommender.report_page import SHOWN, render_comparison, significance_note, summary
-    from recommender.report_tables import leaderboard_rows
+    from recommender.evaluation.compare import compare_models
+    from recommender.evaluation.learning_curves import learning_curves
+    from recommender.evaluation.report_page import SHOWN, render_comparison, significance_note, summary
+    from recommender.evaluation.report_tables import leaderboard_rows
 
     request = read_request(release=release, task=task, num_negatives=0, baseline=baseline, metric=metric)
     store = FeatureStore(open_project(project).store)

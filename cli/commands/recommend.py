@@ -36,7 +36,7 @@ def recommend(
     """Recommend unseen items: to one user (--user), or to all users into the store (--write)."""
     from cli.project import open_project
     from featurestore.reader import FeatureStore
-    from recommender.compare import open_saved
+    from recommender.evaluation.compare import open_saved
     from recommender.serve import recommend_to_user, write_recommendations
 
     if (user is None) == (not write):

@@ -21,7 +21,8 @@ from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId
 from featurestore.reader import Release
 from featurestore.spec import PlainTextSpec, TextSpec
-from recommender.data import HeldOut, IntArray, load_histories, load_test_data, load_training_data
+from recommender.data import HeldOut, IntArray, load_histories, load_training_data
+from recommender.evaluation.tasks import load_test_data
 from recommender.leaks.finding import Finding, Verdict
 from recommender.metrics import RankGroups, ranking_metrics
 

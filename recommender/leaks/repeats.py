@@ -11,7 +11,8 @@ import polars as pl
 
 from featurestore import columns as c
 from featurestore.reader import Release
-from recommender.data import HeldOut, load_test_data, load_training_data
+from recommender.data import HeldOut, load_training_data
+from recommender.evaluation.tasks import load_test_data
 from recommender.leaks.finding import Finding
 
 CHECK: Final = "repeats"

@@ -14,8 +14,9 @@ from featurestore.progress import no_progress
 from featurestore.reader import Embeddings
 from featurestore.spec import EncoderSpec, ImportedVectorSpec
 from recommender.base import ReadsHistories, Recommender
-from recommender.data import TrainingData, load_test_data, load_training_data, training_data
+from recommender.data import TrainingData, load_training_data, training_data
 from recommender.evaluate import evaluate_ranking
+from recommender.evaluation.tasks import load_test_data
 from recommender.features import EntityFeatures, NodeFeatures, entity_features, line_up
 from recommender.models import popularity
 from recommender.registry import find_model, model_names

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.beyond_accuracy import gini, list_measures, popularity_percentiles
 from recommender.data import UserItems
 from recommender.evaluate import top_lists
+from recommender.evaluation.beyond_accuracy import gini, list_measures, popularity_percentiles
 
 DEGREES = np.array([4, 1, 1, 0])
 

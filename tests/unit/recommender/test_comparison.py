@@ -11,14 +11,14 @@ from cli.main import run
 from featurestore.errors import UsageError
 from featurestore.reader import FeatureStore
 from featurestore.stores import connect
-from recommender.compare import Comparison, ComparisonRequest, compare_models
 from recommender.data import Histories, load_histories
+from recommender.evaluation.compare import Comparison, ComparisonRequest, compare_models
+from recommender.evaluation.learning_curves import learning_curves
+from recommender.evaluation.plots import Curve
+from recommender.evaluation.report_page import render_comparison
+from recommender.evaluation.sessions import next_item_examples
+from recommender.evaluation.tasks import load_task, scorer
 from recommender.experiment import TrainRequest, train_models
-from recommender.learning_curves import learning_curves
-from recommender.plots import Curve
-from recommender.report_page import render_comparison
-from recommender.sessions import next_item_examples
-from recommender.tasks import load_task, scorer
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_the_trainer_reaches_no_test_data(project_root):
     for path in paths:
         text = path.read_text(encoding="utf-8")
         assert "load_test_data" not in text, path
-        assert "recommender.tasks" not in text, path
+        assert "recommender.evaluation.tasks" not in text, path
 
 
 def test_curves_are_read_from_saved_models(report):

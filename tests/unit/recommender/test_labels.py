@@ -1,4 +1,4 @@
-from recommender.labels import ModelCard, model_card, model_labels
+from recommender.evaluation.labels import ModelCard, model_card, model_labels
 from recommender.saved import Binding, SavedConfig
 
 BINDING = Binding(release=1, release_digest="r", num_users=1, num_items=1, user_ids="u", item_ids="i")

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import InputError
-from recommender.beyond_accuracy import list_measures
 from recommender.data import HeldOut, hold_out
 from recommender.evaluate import evaluate_ranking, rank_held_out, rank_in_one_pass
+from recommender.evaluation.beyond_accuracy import list_measures
 from recommender.metrics import RankGroups, pair_metrics, ranking_metrics
 
 

@@ -3,7 +3,8 @@ import pytest
 
 from featurestore.errors import EmbeddingSpaceError, LeakError, UnknownNameError
 from featurestore.reader import Release
-from recommender.data import load_seen, load_test_data, load_training_data
+from recommender.data import load_seen, load_training_data
+from recommender.evaluation.tasks import load_test_data
 from recommender.features import EntityFeatures, apply_control, entity_features
 from recommender.projection import fit_projection
 

@@ -7,7 +7,7 @@ from featurestore.gates.policy import GatePolicy
 from featurestore.reader import FeatureStore
 from featurestore.releases.publish import publish
 from featurestore.stores.memory import MemoryStore
-from recommender.compare import compare_models, open_saved
+from recommender.evaluation.compare import compare_models, open_saved
 from recommender.experiment import TrainRequest, train_models
 from recommender.saved import check_binding, load_model, read_config
 from recommender.serve import recommend_to_user, write_recommendations

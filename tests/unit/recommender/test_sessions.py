@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from recommender.data import Histories
-from recommender.sessions import example_sessions, next_item_examples
+from recommender.evaluation.sessions import example_sessions, next_item_examples
 
 
 def sessions_of(*sessions: list[int]) -> Histories:

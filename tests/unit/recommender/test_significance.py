@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recommender.significance import PairedTest, holm, paired_tests
+from recommender.evaluation.significance import PairedTest, holm, paired_tests
 
 
 def slow_means(difference, draws, seed):

@@ -2,9 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recommender.evaluation.strata import Stratum, degree_cut, item_strata, quartile_cut, user_strata
+from recommender.evaluation.user_groups import attribute_cuts, largest_gap
 from recommender.metrics import RankGroups, ranking_metrics
-from recommender.strata import Stratum, degree_cut, item_strata, quartile_cut, user_strata
-from recommender.user_groups import attribute_cuts, largest_gap
 
 
 def test_degrees_are_cut_at_1_10_and_50():

@@ -11,10 +11,10 @@ from featurestore.reader import FeatureStore
 from featurestore.releases.publish import publish
 from featurestore.splits import SplitPolicy
 from featurestore.stores.memory import MemoryStore
+from recommender.evaluation.measurement import load_yardstick, measure
+from recommender.evaluation.tasks import load_task
 from recommender.experiment import TrainRequest, train_models
-from recommender.measurement import load_yardstick, measure
 from recommender.saved import load_model
-from recommender.tasks import load_task
 
 SESSIONS = {"train": ["abc", "abd", "aba", "cd"], "valid": ["ab"], "test": ["acab", "b", "ba"]}
 

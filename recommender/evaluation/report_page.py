@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from featurestore.pages.html_page import render_page
-from recommender.compare import Comparison
-from recommender.measurement import ITEM_CUTS
-from recommender.metrics import NAMES
-from recommender.plots import Curve, Figure, bar_figure, curve_figure
-from recommender.report_tables import (
+from recommender.evaluation.compare import Comparison
+from recommender.evaluation.measurement import ITEM_CUTS
+from recommender.evaluation.plots import Curve, Figure, bar_figure, curve_figure
+from recommender.evaluation.report_tables import (
     Table,
     as_table,
     gap_rows,
@@ -21,8 +20,9 @@ from recommender.report_tables import (
     stratum_metric,
     stratum_rows,
 )
+from recommender.metrics import NAMES
 
-_TEMPLATE: Final = "recommender/evaluation_page.html.jinja"
+_TEMPLATE: Final = "recommender/evaluation/evaluation_page.html.jinja"
 _COLOURS: Final = (
     "#2a6fbb", "#b85c00", "#3a8f4d", "#8a4fbf", "#c23b5a", "#1f8f9c", "#8c7a1f", "#7a7a7a",
 )  # fmt: skip
@@ -42,7 +42,7 @@ def render_comparison(report: Comparison, curves: Mapping[str, Sequence[Curve]] 
 
     Args:
         report: At least one result.
-        curves: Validation metric → training runs, see `recommender.learning_curves`; none if there are none.
+        curves: Validation metric → runs, see `recommender.evaluation.learning_curves`; empty without any.
     """
     sections = [_ranks(report), _tests(report), *_metrics(report), *_sampled(report), _lists(report)]
     sections += _strata(report)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.labels import ModelCard
-from recommender.measurement import Measurement
+from recommender.evaluation.labels import ModelCard
+from recommender.evaluation.measurement import Measurement
+from recommender.evaluation.significance import PairedTest
+from recommender.evaluation.strata import Stratum
 from recommender.metrics import Float64Array
-from recommender.significance import PairedTest
-from recommender.strata import Stratum
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class ModelResult:
     """Test metrics of one configuration over its seeds.
 
     Attributes:
-        name: What it is called, see `recommender.labels`; ``popularity`` is the control.
+        name: What it is called, see `recommender.evaluation.labels`; ``popularity`` is the control.
         card: What it is.
         folders: Where its seeds lie; none of the control.
         seeds: Theirs.

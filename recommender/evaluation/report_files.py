@@ -9,7 +9,7 @@ import polars as pl
 from featurestore import columns as c
 from featurestore.errors import UsageError
 from featurestore.reader import Release
-from recommender.compare import Comparison
+from recommender.evaluation.compare import Comparison
 
 JSON_FILE = "evaluation.json"
 PAGE_FILE = "evaluation.html"

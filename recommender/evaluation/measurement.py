@@ -9,13 +9,13 @@ import numpy as np
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from recommender.base import Recommender
-from recommender.beyond_accuracy import list_measures
 from recommender.evaluate import rank_in_one_pass
+from recommender.evaluation.beyond_accuracy import list_measures
+from recommender.evaluation.strata import Cut, Stratum, degree_cut, item_strata, quartile_cut, user_strata
+from recommender.evaluation.tasks import EvaluationTask, TaskName, load_task, scorer
+from recommender.evaluation.user_groups import attribute_cuts
 from recommender.metrics import CUTOFFS, RankingMetrics, ranking_metrics
 from recommender.sampled import Negatives, draw_negatives
-from recommender.strata import Cut, Stratum, degree_cut, item_strata, quartile_cut, user_strata
-from recommender.tasks import EvaluationTask, TaskName, load_task, scorer
-from recommender.user_groups import attribute_cuts
 
 ITEM_CUTS: Final = ("item degree", "item quartile")
 USER_CUTS: Final = ("user degree", "user quartile")
@@ -47,7 +47,7 @@ class Measurement:
     Attributes:
         metrics: Over the full ranking, per user.
         sampled: Among sampled negatives, per user; None without.
-        lists: Measures of lists, see `recommender.beyond_accuracy`.
+        lists: Measures of lists, see `recommender.evaluation.beyond_accuracy`.
         strata: Full-ranking metrics of parts of items and users.
     """
 

@@ -9,14 +9,14 @@ from featurestore.errors import UnknownNameError, UsageError
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import FeatureStore, Release
 from recommender.data import IntArray, load_training_data
-from recommender.labels import ModelCard, model_card, model_labels
-from recommender.measurement import Measurement, Yardstick, load_yardstick, measure
+from recommender.evaluation.labels import ModelCard, model_card, model_labels
+from recommender.evaluation.measurement import Measurement, Yardstick, load_yardstick, measure
+from recommender.evaluation.results import ModelResult, mean_per_user, summarise
+from recommender.evaluation.significance import paired_tests
+from recommender.evaluation.tasks import TaskName
 from recommender.metrics import CUTOFFS, NAMES, Float64Array
 from recommender.models import popularity
-from recommender.results import ModelResult, mean_per_user, summarise
 from recommender.saved import SavedConfig, SavedModel, check_binding, find_folders, load_model, read_config
-from recommender.significance import paired_tests
-from recommender.tasks import TaskName
 
 COMPARED_BY: Final = "ndcg@10"
 POPULARITY: Final = "popularity"
@@ -28,7 +28,7 @@ class ComparisonRequest:
 
     Attributes:
         release: Alias or number; the first model's own release if None.
-        task: See `recommender.tasks.EvaluationTask`.
+        task: See `recommender.evaluation.tasks.EvaluationTask`.
         num_negatives: Sampled negatives besides the full ranking; none if 0.
         baseline: ``popularity``, or a folder of a trained model, which is added if it is not compared.
         metric: What models are ordered and tested by.

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recommender.compare import Comparison
-from recommender.results import ModelResult
-from recommender.user_groups import Gap, largest_gap
+from recommender.evaluation.compare import Comparison
+from recommender.evaluation.results import ModelResult
+from recommender.evaluation.user_groups import Gap, largest_gap
 
 Row = dict[str, object]
 

@@ -12,7 +12,7 @@ from featurestore.errors import MissingVersionError
 from featurestore.ids import RowArray
 from featurestore.reader import Release
 from recommender.data import IntArray
-from recommender.strata import Cut, Stratum
+from recommender.evaluation.strata import Cut, Stratum
 
 _MOST_GROUPS: Final = 30
 _FEWEST_USERS: Final = 20

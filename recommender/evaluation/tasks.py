@@ -17,13 +17,14 @@ from recommender.data import (
     IntArray,
     UserItems,
     group_by_user,
+    hold_out,
     load_histories,
-    load_test_data,
+    load_rows,
     load_training_data,
     unique_pairs,
 )
 from recommender.evaluate import Scorer
-from recommender.sessions import example_sessions, next_item_examples
+from recommender.evaluation.sessions import example_sessions, next_item_examples
 
 TaskName: TypeAlias = Literal["users", "sessions"]
 TASKS: Final[tuple[TaskName, ...]] = ("users", "sessions")
@@ -85,6 +86,29 @@ def load_task(release: Release, name: TaskName = "users") -> EvaluationTask:
         owners=owners,
         item_degrees=data.item_degrees,
         num_train_users=len(np.unique(data.train_users)),
+    )
+
+
+def load_test_data(release: Release) -> HeldOut:
+    """Test pairs of a release, with train and validation masked.
+
+    Raises:
+        InputError: If the split holds out no test events.
+    """
+    users, items = load_rows(release, c.TEST)
+    if not len(users):
+        raise InputError(
+            "the release has no test interactions, so nothing can be evaluated.",
+            hint="Ingest with a split that holds out events, such as leave_one_out.",
+        )
+    seen_users, seen_items = load_rows(release, c.TRAIN, c.VALID)
+    return hold_out(
+        users,
+        items,
+        seen_users=seen_users,
+        seen_items=seen_items,
+        num_users=len(release.id_map("user")),
+        num_items=len(release.id_map("item")),
     )
 
 

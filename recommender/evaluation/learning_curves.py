@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from recommender.compare import Comparison
-from recommender.plots import Curve
+from recommender.evaluation.compare import Comparison
+from recommender.evaluation.plots import Curve
 from recommender.saved import SavedConfig, read_config
 
 _USUAL_MONITOR: Final = "ndcg@10"

@@ -1,0 +1,1 @@
+"""What models are worth on the test part: measured, compared and shown. No trainer imports this room."""
