@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -84,10 +85,12 @@ def nearest_and_entrants(
     unit = rows.unit()
     error = rounding(unit.shape[1])
     low = None if floors is None else floors - np.float32(error)
+    spare = SimpleQueue[_Scratch]()
 
     def search(start: int) -> Entrants:
         part = slice(start, start + _QUERIES)
-        found = _Block(unit, queries[part], min(width + _SPARE, len(rows)), low)
+        with _borrowed(spare) as scratch:
+            found = _Block(unit, queries[part], min(width + _SPARE, len(rows)), low, scratch)
         weakest = found.weakest + error if len(rows) > found.wanted else np.full(len(found.rows), -np.inf)
         keys[part], boundary[part] = _ranked(
             rows, queries[part], found.rows, order_keys.below(weakest), width
@@ -115,6 +118,32 @@ def rounding(embedding_dim: int) -> float:
     return (embedding_dim + 6) * 2.0**-24
 
 
+class _Scratch:
+    """Room for the scores of one block, used again by the next: fresh memory is mapped page by page."""
+
+    def __init__(self) -> None:
+        self._floats = np.empty(0, np.float32)
+
+    def room(self, height: int, width: int) -> Scores:
+        """(height, width) float32 of any content, until the next call."""
+        if self._floats.size < height * width:
+            self._floats = np.empty(height * width, np.float32)
+        return self._floats[: height * width].reshape(height, width)
+
+
+@contextmanager
+def _borrowed(spare: "SimpleQueue[_Scratch]") -> Generator[_Scratch]:
+    """Room that no other thread works in, for a while."""
+    try:
+        scratch = spare.get_nowait()
+    except Empty:
+        scratch = _Scratch()
+    try:
+        yield scratch
+    finally:
+        spare.put(scratch)
+
+
 class _Block:
     """The best columns of one block of queries, by float32 scores.
 
@@ -123,12 +152,16 @@ class _Block:
         queries: (q,) rows.
         wanted: How many columns per query, at most n.
         floors: (n,) scores that make a query an entrant of a row, or None.
+        scratch: Room to work in.
     """
 
-    def __init__(self, unit: Scores, queries: Rows, wanted: int, floors: Scores | None) -> None:
+    def __init__(
+        self, unit: Scores, queries: Rows, wanted: int, floors: Scores | None, scratch: _Scratch
+    ) -> None:
         self._unit = unit
         self._vectors = unit[queries]
         self._floors = floors
+        self._scratch = scratch
         self.wanted = wanted
         self._entrants: list[tuple[Rows, Rows]] = []
         found = [self._segment(start) for start in range(0, len(unit), _SEGMENT)]
@@ -154,7 +187,7 @@ class _Block:
         wanted = min(self.wanted, size)
         num_groups = -(-size // max(1, round((size / wanted) ** 0.5 / 2)))  # measured: few members are best
         depth = -(-size // num_groups)
-        scores = np.empty((len(self._vectors), depth * num_groups), np.float32)
+        scores = self._scratch.room(len(self._vectors), depth * num_groups)
         scores[:, size:] = -np.inf
         maxima = np.full((len(scores), num_groups), -np.inf, np.float32)
         for start in range(0, size, num_groups):

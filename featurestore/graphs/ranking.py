@@ -84,10 +84,14 @@ def pair_scores(
     """
     scores = np.empty(others.shape, np.float32)
     step = max(1, _CHUNK_FLOATS // max(1, others.shape[1] * rows.values.shape[1]))
+    gathered = np.empty((min(step, len(queries)), others.shape[1], rows.values.shape[1]), np.float32)
+    widened = np.empty(gathered.shape)
     for start in range(0, len(queries), step):
         asked, named = queries[start : start + step], others[start : start + step]
-        gathered = rows.values[named].astype(np.float64)  # (step, c, d)
+        found, wide = gathered[: len(asked)], widened[: len(asked)]  # (step, c, d)
+        np.take(rows.values, named, axis=0, out=found, mode="clip")
+        np.copyto(wide, found)
         vectors = rows.values[asked].astype(np.float64)[:, :, None]  # (step, d, 1)
-        products = np.matmul(gathered, vectors)[:, :, 0]
+        products = np.matmul(wide, vectors)[:, :, 0]
         scores[start : start + step] = products / (rows.lengths[named] * rows.lengths[asked][:, None])
     return scores
