@@ -25,6 +25,7 @@ from recommender.layer_zero import LayerZero, NodeVectors
 from recommender.losses import l2_penalty
 from recommender.nodes import batch_rows, training_graph
 from recommender.propagation import propagate
+from recommender.random_words import dropout
 from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
 from recommender.sampling import PairBatch
 from recommender.vector_model import VectorModel
@@ -73,37 +74,39 @@ class Network(torch.nn.Module):
 
     def loss(self, batch: PairBatch, noise: torch.Generator) -> torch.Tensor:
         """BPR + reg · L2 of one batch."""
-        layers = self._layers(noise)
-        rows = batch_rows(batch, self._num_users).to(layers[0].device)
-        first, *others = (layer.index_select(0, rows) for layer in layers)  # (b · (2 + M), d) each
-        final = _concatenated(first, others)  # (b · (2 + M), (L + 1) · d)
-        penalty = self._config.reg * l2_penalty(first, len(batch))
+        rows = batch_rows(batch, self._num_users).to(self.layer_zero.ids.device)
+        nodes, places = rows.unique(return_inverse=True)  # (n,) and (b · (2 + M),)
+        first, *others = self._layers(nodes, noise)
+        final = _concatenated(first, others).index_select(0, places)  # (b · (2 + M), (L + 1) · d)
+        penalty = self._config.reg * l2_penalty(first.index_select(0, places), len(batch))
         return ranking_loss(self._config, final, len(batch)) + penalty
 
     @torch.no_grad()
     def score_vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(U, (L + 1) · d) and (I, (L + 1) · d) final vectors, without dropout."""
-        first, *others = self._layers(None)
+        every = torch.arange(self.adjacency.num_nodes, device=self.layer_zero.ids.device)
+        first, *others = self._layers(every, None)
         final = _concatenated(first, others)
         return final[: self._num_users].clone(), final[self._num_users :].clone()
 
-    def _layers(self, noise: torch.Generator | None) -> list[torch.Tensor]:
-        """E(0) to E(L), (N, d) each, with dropout if there is a source of it."""
-        layers = [self.layer_zero()]
-        for of_sum, of_product in zip(self.sum_layers, self.product_layers, strict=True):
-            own = layers[-1]
-            neighbours = propagate(own, self.adjacency)  # (N, d) Â E
-            layer = leaky_relu(of_sum(neighbours + own) + of_product(neighbours * own), _SLOPE)
-            layers.append(layer if noise is None else dropout(layer, self._config.message_dropout, noise))
-        return layers
+    def _layers(self, nodes: torch.Tensor, noise: torch.Generator | None) -> list[torch.Tensor]:
+        """E(0) to E(L) of (n,) distinct nodes, (n, d) each, with dropout if there is a source of it.
 
-
-def dropout(values: torch.Tensor, rate: float, noise: torch.Generator) -> torch.Tensor:
-    """Zeros in place of a share ``rate`` of all numbers; the others are divided by 1 - rate."""
-    if not rate:
-        return values
-    kept = torch.empty_like(values).bernoulli_(1 - rate, generator=noise)
-    return values * kept.div_(1 - rate)
+        The last layer is computed of these nodes only.
+        """
+        layer = self.layer_zero()  # (N, d)
+        found = [layer.index_select(0, nodes)]
+        for number, maps in enumerate(zip(self.sum_layers, self.product_layers, strict=True), start=1):
+            own, neighbours = layer, propagate(layer, self.adjacency)  # (N, d) E and Â E
+            is_last = number == self._config.num_layers
+            if is_last:
+                own, neighbours = found[-1], neighbours.index_select(0, nodes)
+            of_sum, of_product = maps
+            layer = leaky_relu(of_sum(neighbours + own) + of_product(neighbours * own), _SLOPE, inplace=True)
+            if noise is not None:
+                layer = dropout(layer, self._config.message_dropout, noise)
+            found.append(layer if is_last else layer.index_select(0, nodes))
+        return found
 
 
 def _concatenated(first: torch.Tensor, others: list[torch.Tensor]) -> torch.Tensor:
