@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
-.PHONY: help setup demo test lint bench faults docs clean clean-all
+.PHONY: help setup demo test lint bench faults results docs clean clean-all
 
 help: ## Show what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -59,8 +59,12 @@ faults: $(READY) ## Kill jobs two thousand times, simulate sixty nights; write t
 	$(BIN)/python scripts/faults.py
 	$(BIN)/python scripts/growth.py
 
-docs: $(READY) ## Write docs/cli.md from the commands, and docs/results/README.md from the records.
+results: $(READY) ## Compute what docs/results/core.md lacks; RESULTS="--only 'gowalla/*' --minutes 60" limits it.
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/results.py $(RESULTS)
+
+docs: $(READY) ## Write docs/cli.md from the commands, and docs/results from the records.
 	@$(BIN)/python scripts/write_cli_docs.py
+	@$(BIN)/python scripts/results.py --render-only
 	@$(BIN)/python scripts/write_results.py
 
 clean: ## Remove the demo project and what tools left behind.

@@ -11,6 +11,8 @@ _METRICS = ("hr@10", "ndcg@10", "recall@20", "ndcg@20")
 _HEAD = """# Measured results
 
 Written by `make docs` from the JSON records in this folder: do not edit it by hand.
+
+[Core results](core.md): models with and without text on public data, with controls, significance and strata.
 """
 _SPEED = """## Speed
 

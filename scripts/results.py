@@ -1,0 +1,100 @@
+"""Compute what docs/results/core.md still lacks, and write it anew.
+
+    python scripts/results.py --list
+    python scripts/results.py --only 'colakg-lastfm/*' --minutes 60 --workers 2
+
+A run's record is current while the code that it reaches, its settings and its data are as they were; other
+runs are due. What is due is computed in the order in which it tells most. A stopped run goes on from its
+checkpoint. The data sets are prepared under .cache/results, which takes minutes for texts.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from featurestore.errors import FeatureStoreError
+from scripts.study.comparisons import Comparisons
+from scripts.study.core import minimum, queue
+from scripts.study.datasets import data_digest, find_dataset, prepare
+from scripts.study.document import render as render_document
+from scripts.study.document import write as write_document
+from scripts.study.queue import DUE, chosen, standings
+from scripts.study.records import Records
+from scripts.study.runs import Run
+from scripts.study.work import Limits, work
+
+_DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def declared() -> list[Run]:
+    """Every run, those that tell most first."""
+    return [*minimum(), *queue()]
+
+
+def render() -> str:
+    """The whole document."""
+    records = Records()
+    return render_document(records, Comparisons(records))
+
+
+def digests(runs: Sequence[Run], data: Path) -> dict[str, str]:
+    """Data set → digest of its files."""
+    return {name: data_digest(find_dataset(name), data) for name in dict.fromkeys(r.dataset for r in runs)}
+
+
+def show(runs: Sequence[Run], data: Path) -> None:
+    """Print how runs stand, one a line."""
+    least = {run.name for run in minimum()}
+    for standing in standings(runs, Records(), digests(runs, data)):
+        part = "minimum" if standing.run.name in least else "queue"
+        print(f"{standing.state:9} {part:8} {standing.run.name}")
+
+
+def compute(runs: Sequence[Run], options: argparse.Namespace) -> int:
+    """Prepare the data sets of what is due, then compute it; returns the exit code."""
+    deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+    data = digests(runs, options.data)
+    due = [s.run for s in standings(runs, Records(), data) if s.state in DUE]
+    for name in dict.fromkeys(run.dataset for run in due):
+        prepare(find_dataset(name), options.data)
+    num_failed = work(due, data, Limits(options.threads, deadline), options.workers)
+    return 1 if num_failed else 0
+
+
+def main() -> int:
+    """Parse options, run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--list", action="store_true", help="show how every run stands, and compute nothing")
+    parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="runs; may be repeated")
+    parser.add_argument("--minimum", action="store_true", help="leave the queue out")
+    parser.add_argument("--minutes", type=float, help="stop after this long; the rest goes on later")
+    parser.add_argument("--workers", type=int, default=1, help="processes, each with --threads")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch in each process")
+    parser.add_argument("--render-only", action="store_true", help="write the document from the records")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEATURESTORE_DATA", _DATA)))
+    options = parser.parse_args()
+    runs = chosen(minimum() if options.minimum else declared(), options.only)
+    if options.render_only:
+        write_document(Records())
+        return 0
+    try:
+        if options.list:
+            show(runs, options.data)
+            return 0
+        code = compute(runs, options)
+    except FeatureStoreError as error:
+        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
+    except KeyboardInterrupt:
+        code = 130
+    write_document(Records())
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The version of the code that a result depends on: a digest of syntax trees, not of text.
+
+A comment, a docstring, a setting's description, another line length or another file for the same definition
+must not make a day of computing due, nor may a new loss that other models use; a changed formula must. So a
+version covers the definitions that a model's file reaches, and those that every run goes through, without
+positions and without strings that nothing reads.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from featurestore.ids import canonical_json, digest
+from scripts.study.definitions import Place, reached, read_module
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PROTOCOL: Final = 1
+"""Raised by hand when `study.execute` changes what is computed."""
+PATH: Final[tuple[Place, ...]] = (
+    ("recommender.data", "load_training_data"),
+    ("recommender.features", "entity_features"),
+    ("recommender.evaluation.tasks", "load_task"),
+    ("recommender.evaluation.tasks", "scorer"),
+    ("recommender.evaluate", "evaluate_ranking"),
+    ("recommender.evaluate", "rank_held_out"),
+)
+"""What every run goes through besides its model."""
+_NOT_COMPUTING: Final = "SPACE"
+"""What a search may try; a run's settings are given."""
+_UNREAD_FIELDS: Final = {"ctx", "kind", "type_comment", "type_params", "type_ignores"}
+
+
+@cache
+def code_version(model: str, root: Path = ROOT, path: tuple[Place, ...] = PATH) -> str:
+    """The version of everything that a run of a model computes with.
+
+    Args:
+        model: A file in ``recommender/models``.
+        root: The checkout.
+        path: What every run goes through.
+
+    Raises:
+        LookupError: If the model or a place of the path does not exist.
+    """
+    file = f"recommender.models.{model}"
+    own = [(file, name) for name in read_module(root, file).definitions if name != _NOT_COMPUTING]
+    found = reached(root, (*own, *path))
+    trees = [[name, _plain(list(statements))] for (_, name), statements in found.items() if statements]
+    return digest([PROTOCOL, sorted(map(canonical_json, trees))])
+
+
+def _plain(node: object) -> object:
+    """A tree as lists; versions of Python differ in fields that are empty, so these are left out."""
+    match node:
+        case ast.AST():
+            fields = [[name, _plain(value)] for name, value in ast.iter_fields(node) if _is_read(name, value)]
+            return [type(node).__name__, *fields]
+        case list():
+            return [_plain(each) for each in node if not _is_unread(each)]
+        case _:
+            return repr(node)
+
+
+def _is_read(name: str, value: object) -> bool:
+    return name not in _UNREAD_FIELDS and value is not None and value != []
+
+
+def _is_unread(node: object) -> bool:
+    """A docstring (of a module, a function, an attribute), or the description of a setting."""
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case ast.keyword(arg="description"):
+            return True
+        case _:
+            return False

@@ -1,0 +1,191 @@
+"""docs/results/core.md: every figure from the records, and what has not been run by name."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scripts.study import text_help
+from scripts.study.comparisons import Comparisons
+from scripts.study.core import AMAZON, FULL, GOWALLA, minimum, queue
+from scripts.study.datasets import find_dataset
+from scripts.study.groups import DAGGER, NOT_RUN, Study
+from scripts.study.records import Records
+from scripts.study.runs import Record
+from scripts.study.tables import (
+    cost_table,
+    counting_table,
+    curve_table,
+    gain_table,
+    result_table,
+    table,
+    title,
+    variant_table,
+)
+
+_HEAD: Final = f"""# Core results
+
+Written by `make docs` from the records in `docs/results/core`: do not edit it by hand. `make results`
+computes what is due (`python scripts/results.py --list` shows it); a stopped run goes on where it was.
+
+Test part, all items ranked but those that the user had before; equal scores count as their expected rank.
+Epochs are chosen on the validation part, settings are those of the papers or of validation, and the test part
+is read once, at the end. Mean ± standard deviation over three seeds where there are several; one seed where
+there is no ±. Marks against the same model's plain form: `*` p < 0.05, `**` p < 0.01, paired bootstrap over
+users, Holm-corrected over a table. {DAGGER}: the record is of earlier code, settings or data, and its run is
+due again.
+
+The forms of a model: *plain*, interactions only; *+ text*, vectors of the items' texts (all-MiniLM-L6-v2)
+joined to its embeddings by `fusion=add`; *+ shuffled*, every item has another item's vector; *+ random*,
+Gaussian directions. The last two are controls: what they gain, text did not.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure to reach, or a published one to stand beside.
+
+    Attributes:
+        dataset: Data set.
+        model: Model.
+        label: Form and variant.
+        metric: Of the test part.
+        value: To reach, or published.
+        source: Of a published one; empty for a target.
+    """
+
+    dataset: str
+    model: str
+    label: str
+    metric: str
+    value: float
+    source: str = ""
+
+
+TARGETS: Final = (
+    Figure(AMAZON[0], "sasrec", "plain", "hr@10", 0.080),
+    Figure(AMAZON[1], "sasrec", "plain", "hr@10", 0.086),
+    Figure(GOWALLA, "lightgcn", f"plain-{FULL}", "recall@20", 0.180),
+)
+_ID_ONLY: Final = "ID-only transformer, InfoNCE (in arXiv 2512.17820)"
+_COUNTED: Final = "the recipe's own figures"
+PUBLISHED: Final = (
+    Figure(AMAZON[0], "counting", "plain", "hr@10", 0.0829, _COUNTED),
+    Figure(AMAZON[0], "counting", "plain", "ndcg@10", 0.0521, _COUNTED),
+    Figure(AMAZON[1], "counting", "plain", "hr@10", 0.0967, _COUNTED),
+    Figure(AMAZON[1], "counting", "plain", "ndcg@10", 0.0628, _COUNTED),
+    Figure(AMAZON[0], "sasrec", "plain", "hr@10", 0.0821, _ID_ONLY),
+    Figure(AMAZON[0], "sasrec", "plain", "ndcg@10", 0.0489, _ID_ONLY),
+    Figure(AMAZON[1], "sasrec", "plain", "hr@10", 0.0881, _ID_ONLY),
+    Figure(AMAZON[1], "sasrec", "plain", "ndcg@10", 0.0546, _ID_ONLY),
+    Figure(GOWALLA, "lightgcn", "plain", "recall@20", 0.1824, "LightGCN, 3 layers, 1,000 epochs"),
+    Figure(GOWALLA, "lightgcn", "plain", "ndcg@20", 0.1547, "LightGCN, 3 layers, 1,000 epochs"),
+)
+
+
+def render(records: Records, comparisons: Comparisons) -> str:
+    """The whole document."""
+    study = Study.read([*minimum(), *queue()], records)
+    parts = [_HEAD, *_status(study), *_answers(study, comparisons), *_figures(study)]
+    for dataset in study.datasets():
+        parts += _dataset(study, comparisons, dataset)
+    return "\n".join([*parts, *_not_run(study)]).rstrip() + "\n"
+
+
+def write(records: Records) -> None:
+    """Write the document beside the folder of records, and into it the tests that it shows."""
+    comparisons = Comparisons(records)
+    text = render(records, comparisons)
+    comparisons.save()
+    records.folder.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+def _status(study: Study) -> Iterator[str]:
+    yield "## What has been run\n"
+    least = {run.name for run in minimum()}
+    rows: list[list[str]] = []
+    for dataset in study.datasets():
+        for part, wanted in (("minimum", True), ("queue", False)):
+            states = Counter(
+                s.state
+                for s in study.standings
+                if s.run.dataset == dataset and (s.run.name in least) == wanted
+            )
+            if states:
+                current, earlier = states["current"], states["earlier"]
+                rest = sum(states.values()) - current - earlier
+                rows.append([dataset, part, f"{current}", f"{earlier}", f"{rest}"])
+    yield from table(["data set", "part", "current", f"earlier {DAGGER}", NOT_RUN], rows)
+
+
+def _answers(study: Study, comparisons: Comparisons) -> Iterator[str]:
+    yield "## Does text help?\n"
+    for dataset in study.datasets():
+        if find_dataset(dataset).item_feature is not None:
+            yield from text_help.answer(study, comparisons, dataset)
+
+
+def _figures(study: Study) -> Iterator[str]:
+    yield "## Targets\n"
+    rows = [[*_name(f), f"≥ {f.value:.3f}", *_reached(study, f)] for f in TARGETS]
+    yield from table(["data set", "model", "metric", "target", "ours", ""], rows)
+    yield "## Beside published figures\n"
+    rows = [[*_name(f), _cell(study, f), f"{f.value:.4f}", f.source] for f in PUBLISHED]
+    yield from table(["data set", "model", "metric", "ours", "published", "what that is"], rows)
+
+
+def _name(figure: Figure) -> list[str]:
+    variant = figure.label.partition("-")[2]
+    model = f"`{figure.model}`{f', {variant}' if variant else ''}"
+    return [figure.dataset, model, title(figure.metric)]
+
+
+def _cell(study: Study, figure: Figure) -> str:
+    group = study.group(figure.dataset, figure.model, figure.label)
+    return f"{group.cell(figure.metric)}{_stopped(group.records)}"
+
+
+def _stopped(records: Sequence[Record]) -> str:
+    minutes = {record.stopped_minutes for record in records} - {None}
+    return f" (stopped after {minutes.pop():g} minutes)" if minutes else ""
+
+
+def _reached(study: Study, figure: Figure) -> tuple[str, str]:
+    mean = study.group(figure.dataset, figure.model, figure.label).mean(figure.metric)
+    if mean is None:
+        return NOT_RUN, NOT_RUN
+    return _cell(study, figure), "reached" if mean >= figure.value else "**not reached**"
+
+
+def _dataset(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[str]:
+    declared, facts = find_dataset(dataset), study.records.facts(dataset)
+    yield f"## {dataset}\n"
+    if facts is None:
+        yield f"Texts: {declared.texts}. Nothing has been run.\n"
+        return
+    yield (
+        f"{facts.num_users:,} users, {facts.num_items:,} items; {facts.num_train:,} pairs train, "
+        f"{facts.num_valid:,} validate, {facts.num_test:,} test. Texts: {declared.texts}.\n"
+    )
+    for metric in declared.metrics:
+        yield from result_table(study, comparisons, dataset, metric)
+    yield from variant_table(study, dataset)
+    yield from counting_table(study, comparisons, dataset)
+    yield from gain_table(study, dataset)
+    if dataset == GOWALLA:
+        yield "### Learning curve\n"
+        yield from curve_table(study, dataset, "lightgcn")
+    yield from cost_table(study, dataset)
+
+
+def _not_run(study: Study) -> Iterator[str]:
+    yield "## Not run\n"
+    missing: dict[tuple[str, str], list[str]] = {}
+    for standing in study.standings:
+        if standing.record is None:
+            run = standing.run
+            missing.setdefault((run.dataset, run.model), []).append(f"{run.label} {run.seed}")
+    rows = [[dataset, f"`{model}`", ", ".join(runs)] for (dataset, model), runs in missing.items()]
+    yield from table(["data set", "model", "form and seed"], rows)
+    if not rows:
+        yield "Everything has been run."

@@ -1,0 +1,113 @@
+"""Declared runs and their records, grouped as tables show them: the seeds of one model and form together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from scripts.study.queue import Standing, standings
+from scripts.study.records import Records
+from scripts.study.runs import Record, Run
+
+NOT_RUN: Final = "not run"
+DAGGER: Final = "†"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The seeds of a model in one form on a data set.
+
+    Attributes:
+        standings: One per declared seed; none if nothing was declared.
+    """
+
+    standings: tuple[Standing, ...] = ()
+
+    @property
+    def records(self) -> list[Record]:
+        """What was run."""
+        return [standing.record for standing in self.standings if standing.record is not None]
+
+    @property
+    def mark(self) -> str:
+        """A dagger if a record is of earlier code, settings or data."""
+        return DAGGER if any(s.record and s.state != "current" for s in self.standings) else ""
+
+    def mean(self, metric: str) -> float | None:
+        """Of the test metric over seeds; None without records."""
+        values = [record.test[metric] for record in self.records]
+        return float(np.mean(values)) if values else None
+
+    def cell(self, metric: str, mark: str = "") -> str:
+        """Mean ± standard deviation over seeds, or that it was not run; empty if it was not declared."""
+        if not self.standings:
+            return ""
+        values = [record.test[metric] for record in self.records]
+        if not values:
+            return NOT_RUN
+        spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+        return f"{np.mean(values):.4f}{spread}{mark}{self.mark}"
+
+    def stratum(self, kind: str, label: str, metric: str) -> float | None:
+        """Mean over seeds of a metric on a part of the test; None without."""
+        values = [
+            stratum.means[metric]
+            for record in self.records
+            for stratum in record.strata
+            if (stratum.kind, stratum.label) == (kind, label)
+        ]
+        return float(np.mean(values)) if values else None
+
+
+@dataclass(frozen=True)
+class Study:
+    """All declared runs as they stand.
+
+    Attributes:
+        standings: In the declared order.
+        records: Where records lie.
+    """
+
+    standings: tuple[Standing, ...]
+    records: Records
+
+    @classmethod
+    def read(cls, runs: Sequence[Run], records: Records) -> "Study":
+        """Declared runs beside the records of a folder; data sets are as they were when last run."""
+        names = dict.fromkeys(run.dataset for run in runs)
+        facts = {name: records.facts(name) for name in names}
+        data = {name: found.data for name, found in facts.items() if found is not None}
+        return cls(tuple(standings(runs, records, data)), records)
+
+    def group(self, dataset: str, model: str, label: str = "plain") -> Group:
+        """The seeds of one model in one form."""
+        wanted = (dataset, model, label)
+        return Group(tuple(s for s in self.standings if (s.run.dataset, s.run.model, s.run.label) == wanted))
+
+    def datasets(self) -> list[str]:
+        """Declared data sets, in order."""
+        return list(dict.fromkeys(standing.run.dataset for standing in self.standings))
+
+    def models(self, dataset: str) -> list[str]:
+        """Models declared on a data set, in order."""
+        return list(dict.fromkeys(s.run.model for s in self.standings if s.run.dataset == dataset))
+
+    def labels(self, dataset: str) -> list[str]:
+        """Forms declared on a data set, ``plain`` first, then in order."""
+        found = dict.fromkeys(s.run.label for s in self.standings if s.run.dataset == dataset)
+        return sorted(found, key=lambda label: label != "plain")
+
+    def paired(self, dataset: str, ours: str, theirs: str) -> Iterator[tuple[str, Group, Group]]:
+        """Models that have comparable records of both forms."""
+        for model in self.models(dataset):
+            first, second = (self.comparable(dataset, model, label) for label in (ours, theirs))
+            if first.records and second.records:
+                yield model, first, second
+
+    def comparable(self, dataset: str, model: str, label: str) -> Group:
+        """As `group`, without records of an earlier data set: their users are others."""
+        facts = self.records.facts(dataset)
+        group = self.group(dataset, model, label)
+        kept = (s for s in group.standings if s.record and facts and s.record.data == facts.data)
+        return Group(tuple(kept))
