@@ -3,8 +3,14 @@
 Letters: b pairs of a batch, M negatives per pair, I items, d embedding_dim, τ temperature.
 """
 
+import math
+from typing import Any, Final
+
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize, relu, softplus
+
+_COSINES_AT_A_TIME: Final = 800_000  # 3 MB
+_FOUR: Final = 4 / math.log(2)  # e^(4 x) is 2^(_FOUR x), which CPUs compute in half of the time
 
 
 def bpr_loss(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
@@ -124,11 +130,43 @@ def uniformity_loss(vectors: torch.Tensor) -> torch.Tensor:
         vectors: (b, d); a single row has no pair and gives 0.
 
     Returns:
-        A scalar.
+        A scalar, which can be derived once. Cost: two products of b · b · d.
     """
     if len(vectors) < 2:
         return vectors.sum() * 0.0
-    return torch.pdist(normalize(vectors, dim=1)).square().mul(-2).exp().mean().log()
+    loss: torch.Tensor = _Uniformity.apply(normalize(vectors, dim=1))
+    return loss
+
+
+class _Uniformity(torch.autograd.Function):
+    """On the sphere -2 ‖x - y‖² = 4 x·y - 4. A few cosines exist at a time, and become gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - torch's
+        with torch.autocast(vectors.device.type, enabled=False):
+            total, pulls = _closeness(vectors.float())
+        ctx.save_for_backward(pulls.mul_(8 / total))
+        return (total / (len(vectors) * (len(vectors) - 1))).log()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
+        (of_vectors,) = ctx.saved_tensors
+        return of_vectors * gradients[0]
+
+
+def _closeness(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ p(x, y) over ordered pairs, p = exp(-2 ‖x - y‖²): (); and for each x Σ p(x, y) y: (b, d)."""
+    size = max(_COSINES_AT_A_TIME // len(vectors), 1)
+    scaled = vectors * _FOUR  # (b, d)
+    pulls = torch.empty_like(vectors)
+    total = vectors.new_zeros(())
+    for start in range(0, len(vectors), size):
+        part = slice(start, start + size)
+        powers = (scaled[part] @ vectors.T).sub_(_FOUR).exp2_()  # (c, b)
+        powers.diagonal(start).zero_()
+        total += powers.sum()
+        pulls[part] = powers @ vectors
+    return total, pulls
 
 
 def l2_penalty(layer_zero: torch.Tensor, batch_size: int) -> torch.Tensor:

@@ -77,5 +77,15 @@ def test_alignment_and_uniformity():
     assert losses.uniformity_loss(LEFT[:1]).item() == 0.0
 
 
+def test_gradients_of_uniformity_in_pieces(monkeypatch):
+    monkeypatch.setattr(losses, "_COSINES_AT_A_TIME", 9)  # two rows of four at a time
+    ours, theirs = LEFT.clone().requires_grad_(), LEFT.double().requires_grad_()
+    (3 * losses.uniformity_loss(ours)).backward()
+    rows = theirs / theirs.norm(dim=1, keepdim=True)
+    pairs = [(-2 * (rows[i] - rows[j]).square().sum()).exp() for i in range(4) for j in range(i)]
+    (3 * torch.stack(pairs).mean().log()).backward()
+    torch.testing.assert_close(ours.grad.double(), theirs.grad, atol=1e-6, rtol=1e-5)
+
+
 def test_l2_penalty():
     assert losses.l2_penalty(LEFT, 2).item() == pytest.approx(float((LEFT**2).sum()) / 4, rel=1e-5)
