@@ -25,7 +25,7 @@ from scripts.study.document import write as write_document
 from scripts.study.queue import DUE, chosen, standings
 from scripts.study.records import Records
 from scripts.study.runs import Run
-from scripts.study.work import Limits, work
+from scripts.study.work import Limits, end_on_signals, work
 
 _DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -83,6 +83,7 @@ def main() -> int:
     if options.render_only:
         write_document(Records())
         return 0
+    end_on_signals()
     try:
         if options.list:
             show(runs, options.data)

@@ -35,7 +35,7 @@ Reason: TypeAlias = Literal["budget", "deadline"]
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the run goes on later
-    """Training was stopped before its end; its checkpoint is kept."""
+    """The time of this process ended before the run did; its checkpoint is kept."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def execute(
         deadline: See `Watch`.
 
     Raises:
-        Stopped: If the deadline came first, or a person stopped training after its first validation.
-        KeyboardInterrupt: If a person stopped it before.
+        Stopped: If the deadline came first.
+        KeyboardInterrupt: If a person stopped it; its checkpoint is kept too.
     """
     torch.set_num_threads(threads)
     entry = find_model(run.model)
@@ -171,7 +171,9 @@ def _train(
         if watch.reason is None:
             raise
         raise Stopped(f"{run.name}: the {watch.reason} ended before the first validation") from None
-    if fit.interrupted and watch.reason != "budget":
+    if fit.interrupted and watch.reason is None:
+        raise KeyboardInterrupt
+    if watch.reason == "deadline":
         raise Stopped(f"{run.name}: stopped after {fit.epochs} epochs, goes on from its checkpoint")
     return fit
 

@@ -1,6 +1,8 @@
 """Works off the runs that are due, in one process or several that share the machine."""
 
 import multiprocessing
+import signal
+import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -48,23 +50,37 @@ def work(runs: Sequence[Run], data: Mapping[str, str], limits: Limits, num_worke
         num_workers: Processes.
 
     Returns:
-        How many runs failed, in this process alone.
+        How many runs failed, or how many processes had a run that failed.
     """
     if num_workers == 1:
         return work_alone(runs, data, limits)
     context = multiprocessing.get_context("spawn")
     arguments = (list(runs), dict(data), limits)
-    workers = [context.Process(target=work_alone, args=arguments) for _ in range(num_workers)]
+    workers = [context.Process(target=_work_beside_others, args=arguments) for _ in range(num_workers)]
     for worker in workers:
         worker.start()
     try:
         for worker in workers:
             worker.join()
-    except KeyboardInterrupt:
+    finally:
         for worker in workers:
+            worker.terminate()
             worker.join()
-        raise
-    return 0
+    return sum(worker.exitcode != 0 for worker in workers)
+
+
+def end_on_signals() -> None:
+    """Take SIGTERM like Ctrl-C, and take Ctrl-C even in a process that a shell put into the background."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.default_int_handler)
+
+
+def _work_beside_others(runs: Sequence[Run], data: Mapping[str, str], limits: Limits) -> None:
+    end_on_signals()
+    try:
+        sys.exit(min(work_alone(runs, data, limits), 1))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def work_alone(runs: Sequence[Run], data: Mapping[str, str], limits: Limits) -> int:

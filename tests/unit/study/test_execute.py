@@ -125,6 +125,17 @@ def test_a_deadline_before_the_first_validation_leaves_no_record(compute):
         compute(Run(dataset="small", model="lightgcn", settings=SETTINGS), deadline=0.0)
 
 
+def test_a_run_that_a_person_stops_ends_the_work_and_leaves_no_record(compute, monkeypatch):
+    def interrupt(self, done, total, note=""):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "__call__", interrupt)
+    run = Run(dataset="small", model="lightgcn", settings=SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        compute(run)
+
+
 def test_time_spent_before_a_stop_counts():
     watch = Watch(deadline=None, budget=100.0, spent=99.9, started=0.0)
     with pytest.raises(KeyboardInterrupt):
