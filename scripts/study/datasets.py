@@ -5,6 +5,7 @@ that an interrupted preparation goes on where it stopped; whatever may change th
 the commands) is in the data digest, and a changed digest makes every run of the data set due.
 """
 
+import fcntl
 import hashlib
 import json
 import shlex
@@ -156,13 +157,20 @@ def data_digest(dataset: Dataset, data: Path) -> str:
 
 
 def prepare(dataset: Dataset, data: Path) -> None:
-    """Make the project and its release, or what is missing of it.
+    """Make the project and its release, or what is missing of it; waits for another process that does.
 
     Raises:
         InputError: If the files are not there.
         SetupError: If a command fails.
     """
     expected = data_digest(dataset, data)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{dataset.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _prepare(dataset, data, expected)
+
+
+def _prepare(dataset: Dataset, data: Path, expected: str) -> None:
     record = dataset.project / "prepared.json"
     found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     done: list[str] = found["steps"] if found.get("data") == expected else []
