@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import relu, scaled_dot_product_attention
 
+from recommender.random_words import dropout
+
 
 class CausalBlock(torch.nn.Module):
     """Self-attention of every event to itself and those before it in its history, then a feed-forward net.
@@ -20,7 +22,7 @@ class CausalBlock(torch.nn.Module):
         embedding_dim: d, a multiple of ``num_heads``.
         num_heads: H.
         feedforward_dim: Width of W1.
-        dropout: Chance of a value to be dropped from what either part adds; attention weights are not.
+        dropout_rate: Chance of a value to be dropped from what either part adds; attention weights are not.
         generator: Of the first weights: uniform within ±√(6 / (fan in + fan out)).
     """
 
@@ -30,12 +32,12 @@ class CausalBlock(torch.nn.Module):
         *,
         num_heads: int,
         feedforward_dim: int,
-        dropout: float,
+        dropout_rate: float,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self._num_heads = num_heads
-        self._dropout = dropout
+        self._dropout_rate = dropout_rate
         self.norm_attention = torch.nn.LayerNorm(embedding_dim)
         self.query_key_value = _linear(embedding_dim, 3 * embedding_dim, generator)
         self.attended = _linear(embedding_dim, embedding_dim, generator)
@@ -54,9 +56,9 @@ class CausalBlock(torch.nn.Module):
             noise: Source of dropout; nothing is dropped without it.
         """
         mixed = self._attention(self.query_key_value(self.norm_attention(events)), blocks)
-        events = events + drop(self.attended(mixed), self._dropout, noise)
+        events = events + drop(self.attended(mixed), self._dropout_rate, noise)
         wide = relu(self.widen(self.norm_feedforward(events)))
-        return events + drop(self.narrow(wide), self._dropout, noise)
+        return events + drop(self.narrow(wide), self._dropout_rate, noise)
 
     def _attention(self, projected: torch.Tensor, blocks: Sequence[tuple[int, int]]) -> torch.Tensor:
         size = projected.shape[1] // (3 * self._num_heads)
@@ -70,11 +72,8 @@ class CausalBlock(torch.nn.Module):
 
 
 def drop(values: torch.Tensor, chance: float, noise: torch.Generator | None) -> torch.Tensor:
-    """Inverted dropout: values are dropped by ``chance`` and the others scaled up; none are without noise."""
-    if noise is None or chance == 0.0:
-        return values
-    kept = torch.empty_like(values).bernoulli_(1 - chance, generator=noise)
-    return values * kept.div_(1 - chance)
+    """`recommender.random_words.dropout` while there is noise; the values themselves without."""
+    return values if noise is None else dropout(values, chance, noise)
 
 
 def _linear(input_dim: int, output_dim: int, generator: torch.Generator) -> torch.nn.Linear:

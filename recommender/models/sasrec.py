@@ -75,7 +75,7 @@ class Encoder(torch.nn.Module):
                 config.embedding_dim,
                 num_heads=config.num_heads,
                 feedforward_dim=config.feedforward_dim,
-                dropout=config.dropout,
+                dropout_rate=config.dropout,
                 generator=generator,
             )
             for _ in range(config.num_layers)
