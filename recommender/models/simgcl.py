@@ -46,7 +46,7 @@ class Config(RankingConfig):
     )
     epsilon: float = Field(default=0.1, ge=0, description="Length ε of the noise at every layer.")
     temperature: float = Field(default=0.2, gt=0, description="Temperature τ of InfoNCE.")
-    contrast_weight: float = Field(default=0.05, ge=0, description="Weight λ of InfoNCE.")
+    contrast_weight: float = Field(default=0.02, ge=0, description="Weight λ of InfoNCE.")
 
 
 class Network(torch.nn.Module):
