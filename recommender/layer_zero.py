@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 
 from recommender.data import FloatArray, TrainingData
-from recommender.trainer import TrainerConfig
+from recommender.trainer_config import TrainerConfig
 
 Fusion: TypeAlias = Literal["replace", "add", "concat", "gate", "init", "none"]
 FUSIONS: Final[tuple[Fusion, ...]] = ("replace", "add", "concat", "gate", "init", "none")

@@ -32,7 +32,8 @@ from recommender.model_arrays import (
     saved_projections,
 )
 from recommender.sequences import SequenceBatch, Sequences, history_arrays, newest_events, saved_histories
-from recommender.trainer import Trainable, train, training_device
+from recommender.trainer import Trainable, train
+from recommender.trainer_config import training_device
 
 _EVENTS_AT_A_TIME: Final = 16_384
 _MOST_ITEMS: Final = 2**24  # saved histories are float32, which holds whole numbers up to here exactly

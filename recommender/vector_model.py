@@ -28,7 +28,8 @@ from recommender.model_arrays import (
     saved_projections,
 )
 from recommender.sampling import PairBatch
-from recommender.trainer import Trainable, score_users, train, training_device
+from recommender.trainer import Trainable, score_users, train
+from recommender.trainer_config import training_device
 
 
 class VectorNetwork(Trainable[PairBatch], Protocol):

@@ -34,7 +34,7 @@ class Config(RankingConfig):
     num_layers: int = Field(default=3, ge=0, description="Propagation layers L; 0 is matrix factorisation.")
 
 
-SPACE: Final[SearchSpace] = RANKING_SPACE | {"num_layers": Choice((1, 2, 3, 4))}
+SPACE: Final[SearchSpace] = {**RANKING_SPACE, "num_layers": Choice((1, 2, 3, 4))}
 
 
 class Network(torch.nn.Module):

@@ -46,7 +46,9 @@ def code_version(model: str, root: Path = ROOT, path: tuple[Place, ...] = PATH) 
     file = f"recommender.models.{model}"
     own = [(file, name) for name in read_module(root, file).definitions if name != _NOT_COMPUTING]
     found = reached(root, (*own, *path))
-    trees = [[name, _plain(list(statements))] for (_, name), statements in found.items() if statements]
+    # A module that states nothing but what it is for leaves no tree: splitting a file makes nothing due.
+    plain = [(name, _plain(list(statements))) for (_, name), statements in found.items()]
+    trees = [[name, tree] for name, tree in plain if tree]
     return digest([PROTOCOL, sorted(map(canonical_json, trees))])
 
 

@@ -5,7 +5,8 @@ import torch
 from featurestore.progress import no_progress
 from recommender.data import training_data
 from recommender.sampling import PairBatch
-from recommender.trainer import TrainerConfig, learning_rate_at, train, train_step, validate
+from recommender.trainer import train, train_step, validate
+from recommender.trainer_config import TrainerConfig, learning_rate_at
 
 NOISE = torch.Generator()
 

@@ -111,6 +111,14 @@ def test_a_definition_may_move_to_another_file(version):
     assert version("toy/models/walk.py", "toy.losses", "toy.more.losses", files=moved) == version()
 
 
+def test_a_file_may_be_split_whatever_its_parts_say_of_themselves(version):
+    split = FILES | {
+        "toy/graphs.py": '"""Spreads."""\nfrom toy.steps import _once\n\ndef spread(x):\n    return _once(x)\n',
+        "toy/steps.py": '"""Steps."""\ndef _once(x):\n    return x * 3\n',
+    }
+    assert version("toy/graphs.py", "Spreads", "Spreads out", files=split) == version()
+
+
 def test_a_statement_that_defines_nothing_counts(version):
     assert version("toy/losses.py", "SCALE = 2.0", "SCALE = 2.0\nregister()") != version()
 
