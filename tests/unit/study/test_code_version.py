@@ -113,7 +113,9 @@ def test_a_definition_may_move_to_another_file(version):
 
 def test_a_file_may_be_split_whatever_its_parts_say_of_themselves(version):
     split = FILES | {
-        "toy/graphs.py": '"""Spreads."""\nfrom toy.steps import _once\n\ndef spread(x):\n    return _once(x)\n',
+        "toy/graphs.py": (
+            '"""Spreads."""\nfrom toy.steps import _once\n\ndef spread(x):\n    return _once(x)\n'
+        ),
         "toy/steps.py": '"""Steps."""\ndef _once(x):\n    return x * 3\n',
     }
     assert version("toy/graphs.py", "Spreads", "Spreads out", files=split) == version()
