@@ -50,8 +50,10 @@ class Config(RankingConfig):
     contrast_against: Against = Field(
         default="batch", description="Negatives of structure: nodes of the batch, or all (the paper's, slow)."
     )
-    contrast_weight: float = Field(default=0.01, ge=0, description="Weight λ1 of the structural contrast.")
-    prototype_weight: float = Field(default=0.01, ge=0, description="Weight λ2 of the prototypical contrast.")
+    contrast_weight: float = Field(default=0.005, ge=0, description="Weight λ1 of the structural contrast.")
+    prototype_weight: float = Field(
+        default=0.005, ge=0, description="Weight λ2 of the prototypical contrast."
+    )
     item_weight: float = Field(default=1.0, ge=0, description="Weight a of items beside users in both.")
     temperature: float = Field(default=0.1, gt=0, description="Temperature τ of both contrasts; the code's.")
     num_clusters: int = Field(default=1000, ge=1, description="Prototypes per side, at most one per node.")
