@@ -7,10 +7,14 @@ the item of event t, p_a the vector of age a (0: the newest event); blocks: `rec
     score(history, i) = <h_newest, E_i>      eq. 6: one item table for what is read and what is ranked
     loss = mean over all events t that have a next one of -log softmax_i <h_t, E_i> at i = s_t+1
 
-The paper draws one negative per event (eq. 7); the softmax over the catalogue is ours, as "Turning Dross Into
-Gold Loss" (Klenitskiy and Vasilev, RecSys 2023) advises. With a temperature τ, E_i and h are normalised and
-scores are cosines / τ. As in the paper's code, blocks are pre-norm and positions count from the newest end.
-Unlike there, attention weights are not dropped.
+The paper draws one negative per event (eq. 7). The softmax over the catalogue is ours, as "Turning Dross Into
+Gold Loss" (Klenitskiy and Vasilev, RecSys 2023) advises; so is the temperature τ: with one, E_i and h are
+normalised, a score is a cosine, and the softmax is that of cosines / τ. As in the paper, blocks are pre-norm;
+as in its code, positions count from the newest event. Unlike there, attention weights are not dropped.
+
+Defaults of dropout and τ were chosen on 4,000 users of Beauty's validation part, with one seed and a sampled
+softmax in place of the full one: NDCG@10 .0737, against .0734 at dropout .3 and .0720 at τ .05. The step size
+was tried at one value.
 """
 
 from collections.abc import Iterator
@@ -35,7 +39,8 @@ class Config(EmbeddingConfig):
     batch_size: int = Field(
         default=2048, ge=1, description="Events with a next item per optimiser step, on average."
     )
-    learning_rate: float = Field(default=0.001, gt=0, description="Step size of Adam.")
+    epochs: int = Field(default=40, ge=1, description="Passes over the training histories at most.")
+    learning_rate: float = Field(default=0.003, gt=0, description="Step size of Adam.")
     init_std: float = Field(default=0.02, gt=0, description="Standard deviation s of new ID embeddings.")
     reg: float = Field(default=0.0, ge=0, description="Weight of the L2 penalty on a batch's item vectors.")
     max_length: int = Field(default=50, ge=1, description="Newest events of a history that are read.")
@@ -44,7 +49,7 @@ class Config(EmbeddingConfig):
     feedforward_dim: int = Field(default=64, ge=1, description="Width of a block's feed-forward net.")
     dropout: float = Field(default=0.5, ge=0, lt=1, description="Chance of a value to be dropped.")
     temperature: float | None = Field(
-        default=None, gt=0, description="τ of cosine scores; none for the paper's inner products."
+        default=0.07, gt=0, description="τ of cosine scores; none for the paper's inner products."
     )
 
     @model_validator(mode="after")

@@ -84,8 +84,9 @@ def test_loss_equals_the_formula(temperature, reg):
     assert network.loss(batch, torch.Generator()).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_states_of_many_histories_equal_those_of_each():
-    network = small_network()
+@pytest.mark.parametrize("temperature", [None, 0.2])
+def test_states_of_many_histories_equal_those_of_each(temperature):
+    network = small_network(temperature=temperature)
     items = network.item_vectors().detach()
     together = history_states(network.encoder, items, histories_of(ASKED), np.arange(5))
     for row, history in enumerate(ASKED):
@@ -93,6 +94,7 @@ def test_states_of_many_histories_equal_those_of_each():
             assert not together[row].any()
             continue
         expected = states_by_hand(network, array(items), history[-4:])[-1]
+        expected = expected if temperature is None else expected / np.linalg.norm(expected)
         np.testing.assert_allclose(together[row].numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -199,7 +201,7 @@ def test_text_places_an_item_that_nobody_had():
     model = Model(Config(**QUICK, fusion="replace"))
     model.fit(data, features=parity_features(), seed=0, progress=no_progress)
     scores = model.score(np.arange(40))[:, COLD_ITEM]  # an even item by its text
-    assert scores[::2].mean() > scores[1::2].mean() + 0.5
+    assert scores[::2].mean() > scores[1::2].mean() + 0.2
 
 
 def test_other_histories_are_asked_of_the_same_weights():
@@ -209,8 +211,9 @@ def test_other_histories_are_asked_of_the_same_weights():
     asked = [[2, 4, 6, 8], [3], [], [0, 1], [4, 6, 8], data.histories.of(7).tolist()]
     other = model.with_histories(histories_of(asked))
     scores = other.score(np.arange(6))
-    assert scores[0, ::2].mean() > scores[0, 1::2].mean() + 1.0
-    assert scores[1, 1::2].mean() > scores[1, ::2].mean() + 1.0
+    even, odd = np.arange(0, 20, 2), np.arange(1, 20, 2)
+    assert scores[0, even].mean() > scores[0, odd].mean() + 0.2
+    assert scores[1, odd].mean() > scores[1, even].mean() + 0.2
     np.testing.assert_allclose(scores[0], scores[4], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(scores[5], model.score(np.array([7]))[0], rtol=1e-5, atol=1e-6)
     average = model.score(np.arange(40)).mean(axis=0)
