@@ -11,6 +11,7 @@ from featurestore.releases.publish import publish
 from featurestore.splits import SplitPolicy
 from featurestore.stores.memory import MemoryStore
 from recommender.data import load_histories
+from recommender.evaluation.tasks import load_test_data
 from recommender.leaks.id_order import check_id_order, judge_order
 
 pytestmark = [pytest.mark.real_data]
@@ -39,6 +40,6 @@ def test_numbers_in_the_order_of_the_sequences_do(toys, data_folder):
     places[in_order] = np.arange(len(in_order))
     histories = load_histories(toys, "train", "valid")
     last_items = histories.newest(np.arange(len(histories)), 1)[:, 0]
-    result = judge_order(places, last_items(toys))
+    result = judge_order(places, last_items, load_test_data(toys))
     assert result.leaks
     assert result.score.ndcg == pytest.approx(0.0442, abs=0.0001)  # as measured on P5's own ids
