@@ -1,6 +1,8 @@
 """Train from a release, one saved model per seed; popularity is measured beside every one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -16,7 +18,17 @@ from recommender.evaluate import evaluate_ranking
 from recommender.features import Control, NodeFeatures, entity_features
 from recommender.models import popularity
 from recommender.registry import find_model, parse_settings
-from recommender.saved import Binding, SavedConfig, bind, config_json, save_model
+from recommender.saved import (
+    CONFIG_FILE,
+    Binding,
+    SavedConfig,
+    bind,
+    config_json,
+    read_config,
+    require_no_single_model,
+    require_replaceable,
+    save_model,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +127,20 @@ def train_models(
     data = load_training_data(release)
     trained: list[TrainedModel] = []
     num_with_vector = None
-    for seed in request.seeds:
+    for seed, place in _places(folder, request.seeds).items():
         features = load_features(release, request, seed)
         num_with_vector = _count_vectors(features)
-        place = folder / f"seed-{seed}" if len(request.seeds) > 1 else folder
         info = _describe(request, config, seed, bind(release, features))
+        if request.resume and (finished := _finished(place, info)) is not None:
+            trained.append(finished)
+            continue
         model = entry.model_type(config)
-        fit = model.fit(
-            data,
-            features=features,
-            seed=seed,
-            progress=progress,
-            checkpoint=_checkpoint(place, info, resume=request.resume),
-        )
+        checkpoint = _checkpoint(place, info, resume=request.resume)
+        fit = model.fit(data, features=features, seed=seed, progress=progress, checkpoint=checkpoint)
         trained.append(_save(place, model, fit, info, data))
         if fit.interrupted:
             break
+        checkpoint.discard()
     return TrainReport(
         models=tuple(trained),
         popularity=validation_metrics(_popularity(data), data),
@@ -182,6 +192,34 @@ def _popularity(data: TrainingData) -> Recommender:
     return model
 
 
+def _places(folder: Path, seeds: Sequence[int]) -> dict[int, Path]:
+    """Seed → the folder of its model, after a look at whether all of them may be written.
+
+    Raises:
+        UsageError: If one may not.
+    """
+    if len(seeds) == 1:
+        places = {seeds[0]: folder}
+    else:
+        require_no_single_model(folder)
+        places = {seed: folder / f"seed-{seed}" for seed in seeds}
+    for place in places.values():
+        require_replaceable(place)
+    return places
+
+
+def _finished(folder: Path, info: SavedConfig) -> TrainedModel | None:
+    """The model that a request resumed asks for, if it was trained to its end before."""
+    if not (folder / CONFIG_FILE).exists():
+        return None
+    saved = read_config(folder)
+    if saved.interrupted or (saved.config_digest, saved.seed) != (info.config_digest, info.seed):
+        return None
+    epochs = saved.history[-1].epoch if saved.history else 0
+    fit = FitReport(epochs=epochs, best_epoch=saved.best_epoch, history=saved.history)
+    return TrainedModel(folder, saved.seed, fit, saved.validation)
+
+
 def _count_vectors(features: NodeFeatures | None) -> int | None:
     if features is None:
         return None
@@ -192,7 +230,7 @@ def _count_vectors(features: NodeFeatures | None) -> int | None:
 def _checkpoint(folder: Path, info: SavedConfig, *, resume: bool) -> CheckpointFile:
     """Beside the model's folder, which is replaced as a whole once training has ended."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    identity = digest([info.config_digest, info.seed])
+    identity = digest([info.config_digest, info.seed, version("cot-featurestore")])
     file = CheckpointFile(folder.with_name(f".{folder.name}.checkpoint.safetensors"), identity)
     if not resume:
         file.discard()
@@ -220,7 +258,12 @@ def _save(
 ) -> TrainedModel:
     validation = validation_metrics(model, data)
     info = info.model_copy(
-        update={"best_epoch": fit.best_epoch, "validation": validation, "history": fit.history}
+        update={
+            "best_epoch": fit.best_epoch,
+            "validation": validation,
+            "history": fit.history,
+            "interrupted": fit.interrupted,
+        }
     )
     save_model(folder, model, info)
     return TrainedModel(folder, info.seed, fit, validation)

@@ -26,6 +26,7 @@ class RankingConfig(EmbeddingConfig):
     )
     popularity_power: float = Field(
         default=0.75,
+        ge=0,
         description="With popularity, an item is drawn in proportion to its degree to this power.",
     )
 

@@ -12,7 +12,7 @@ from featurestore.errors import UnknownNameError, UsageError, missing_extra
 from featurestore.spec import Frozen
 from recommender import models
 from recommender.base import Recommender
-from recommender.search_space import Choice, LogUniform, SearchSpace
+from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ def find_model(name: str) -> ModelEntry:
         if error.name in {"torch", "safetensors", "scipy"}:
             raise missing_extra(error.name, "train") from error
         raise
-    return ModelEntry(name, module.Config, module.Model, getattr(module, "SPACE", {}))
+    learns = "epochs" in module.Config.model_fields
+    space = getattr(module, "SPACE", RANKING_SPACE if learns else {})
+    return ModelEntry(name, module.Config, module.Model, space)
 
 
 def parse_settings(config_type: type[Frozen], settings: Mapping[str, str]) -> Frozen:

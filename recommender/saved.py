@@ -65,11 +65,13 @@ class SavedConfig(Frozen):
     """Metrics of the kept weights on the validation part."""
     history: tuple[EpochRecord, ...] = ()
     """Every validation during training."""
+    interrupted: bool = False
+    """Training was stopped by a person; ``--resume`` goes on with it."""
 
     @property
     def config_digest(self) -> str:
         """Identity of what was trained, the seed left out: runs that differ in the seed only share it."""
-        left_out = {"seed", "files", "best_epoch", "validation", "history"}
+        left_out = {"seed", "files", "best_epoch", "validation", "history", "interrupted"}
         return digest(self.model_dump(mode="json", exclude=left_out))
 
 
@@ -113,7 +115,7 @@ def save_model(folder: Path, model: Recommender, info: SavedConfig) -> SavedConf
     Raises:
         UsageError: If the folder holds something that is no saved model.
     """
-    _require_replaceable(folder)
+    require_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -227,11 +229,34 @@ def _foreign(path: Path, error: ValidationError) -> StoreError:
     )
 
 
-def _require_replaceable(folder: Path) -> None:
+def require_replaceable(folder: Path) -> None:
+    """Refuse a folder that holds anything but one saved model, before hours of training and after.
+
+    Raises:
+        UsageError: Saying what is in it.
+    """
+    if any(folder.glob(f"seed-*/{CONFIG_FILE}")):
+        raise UsageError(
+            f"{folder} holds models of several seeds; one model would take the place of all of them.",
+            hint="Name another folder with --output, or remove this one.",
+        )
     if not folder.exists() or (folder / CONFIG_FILE).exists():
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise UsageError(
             f"{folder} exists and is no saved model; it is left as it is.",
             hint="Name another folder with --output.",
+        )
+
+
+def require_no_single_model(folder: Path) -> None:
+    """Refuse a folder for several seeds that is a saved model itself: it would hide them.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if (folder / CONFIG_FILE).exists():
+        raise UsageError(
+            f"{folder} is a single model; models of several seeds cannot lie in it.",
+            hint="Name another folder with --output, or remove this one.",
         )

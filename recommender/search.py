@@ -115,7 +115,7 @@ def _check(request: TrainRequest, space: object) -> None:
     if not space:
         raise UsageError(
             f"{request.model} has nothing to search over but what is fixed.",
-            hint="Leave some --set out, or search another model.",
+            hint="Leave some --set out, or search a model that trains in epochs.",
         )
     if request.optimistic_validation:
         raise UsageError("features that read validation events cannot help to choose settings.")

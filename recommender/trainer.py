@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
+from featurestore.errors import InputError
 from featurestore.progress import Progress
 from recommender.base import EpochRecord, FitReport
 from recommender.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
@@ -76,13 +77,19 @@ def train(
         config: Settings of the loop.
         seed: Of batches and noise.
         progress: Told about epochs.
-        checkpoint: Where state is kept at every validation. If there is one, training goes on from it; it is
-            removed when training has ended by itself.
+        checkpoint: Where state is kept at every validation. If there is one, training goes on from it. It
+            stays when training has ended: who has saved the model discards it.
 
     Raises:
+        InputError: If there is not one batch to learn from.
         StoreError: If the checkpoint is damaged.
         UsageError: If it belongs to another run.
     """
+    if not model.num_batches:
+        raise InputError(
+            "there is nothing to learn from: no user has an event to predict, or an item left to rank below.",
+            hint="Ingest more interactions, or look at the split section of featurestore.toml.",
+        )
     loop = _Loop(model, config, seed)
     if checkpoint is not None and (state := load_checkpoint(checkpoint)) is not None:
         loop.restore(state)
@@ -99,8 +106,6 @@ def train(
         if not loop.best_weights:
             raise
         interrupted = True
-    if checkpoint is not None and not interrupted:
-        checkpoint.discard()
     loop.keep_best()
     return loop.report(interrupted=interrupted)
 
@@ -130,7 +135,7 @@ class _Loop:
     def run_epoch(self) -> float:
         """One pass over the training data; returns the mean loss."""
         total = torch.zeros((), dtype=torch.float64)
-        num_batches = max(self.model.num_batches, 1)
+        num_batches = self.model.num_batches
         for step, batch in enumerate(self.model.epoch(self.sampler)):
             started = time.perf_counter()
             rate = learning_rate_at(self.config, self.epoch + (step + 1) / num_batches)
@@ -235,13 +240,23 @@ def validate(model: Trainable[Any], data: TrainingData, monitor: str) -> float |
     """The monitored metric on the validation part, training pairs masked; None if the part is empty."""
     if not len(data.valid):
         return None
-    user_vectors, item_vectors = model.score_vectors()
+    vectors, item_vectors = model.score_vectors()
+    user_vectors = average_cold_users(vectors, data)
 
     def score(users: IntArray) -> FloatArray:
         return score_users(user_vectors, item_vectors, users)
 
     cutoff = int(monitor.split("@")[1])
     return evaluate_ranking(score, data.valid, cutoffs=(cutoff,)).means()[monitor]
+
+
+def average_cold_users(user_vectors: torch.Tensor, data: TrainingData) -> torch.Tensor:
+    """(U, d) in which a user without training events is the mean of all others: our reconstruction."""
+    cold = data.seen.degrees == 0
+    if not cold.any() or cold.all():
+        return user_vectors
+    rows = torch.from_numpy(cold).to(user_vectors.device)
+    return torch.where(rows.unsqueeze(1), user_vectors[~rows].mean(dim=0), user_vectors)
 
 
 def score_users(user_vectors: torch.Tensor, item_vectors: torch.Tensor, users: IntArray) -> FloatArray:

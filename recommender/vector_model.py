@@ -28,7 +28,7 @@ from recommender.model_arrays import (
     saved_projections,
 )
 from recommender.sampling import PairBatch
-from recommender.trainer import Trainable, score_users, train
+from recommender.trainer import Trainable, average_cold_users, score_users, train
 from recommender.trainer_config import training_device
 
 
@@ -121,12 +121,3 @@ class VectorModel:
     def _take_vectors(self, network: VectorNetwork, data: TrainingData) -> None:
         users, items = (vectors.cpu() for vectors in network.score_vectors())
         self._user_vectors, self._item_vectors = average_cold_users(users, data), items
-
-
-def average_cold_users(user_vectors: torch.Tensor, data: TrainingData) -> torch.Tensor:
-    """(U, d) in which a user without training events is the mean of all others: our reconstruction."""
-    cold = data.seen.degrees == 0
-    if not cold.any() or cold.all():
-        return user_vectors
-    rows = torch.from_numpy(cold)
-    return torch.where(rows.unsqueeze(1), user_vectors[~rows].mean(dim=0), user_vectors)

@@ -1,5 +1,6 @@
 """``featurestore search``: a random search over a model's settings, chosen on the validation part."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +67,9 @@ def search(
         for t in report.trials[:10]
     ]
     reporter.table(f"Validation, best {len(rows)} of {len(report.trials)} trials", rows)
-    best = report.trials[0]
-    reporter.say("Train with: " + " ".join(f"--set {name}={value}" for name, value in best.settings.items()))
+    chosen = request.settings | report.trials[0].settings
+    words = ["featurestore", "train", model, *(["--features", features] if features else [])]
+    words += ["--user-features", user_features] if user_features else []
+    words += [word for name, value in chosen.items() for word in ("--set", f"{name}={value}")]
+    reporter.say(f"Train with: {shlex.join([*words, '--seed', str(seed)])}")
     reporter.result(asdict(report) | {"model": model, "log": str(log)})

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from featurestore.errors import StoreError, UsageError
+from featurestore.errors import InputError, StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.base import FitReport
 from recommender.checkpoint import CheckpointFile, load_checkpoint
+from recommender.data import training_data
 from recommender.models.lightgcn import Config, Model
 from recommender.testing import checkerboard, parity_features
 
@@ -37,7 +38,8 @@ def test_stopped_training_goes_on_to_the_bit(tmp_path):
         assert report.interrupted
         assert file.path.exists()
     resumed, report = fit(file)
-    assert not file.path.exists(), "training has ended: nothing is left to go on from"
+    again, _ = fit(file)  # the checkpoint of an ended training is its end
+    np.testing.assert_array_equal(again["user_vectors"], resumed["user_vectors"])
     assert whole.keys() == resumed.keys()
     for name, array in whole.items():
         np.testing.assert_array_equal(array, resumed[name], err_msg=name)
@@ -78,3 +80,11 @@ def test_a_failed_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         fit(file)
     assert file.path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_nothing_to_learn_from_is_said():
+    everything = (np.zeros(2, np.int64), np.arange(2))
+    nothing = (np.array([], np.int64), np.array([], np.int64))
+    data = training_data(num_users=1, num_items=2, train=everything, valid=nothing)
+    with pytest.raises(InputError, match="there is nothing to learn from"):
+        Model(CONFIG).fit(data, features=None, seed=0, progress=no_progress)

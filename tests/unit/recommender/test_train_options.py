@@ -78,8 +78,41 @@ def test_search_prints_settings_to_train_with(project, capsys):
     assert run(words) == 0
     shown = capsys.readouterr().out
     assert "Validation, best 3 of 3 trials" in shown
-    assert "Train with: --set learning_rate=" in shown
+    assert "Train with: featurestore train lightgcn --set" in shown
+    assert "--set learning_rate=" in shown
     assert run([*words, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["num_known"], len(report["trials"]), report["monitor"]) == (3, 3, "ndcg@10")
     assert len((project / "searches" / "lightgcn.jsonl").read_text().splitlines()) == 3
+
+
+def test_one_model_and_models_of_several_seeds_do_not_take_each_others_place(project, capsys):
+    words = ["train", "lightgcn", "-C", str(project), *SETTINGS]
+    assert run([*words, "-o", str(project / "many"), "--seeds", "2"]) == 0
+    assert run([*words, "-o", str(project / "many")]) == 2
+    assert "holds models of several seeds" in capsys.readouterr().err
+    assert run([*words, "-o", str(project / "one")]) == 0
+    assert run([*words, "-o", str(project / "one"), "--seeds", "2"]) == 2
+    assert "is a single model; models of several seeds cannot lie in it" in capsys.readouterr().err
+    assert (project / "many" / "seed-1" / "config.json").exists()
+
+
+def test_resuming_trains_no_finished_seed_again(project, monkeypatch, capsys):
+    words = ["train", "lightgcn", "-C", str(project), "-o", str(project / "seeds"), "--seeds", "2", *SETTINGS]
+    calls = []
+
+    def interrupt(_line: object, done: int, total: int, note: str = "") -> None:
+        del total, note
+        calls.append(done)
+        if len(calls) == 42:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cli.report._ProgressLine.__call__", interrupt)
+        assert run(words) == 130
+    capsys.readouterr()
+    first = (project / "seeds" / "seed-0" / "config.json").stat().st_mtime_ns
+    assert run([*words, "--resume", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [(m["seed"], m["fit"]["epochs"]) for m in report["models"]] == [(0, 30), (1, 30)]
+    assert (project / "seeds" / "seed-0" / "config.json").stat().st_mtime_ns == first

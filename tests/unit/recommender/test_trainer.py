@@ -136,3 +136,16 @@ def test_long_gradients_are_scaled_down():
 def test_mixed_precision_is_for_cuda():
     with pytest.raises(ValueError, match="precision=bfloat16 needs device=cuda"):
         TrainerConfig(precision="bfloat16")
+
+
+class Stranger(Scripted):
+    """Two users; the second has no training events, and vectors that nobody trained."""
+
+    def score_vectors(self):
+        return torch.tensor([[1.0], [-1.0]]), torch.tensor([[0.0], [3.0], [2.0]])
+
+
+def test_validation_scores_a_user_without_events_as_the_saved_model_does():
+    train, valid = (np.array([0]), np.array([0])), (np.array([1]), np.array([1]))
+    data = training_data(num_users=2, num_items=3, train=train, valid=valid)
+    assert validate(Stranger(), data, "ndcg@5") == 1.0  # as the average user, not by its own -1
