@@ -4,7 +4,7 @@ Items that a user had in training or validation are not recommended. Test events
 be evaluated on them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
@@ -22,7 +22,8 @@ from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.spec import RecommendationsSpec, table_name
 from featurestore.store import Store
-from recommender.data import FloatArray, IntArray, UserItems, load_seen
+from recommender.base import ReadsHistories
+from recommender.data import FloatArray, IntArray, UserItems, load_histories, load_seen
 from recommender.evaluate import chunk_size
 from recommender.saved import SavedModel
 
@@ -72,7 +73,7 @@ def recommend_to_user(saved: SavedModel, release: Release, user_id: str, *, top_
     user_map, item_map = release.id_map("user"), release.id_map("item")
     users = np.array([_user_row(user_map, user_id, release.number)])
     seen = load_seen(release)
-    items, scores = top_items(saved, users, seen, top_k)
+    items, scores = top_items(_asked_now(saved, release), users, seen, top_k)
     kept = items[0] >= 0
     item_ids = item_map.ids_of(items[0][kept])
     titles, texts = _titles(release), _fused_texts(release)
@@ -131,6 +132,13 @@ def write_recommendations(
         return FeatureRegistry(store).register(spec)
 
 
+def _asked_now(saved: SavedModel, release: Release) -> SavedModel:
+    """The model as it is evaluated: one that reads histories knows those of train and validation."""
+    if not isinstance(saved.model, ReadsHistories):
+        return saved
+    return replace(saved, model=saved.model.with_histories(load_histories(release, c.TRAIN, c.VALID)))
+
+
 def top_items(saved: SavedModel, users: RowArray, seen: UserItems, top_k: int) -> tuple[IntArray, FloatArray]:
     """The best unseen items of each user; equal scores by ascending item row.
 
@@ -162,11 +170,11 @@ def _lists(saved: SavedModel, release: Release, top_k: int, progress: Progress) 
     user_map, item_map = release.id_map("user"), release.id_map("item")
     seen, size = load_seen(release), chunk_size(len(item_map))
     user_ids, item_ids = pa.array(user_map.ids, pa.string()), pa.array(item_map.ids, pa.string())
-    known = user_map.known_rows()
+    known, asked = user_map.known_rows(), _asked_now(saved, release)
     parts: list[pa.Table] = []
     for start in range(0, len(known), size):
         users = known[start : start + size]
-        items, scores = top_items(saved, users, seen, top_k)
+        items, scores = top_items(asked, users, seen, top_k)
         line, rank = np.nonzero(items >= 0)
         columns = [
             user_ids.take(pa.array(users[line])),

@@ -8,6 +8,7 @@ from featurestore.reader import FeatureStore
 from featurestore.releases.publish import publish
 from featurestore.stores.memory import MemoryStore
 from recommender.evaluation.compare import compare_models, open_saved
+from recommender.evaluation.tasks import load_task, scorer
 from recommender.experiment import TrainRequest, train_models
 from recommender.saved import check_binding, load_model, read_config
 from recommender.serve import recommend_to_user, write_recommendations
@@ -174,3 +175,19 @@ def test_lists_of_all_users_are_stored_and_released(tmp_path):
     assert by_user["item_id"].to_list()[:3] == [
         line.item_id for line in recommend_to_user(saved, release, "u0", top_k=3).lines
     ]
+
+
+@pytest.mark.parametrize("name", ["counting", "sasrec"])
+def test_lists_are_those_that_are_evaluated(toy, tmp_path, name):
+    """A model of histories is asked with those of train and validation, in tests and in lists."""
+    settings = {n: text for n, text in QUICK.items() if name == "sasrec"}
+    train_models(toy.release(), TrainRequest(name, settings), tmp_path / name)
+    saved, release = open_saved(tmp_path / name, toy, None)
+    task = load_task(release)
+    row = int(task.held_out.users[0])
+    scores = scorer(saved.model, task)(np.array([row]))[0]
+    scores[task.held_out.seen.of(row)] = -np.inf
+    best = np.argsort(-scores, kind="stable")[:3]
+    (user_id,) = release.id_map("user").ids_of(np.array([row]))
+    listed = recommend_to_user(saved, release, user_id, top_k=3).lines
+    assert [line.item_id for line in listed] == list(release.id_map("item").ids_of(best))
