@@ -84,6 +84,10 @@ class FrozenProbe:
 def _vectors_read(info: SavedConfig) -> list[str]:
     if info.feature is None:
         raise _unfit(info, "it was trained without item vectors")
+    if info.config.get("fusion") in {"none", "init"}:
+        raise _unfit(info, f"with fusion={info.config['fusion']} its scores do not read item vectors")
+    if info.user_feature is not None:
+        raise _unfit(info, "it reads vectors of users too")
     if info.control != "none":
         raise _unfit(info, f"it was trained on {info.control} vectors")
     return [info.feature, *([info.fallback] if info.fallback else [])]

@@ -148,10 +148,18 @@ def test_other_rows_than_the_models_are_refused(store, probe, tmp_path):
     [
         ({}, "it was trained without item vectors"),
         ({"feature": "item_cot", "control": "shuffled"}, "it was trained on shuffled vectors"),
+        (
+            {"feature": "item_cot", "fusion": "init"},
+            "with fusion=init its scores do not read item vectors",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_a_probe_says_why(store, tmp_path, fields, why):
-    probe = trained(store, tmp_path / "other", **fields)
+    settings = SETTINGS | {"fusion": fields.get("fusion", "replace")}
+    named = {name: value for name, value in fields.items() if name != "fusion"}
+    request = TrainRequest("lightgcn", settings, **named)
+    train_models(FeatureStore(store).release(), request, tmp_path / "other")
+    probe = FrozenProbe(tmp_path / "other")
     with pytest.raises(UsageError, match=f"this lightgcn cannot serve as a probe: {why}"):
         publish(store, gates=POLICY, probe=probe)
 
