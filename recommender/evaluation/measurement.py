@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from featurestore.errors import UsageError
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from recommender.base import Recommender
@@ -66,8 +67,14 @@ def load_yardstick(release: Release, task_name: TaskName = "users", *, num_negat
         num_negatives: Sampled negatives of each row, besides the full ranking; none if 0.
 
     Raises:
+        UsageError: If negatives are asked for sessions.
         InputError: If there is nothing to test on, or a user has too few items to draw negatives from.
     """
+    if num_negatives and task_name == "sessions":
+        raise UsageError(
+            "negatives are sampled for users, not for sessions, whose items may come again.",
+            hint="Leave --negatives out: sessions are ranked in full.",
+        )
     task = load_task(release, task_name)
     rows = np.unique(task.held_out.users)
     degrees = task.profiles.degrees[rows]

@@ -50,7 +50,7 @@ def paired_tests(
     num_draws: int = NUM_DRAWS,
     seed: int = _SEED,
 ) -> dict[str, PairedTest]:
-    """Compare models with one baseline; all see the same draws of users.
+    """Compare models with one baseline, each by draws of its own from the same seed.
 
     Cost: at most ``num_draws`` times users, 16 MB at a time: seconds for 20,000 users and a model, less where
     few users differ.

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from featurestore.errors import InputError
+from featurestore.errors import InputError, UsageError
 from featurestore.gates.policy import GatePolicy
 from featurestore.ingest import IngestRequest, ingest
 from featurestore.reader import FeatureStore
@@ -73,3 +73,9 @@ def test_no_session_of_two_items_is_refused(tmp_path):
         InputError, match=r"so there is no session to test on\.\n  Ingest with the official split"
     ):
         load_task(release, "sessions")
+
+
+def test_negatives_are_sampled_for_users_only(tmp_path):
+    release = release_of(tmp_path, SESSIONS)
+    with pytest.raises(UsageError, match="negatives are sampled for users, not for sessions"):
+        load_yardstick(release, "sessions", num_negatives=2)
