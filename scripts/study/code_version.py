@@ -15,7 +15,7 @@ from featurestore.ids import canonical_json, digest
 from scripts.study.definitions import Place, reached, read_module
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised by hand when `study.execute` changes what is computed."""
 PATH: Final[tuple[Place, ...]] = (
     ("recommender.data", "load_training_data"),

@@ -30,10 +30,11 @@ computes what is due (`python scripts/results.py --list` shows it); a stopped ru
 
 Test part, all items ranked but those that the user had before; equal scores count as their expected rank.
 Epochs are chosen on the validation part, settings are those of the papers or of validation, and the test part
-is read once, at the end. Mean ± standard deviation over three seeds where there are several; one seed where
-there is no ±. Marks against the same model's plain form: `*` p < 0.05, `**` p < 0.01, paired bootstrap over
-users, Holm-corrected over a table. {DAGGER}: the record is of earlier code, settings or data, and its run is
-due again.
+is read once, at the end. `counting` and `sasrec` read histories and are asked with those of train and
+validation; all other models know the training part alone. Mean ± standard deviation over three seeds where
+there are several; one seed where there is no ±. Marks against the same model's plain form: `*` p < 0.05, `**`
+p < 0.01, paired bootstrap over users, Holm-corrected over a table. {DAGGER}: the record is of earlier code,
+settings or data, and its run is due again.
 
 The forms of a model: *plain*, interactions only; *+ text*, vectors of the items' texts (all-MiniLM-L6-v2)
 joined to its embeddings by `fusion=add`; *+ shuffled*, every item has another item's vector; *+ random*,
@@ -94,10 +95,11 @@ def render(records: Records, comparisons: Comparisons) -> str:
 
 def write(records: Records) -> None:
     """Write the document beside the folder of records, and into it the tests that it shows."""
-    comparisons = Comparisons(records)
-    text = render(records, comparisons)
-    comparisons.save()
-    records.folder.with_suffix(".md").write_text(text, encoding="utf-8")
+    with records.alone():
+        comparisons = Comparisons(records)
+        text = render(records, comparisons)
+        comparisons.save()
+        records.folder.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
 def _status(study: Study) -> Iterator[str]:

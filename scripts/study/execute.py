@@ -205,7 +205,7 @@ def _validation(model: Recommender, data: TrainingData) -> dict[str, float]:
 def _strata(task: EvaluationTask, ranks: RankGroups) -> tuple[Stratum, ...]:
     metrics = ranking_metrics(ranks)
     held_out = task.held_out
-    degrees = held_out.seen.degrees[metrics.users]
+    degrees = task.profiles.degrees[metrics.users]
     item_cuts = (
         degree_cut("item degree", task.item_degrees),
         quartile_cut("item quartile", task.item_degrees, task.item_degrees),
@@ -226,7 +226,7 @@ def _pairs(task: EvaluationTask) -> Pairs:
     return Pairs(
         users=held_out.users,
         item_degrees=task.item_degrees[held_out.items],
-        user_degrees=held_out.seen.degrees[held_out.users],
+        user_degrees=task.profiles.degrees[held_out.users],
     )
 
 

@@ -4,8 +4,10 @@ A run has one record: one that was computed again takes the place of the earlier
 repository's history. ``dataset.json`` and ``pairs.npz`` say what the test part is, once for all runs.
 """
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +30,7 @@ class Pairs:
     Attributes:
         users: (m,) int64 user rows, ascending.
         item_degrees: (m,) int64 training users of each pair's item.
-        user_degrees: (m,) int64 items that each pair's user had before the test part.
+        user_degrees: (m,) int64 items that each pair's user had in training.
     """
 
     users: IntArray
@@ -84,10 +86,23 @@ class Records:
             The record as it was written.
         """
         path = self.path(record.run)
-        content = _write_arrays(path.with_suffix(".npz"), {"better": _narrow(better), "tied": _narrow(tied)})
-        stored = record.model_copy(update={"ranks": content})
-        _replace(path, as_lines(stored).encode())
+        ranks = {"better": _narrow(better), "tied": _narrow(tied)}
+        with self.alone():
+            content = _write_arrays(path.with_suffix(".npz"), ranks)
+            stored = record.model_copy(update={"ranks": content})
+            _replace(path, as_lines(stored).encode())
         return stored
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """While no other process writes records, or the document that is made of all of them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def per_user(self, record: Record) -> dict[str, Float64Array]:
         """Metric → (n,) float64 of every test user, computed anew from the ranks.
