@@ -72,25 +72,6 @@ def full_softmax_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tens
     return cross_entropy(logits, targets)
 
 
-def info_nce_loss(anchors: torch.Tensor, others: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Mean of -log softmax of cos(a_v, o_v)/τ among the batch's cos(a_v, o_w)/τ: SGL, eq. 10.
-
-    Van den Oord et al., "Representation Learning with Contrastive Predictive Coding", 2018; Wu et al.,
-    "Self-supervised Graph Learning for Recommendation", SIGIR 2021.
-
-    Args:
-        anchors: (b, d) one view.
-        others: (b, d) the other view of the same nodes; each node once, for a second copy would count as a
-            negative of itself.
-        temperature: τ > 0.
-
-    Returns:
-        A scalar.
-    """
-    logits = normalize(anchors, dim=1) @ normalize(others, dim=1).T / temperature  # (b, b)
-    return cross_entropy(logits, torch.arange(len(logits), device=logits.device))
-
-
 def cosine_contrastive_loss(
     positive: torch.Tensor, negatives: torch.Tensor, *, margin: float, negative_weight: float
 ) -> torch.Tensor:

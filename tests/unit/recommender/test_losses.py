@@ -53,14 +53,6 @@ def test_full_softmax():
     assert losses.full_softmax_loss(NEGATIVES, targets).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_info_nce():
-    logits = [[cosine(a, b) / 0.2 for b in RIGHT] for a in LEFT]
-    expected = np.mean(
-        [-math.log(math.exp(row[v]) / sum(map(math.exp, row))) for v, row in enumerate(logits)]
-    )
-    assert losses.info_nce_loss(LEFT, RIGHT, 0.2).item() == pytest.approx(expected, rel=1e-5)
-
-
 def test_cosine_contrastive():
     hinge = np.mean([max(0.0, x - 0.3) for _, n in lines() for x in n])
     expected = np.mean([1 - p for p, _ in lines()]) + 2.5 * hinge
