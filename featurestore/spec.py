@@ -161,6 +161,19 @@ class ImportedVectorSpec(_FeatureSpec):
     """As declared by the importer; unknown parts are named ``unknown``."""
 
 
+class ModelVectorSpec(_FeatureSpec):
+    """Vectors that a trained recommender has of users or items, such as LightGCN's final embeddings."""
+
+    kind: Literal["vector"] = "vector"
+    origin: Literal["model"] = "model"
+    config_digest: str
+    """Digest of the saved model: its settings, seed, release and weights."""
+    release: str
+    """Number of the release that it was fitted on."""
+    encoder: EncoderSpec
+    """The model as an embedding space: ``name`` is the model's, ``model`` its digest, nothing is pooled."""
+
+
 class ExactSearch(Frozen):
     """Every pair is scored. Which builder does it makes no difference to the graph."""
 
@@ -248,7 +261,9 @@ class RecommendationsSpec(_FeatureSpec):
 
 
 AnyTextSpec: TypeAlias = Annotated[TextSpec | PlainTextSpec | ImportedTextSpec, Field(discriminator="origin")]
-AnyVectorSpec: TypeAlias = Annotated[VectorSpec | ImportedVectorSpec, Field(discriminator="origin")]
+VectorLike: TypeAlias = VectorSpec | ImportedVectorSpec | ModelVectorSpec
+"""Every spec of vectors; can be asked by ``isinstance``."""
+AnyVectorSpec: TypeAlias = Annotated[VectorLike, Field(discriminator="origin")]
 AnySpec: TypeAlias = Annotated[
     SourceSpec | AnyTextSpec | AnyVectorSpec | GraphSpec | CodesSpec | RecommendationsSpec,
     Field(discriminator="kind"),

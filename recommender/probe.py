@@ -19,7 +19,7 @@ from featurestore.gates.probe import ProbeResult
 from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId, digest_texts
 from featurestore.reader import Embeddings, Release
-from featurestore.spec import AnyVectorSpec, ImportedVectorSpec, VectorSpec
+from featurestore.spec import AnyVectorSpec, VectorLike
 from recommender.base import ReadsFeatures
 from recommender.data import HeldOut, TrainingData, load_training_data, training_data
 from recommender.evaluate import evaluate_ranking
@@ -114,7 +114,7 @@ def _parts(name: str) -> tuple[str, str | None]:
 
 def _learned_from(draft: Draft, binding: Binding) -> AnyVectorSpec:
     spec = FeatureRegistry(draft.store).find("vector", binding.spec_digests[0]).spec
-    assert isinstance(spec, VectorSpec | ImportedVectorSpec)
+    assert isinstance(spec, VectorLike)
     return spec
 
 

@@ -39,6 +39,7 @@ from cli.commands.search import search
 from cli.commands.semantic_ids import semantic_ids
 from cli.commands.show import show
 from cli.commands.train import train
+from cli.commands.vectors import vectors
 from cli.commands.verify import verify
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -72,6 +73,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "semantic-ids": semantic_ids,
     "show": show,
     "train": train,
+    "vectors": vectors,
     "verify": verify,
 }
 GROUPS: dict[str, typer.Typer] = {

@@ -11,7 +11,7 @@ from featurestore import columns as c
 from featurestore.errors import InputError, StoreError
 from featurestore.features import FeatureRegistry
 from featurestore.ids import ExternalId
-from featurestore.spec import AnyVectorSpec, ImportedVectorSpec, VectorSpec, table_name
+from featurestore.spec import AnyVectorSpec, VectorLike, table_name
 from featurestore.store import Store
 from featurestore.table_facts import matrix_of
 
@@ -60,7 +60,7 @@ def newest_vectors(store: Store, feature: str, view: str) -> VectorRows:
         InputError: If it has none yet.
     """
     spec = FeatureRegistry(store).head("vector", feature, view).spec
-    if not isinstance(spec, VectorSpec | ImportedVectorSpec):
+    if not isinstance(spec, VectorLike):
         raise StoreError(f"the head of the vectors {feature}.{view} is a {spec.kind} spec.")
     latest = store.latest(table_name(spec))
     if latest is None or latest.num_rows == 0:

@@ -18,6 +18,7 @@ from featurestore.spec import (
     CodesSpec,
     GraphSpec,
     ImportedVectorSpec,
+    ModelVectorSpec,
     RecommendationsSpec,
     SourceSpec,
     VectorSpec,
@@ -64,7 +65,7 @@ def measured_gates(
                 results += graph_gates(draft, spec, policy)
             case CodesSpec():
                 results += code_gates(draft, spec, policy)
-            case SourceSpec() | RecommendationsSpec():
+            case SourceSpec() | RecommendationsSpec() | ModelVectorSpec():
                 pass
             case _:
                 results += text_gates(draft, spec, policy, degrees)

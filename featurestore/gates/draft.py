@@ -17,9 +17,8 @@ from featurestore.spec import (
     AnySpec,
     AnyVectorSpec,
     Entity,
-    ImportedVectorSpec,
     SourceSpec,
-    VectorSpec,
+    VectorLike,
 )
 from featurestore.splits import SplitRecord
 from featurestore.store import Store
@@ -107,7 +106,7 @@ class Draft:
             UnknownNameError: Listing the vector features, or the views, of the draft.
             UsageError: If ``view`` is None and the choice is open.
         """
-        known = [spec for spec, _ in self.tables if isinstance(spec, VectorSpec | ImportedVectorSpec)]
+        known = [spec for spec, _ in self.tables if isinstance(spec, VectorLike)]
         views = {spec.view: spec for spec in known if spec.feature == feature}
         if not views:
             raise UnknownNameError("vector feature", feature, {spec.feature for spec in known})

@@ -9,7 +9,7 @@ import polars as pl
 from featurestore import columns as c
 from featurestore.embeddings import Embeddings
 from featurestore.gates.draft import Draft
-from featurestore.spec import AnyVectorSpec, GraphSpec, ImportedVectorSpec, VectorSpec
+from featurestore.spec import AnyVectorSpec, GraphSpec, VectorLike
 
 _SAMPLED_EDGES: Final = 10_000
 _SEED: Final = 20240229
@@ -44,7 +44,7 @@ def stale_edges(draft: Draft, spec: GraphSpec, edges: pl.DataFrame) -> tuple[pl.
 
 def _vectors(draft: Draft, spec: GraphSpec) -> AnyVectorSpec | None:
     for known, facts in draft.tables:
-        if isinstance(known, VectorSpec | ImportedVectorSpec) and known.digest == spec.vector_digest:
+        if isinstance(known, VectorLike) and known.digest == spec.vector_digest:
             return known if facts.num_rows else None
     return None
 

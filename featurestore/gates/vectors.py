@@ -23,7 +23,7 @@ from featurestore.gates.policy import GatePolicy
 from featurestore.gates.rules import judged
 from featurestore.release import TablePin
 from featurestore.snapshot import read_snapshot
-from featurestore.spec import AnyVectorSpec, ImportedVectorSpec, VectorSpec
+from featurestore.spec import AnyVectorSpec, VectorLike, VectorSpec
 from featurestore.table_facts import matrix_of
 
 CHURN_NEIGHBORS: Final = 10
@@ -63,7 +63,7 @@ def vector_gates(draft: Draft, spec: AnyVectorSpec, policy: GatePolicy) -> list[
     one embedding space only. Reads all vectors of both, unless the parent pins the same.
     """
     pin = draft.before(spec)
-    if pin is None or pin.snapshot is None or not isinstance(pin.spec, VectorSpec | ImportedVectorSpec):
+    if pin is None or pin.snapshot is None or not isinstance(pin.spec, VectorLike):
         return []
     if draft.is_unchanged(spec):
         return _unmoved(spec, policy, num_rows=pin.num_rows)
