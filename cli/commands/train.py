@@ -85,6 +85,7 @@ def train(
     """Train a recommender on a release: epochs are chosen on the validation part, test is never read."""
     from cli.project import open_project
     from featurestore.reader import FeatureStore
+    from recommender.allocator import keep_freed_memory
     from recommender.experiment import TrainRequest, train_models
     from recommender.registry import find_model
 
@@ -121,6 +122,7 @@ def train(
         optimistic_validation=optimistic_validation,
         resume=resume,
     )
+    keep_freed_memory()
     opened = open_project(project)
     opened_release = FeatureStore(opened.store).release(release)
     with reporter.progress("epochs") as progress:

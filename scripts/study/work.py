@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from recommender.allocator import keep_freed_memory
 from recommender.registry import find_model, model_names
 from scripts.study.code_version import code_version
 from scripts.study.datasets import CACHE, find_dataset
@@ -85,6 +86,7 @@ def _work_beside_others(runs: Sequence[Run], data: Mapping[str, str], limits: Li
 
 def work_alone(runs: Sequence[Run], data: Mapping[str, str], limits: Limits) -> int:
     """Compute what is due, one run after the other; a failed run is passed by until its code changes."""
+    keep_freed_memory()
     load_models(runs)
     records, prepared, num_failed = Records(), dict[str, Prepared](), 0
     for run in runs:
