@@ -43,6 +43,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show every gate's values over releases, those nearest to refusing first."""
+    from cli.damage_view import warn_damaged
     from cli.project import open_project
     from featurestore.gates.history import gate_history
     from featurestore.gates.page import render_history
@@ -50,13 +51,19 @@ def history(
     report = Reporter(as_json=as_json)
     store = open_project(project).store
     found = gate_history(store, gates=gates or (), features=features or (), num_releases=limit)
-    report.table("gates", [_row(series) for series in found])
+    warn_damaged(report, found.damaged)
+    report.table("gates", [_row(series) for series in found.series])
     if html is not None:
-        if not found:
+        if not found.series:
             raise InputError("no release has measured any gate.", hint="Publish one: featurestore publish.")
-        html.write_text(render_history(found, store=store.uri), encoding="utf-8")
+        html.write_text(render_history(found.series, store=store.uri), encoding="utf-8")
         report.say(f"plots written to {html}")
-    report.result({"gates": [{**asdict(series), "used": series.used} for series in found]})
+    report.result(
+        {
+            "gates": [{**asdict(series), "used": series.used} for series in found.series],
+            "damaged": [asdict(release) for release in found.damaged],
+        }
+    )
 
 
 def _row(series: "GateSeries") -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from featurestore.errors import UnknownNameError
 from featurestore.gates.catalog import GATES
+from featurestore.readable_manifests import DamagedRelease, read_manifests
 from featurestore.release import ReleaseCatalog
 from featurestore.store import Store
 
@@ -70,14 +71,27 @@ class GateSeries:
         return "".join(_BLOCKS[round((v - low) / span * (len(_BLOCKS) - 1)) if span else 0] for v in values)
 
 
+@dataclass(frozen=True, slots=True)
+class GateHistory:
+    """What the gates measured.
+
+    Attributes:
+        series: Those nearest to refusing first.
+        damaged: Releases that are left out, because their manifests cannot be read.
+    """
+
+    series: tuple[GateSeries, ...]
+    damaged: tuple[DamagedRelease, ...] = ()
+
+
 def gate_history(
     store: Store,
     *,
     gates: Sequence[str] = (),
     features: Sequence[str] = (),
     num_releases: int = 50,
-) -> list[GateSeries]:
-    """Values of the gates over the newest releases, those nearest to refusing first.
+) -> GateHistory:
+    """Values of the gates over the newest releases; releases with damaged manifests are left out and named.
 
     Args:
         store: The store.
@@ -93,10 +107,12 @@ def gate_history(
             raise UnknownNameError("gate", gate, GATES)
     catalog = ReleaseCatalog(store)
     found: dict[tuple[str, str, str], list[GatePoint]] = {}
-    for number in catalog.numbers()[-num_releases:]:
-        manifest = catalog.manifest(number)
+    releases = read_manifests(catalog, catalog.numbers()[-num_releases:])
+    for manifest in releases.manifests:
         for result in manifest.gates:
-            point = GatePoint(number, manifest.created_at, result.value, result.threshold, result.accepted)
+            point = GatePoint(
+                manifest.number, manifest.created_at, result.value, result.threshold, result.accepted
+            )
             found.setdefault((result.gate, result.feature, result.stratum), []).append(point)
     _require_known(features, {name for _, feature, _ in found for name in _names(feature)})
     chosen = [
@@ -104,7 +120,8 @@ def gate_history(
         for (gate, feature, stratum), points in found.items()
         if (not gates or gate in gates) and (not features or _names(feature) & set(features))
     ]
-    return sorted(chosen, key=lambda series: (-series.used, series.gate, series.feature, series.stratum))
+    chosen.sort(key=lambda series: (-series.used, series.gate, series.feature, series.stratum))
+    return GateHistory(tuple(chosen), releases.damaged)
 
 
 def _names(feature: str) -> set[str]:

@@ -8,7 +8,13 @@ from typing import Final
 import pyarrow as pa
 
 from featurestore import schema
-from featurestore.errors import DamagedFileError, FeatureStoreError, StoreDamagedError, StoreError
+from featurestore.errors import (
+    DamagedFileError,
+    FeatureStoreError,
+    ServiceError,
+    StoreDamagedError,
+    StoreError,
+)
 from featurestore.fragment_sums import VECTOR_CONTENT, FragmentSum, VersionSums, sum_fragment
 from featurestore.ids import digest_bytes
 from featurestore.progress import Progress, no_progress
@@ -67,6 +73,7 @@ def verify(store: Store, names: Sequence[str] = (), *, progress: Progress = no_p
 
     Raises:
         MissingVersionError: If there is no such release or alias.
+        ServiceError: If the store's service does not answer: what could not be read may well be sound.
     """
     catalog, damages = ReleaseCatalog(store), list[Damage]()
     if not names:
@@ -78,6 +85,8 @@ def verify(store: Store, names: Sequence[str] = (), *, progress: Progress = no_p
             manifests.append(catalog.manifest(number))
             if manifests[-1].digest != _seal(store, number) and manifests[-1].format_version > 1:
                 damages.append(Damage(number, "manifest", "it is not the one that was published"))
+        except ServiceError:
+            raise
         except StoreError as error:
             damages.append(Damage(number, "manifest", error.message))
     checks = _Checks(store)
@@ -194,6 +203,8 @@ class _Checks:
                 rows = self._store.read_fragment(pin.table, fragment.name, version=pin.version)
                 self.num_rows += rows.num_rows
                 self._fragments[key] = sum_fragment(fragment, rows)
+            except ServiceError:
+                raise
             except StoreError as error:
                 self._fragments[key] = error.message
         return self._fragments[key]
@@ -228,5 +239,7 @@ def _told(found: Iterator[str]) -> Iterator[str]:
     """What a check found; that it could not read something is a finding too."""
     try:
         yield from found
+    except ServiceError:
+        raise
     except FeatureStoreError as error:
         yield error.message

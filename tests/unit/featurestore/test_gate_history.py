@@ -7,6 +7,7 @@ from featurestore.errors import UnknownNameError
 from featurestore.gates.history import GatePoint, GateSeries, gate_history
 from featurestore.gates.page import render_history
 from featurestore.gates.policy import GatePolicy
+from featurestore.release import manifest_path
 from featurestore.releases.publish import publish
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore
@@ -34,23 +35,23 @@ def store() -> Store:
 
 
 def test_values_come_by_release(store):
-    (found,) = gate_history(store, gates=["failure_rate"], features=["other"])
+    (found,) = gate_history(store, gates=["failure_rate"], features=["other"]).series
     assert [(p.release, p.value, p.threshold, p.accepted) for p in found.points] == [
         (2, 0.5, 0.1, True),
         (3, 0.0, 0.4, False),
     ]
-    (item_text,) = gate_history(store, gates=["failure_rate"], features=["item_text.text"])
+    (item_text,) = gate_history(store, gates=["failure_rate"], features=["item_text.text"]).series
     assert [point.release for point in item_text.points] == [1, 2, 3]
     assert [point.accepted for point in item_text.points] == [False, True, False]
 
 
 def test_only_the_newest_releases_are_read(store):
-    found = gate_history(store, gates=["failure_rate"], num_releases=1)
+    found = gate_history(store, gates=["failure_rate"], num_releases=1).series
     assert {point.release for each in found for point in each.points} == {3}
 
 
 def test_what_is_nearest_to_refusing_comes_first(store):
-    used = [each.used for each in gate_history(store)]
+    used = [each.used for each in gate_history(store).series]
     assert used == sorted(used, reverse=True)
     assert used[0] > 0
 
@@ -63,7 +64,7 @@ def test_unknown_names_are_refused(store):
 
 
 def test_a_store_without_releases_has_no_history():
-    assert gate_history(MemoryStore()) == []
+    assert gate_history(MemoryStore()).series == ()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_the_trend_is_scaled_to_its_own_range():
 
 
 def test_the_page_stands_alone_and_shows_each_value(store):
-    history = gate_history(store)
+    history = gate_history(store).series
     page = render_history(history, store="memory://<x>")
     assert "memory://&lt;x&gt;" in page
     assert not re.search(r"(?:src|href)=|<script|@import|url\(", page)
@@ -103,4 +104,13 @@ def test_the_page_stands_alone_and_shows_each_value(store):
 
 
 def test_one_release_makes_a_page_too(store):
-    assert "Gates of releases 3 to 3" in render_history(gate_history(store, num_releases=1), store="s")
+    assert "Gates of releases 3 to 3" in render_history(gate_history(store, num_releases=1).series, store="s")
+
+
+def test_a_damaged_manifest_is_named_and_hides_no_other_release(store):
+    path = manifest_path(2)
+    store.objects.delete(path)
+    store.objects.put_new(path, b"{ torn")
+    found = gate_history(store, gates=["failure_rate"], features=["item_text.text"])
+    assert [point.release for point in found.series[0].points] == [1, 3]
+    assert [damaged.release for damaged in found.damaged] == [2]

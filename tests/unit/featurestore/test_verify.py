@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from store_samples import add_texts, add_vectors, fill_store
 
-from featurestore.errors import MissingVersionError, StoreDamagedError
+from featurestore.errors import MissingVersionError, ServiceError, StoreDamagedError
 from featurestore.gates.policy import GatePolicy
 from featurestore.release import ReleaseCatalog
 from featurestore.releases.publish import publish
@@ -217,3 +217,16 @@ def test_releases_of_the_first_version_are_verified(project_root, tmp_path):
     data.unlink()
     damaged = {damage.what.partition(" version ")[0] for damage in check(root).damages}
     assert damaged == {f"snapshots/{matrix.parent.name}", data.parent.parent.stem}
+
+
+def test_a_service_that_does_not_answer_is_no_damage(monkeypatch):
+    store = MemoryStore()
+    fill_store(store)
+    publish(store, gates=POLICY)
+
+    def read_fragment(table, name, *, version):
+        raise ServiceError(f"S3 does not answer for table {table!r}.")
+
+    monkeypatch.setattr(store, "read_fragment", read_fragment)
+    with pytest.raises(ServiceError, match=r"S3 does not answer for table 'source\.interactions'"):
+        verify(store)
