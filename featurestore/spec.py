@@ -6,7 +6,14 @@ nothing reaches an engine or an encoder without reaching the digest.
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 from featurestore.ids import digest
 
@@ -65,11 +72,25 @@ class EncoderSpec(Frozen):
     max_tokens: int = Field(ge=1)
     instruction: str = ""
     """Text put before every input."""
+    pooling_token: str | None = None
+    """The token put after every input whose hidden state is the vector, if one is."""
+    adapter: str | None = None
+    """Digest of a LoRA adapter, if one is used."""
+
+    ADDED: ClassVar[tuple[str, ...]] = ("pooling_token", "adapter")
+    """Fields that joined the spec after the first release. A default is not written down: records and
+    digests, also those of vectors and codebooks that hold this spec, stay what they were before."""
 
     @property
     def digest(self) -> str:
         """Identity of the embedding space."""
         return digest(self.model_dump(mode="json"))
+
+    @model_serializer(mode="wrap")
+    def _without_unsaid(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        unsaid = {name for name in self.ADDED if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in write(self).items() if name not in unsaid}
 
 
 class _FeatureSpec(Frozen):
@@ -143,11 +164,15 @@ class ImportedTextSpec(_FeatureSpec):
 class VectorSpec(_FeatureSpec):
     """Vectors of one text view by one encoder, or of other vectors by pooling."""
 
+    ADDED: ClassVar[tuple[str, ...]] = ("aligned_with",)
+
     kind: Literal["vector"] = "vector"
     origin: Literal["encoder"] = "encoder"
     text_digest: str
     """Digest of the text spec that was encoded."""
     encoder: EncoderSpec
+    aligned_with: str | None = None
+    """Digests of the vector specs that the encoder was tuned to agree with, sorted, joined with commas."""
 
 
 class ImportedVectorSpec(_FeatureSpec):
