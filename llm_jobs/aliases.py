@@ -62,7 +62,7 @@ def find_encoder(
     """The encoder of an alias; arguments and errors as in `find_model`."""
     entry = _pick("encoder", name, load_encoders(project))
     own = str(folder.absolute()) if folder is not None else with_folder(entry.folder, root)
-    return entry.model_copy(update={"folder": own})
+    return entry.model_copy(update={"folder": own, "adapter": with_folder(entry.adapter, root)})
 
 
 def _pick(kind: str, name: str, known: Mapping[str, _Entry]) -> _Entry:

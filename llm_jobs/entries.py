@@ -123,23 +123,46 @@ class EncoderEntry(Frozen):
     """A text encoder by alias."""
 
     alias: str
-    encoder: Literal["sentence", "hashing"] = "sentence"
+    encoder: Literal["sentence", "hidden_state", "vllm_pooling", "hashing"] = "sentence"
+    """What runs it. ``hidden_state`` (transformers) and ``vllm_pooling`` (vLLM) make the same vectors of a
+    decoder: which of them did is no part of the embedding space."""
     model: str
     """Hub repository, or the name of a built-in algorithm."""
     revision: str | None = None
-    pooling: Literal["mean", "cls", "pooler", "hashing"] = "mean"
-    """``pooler``: the dense tanh layer over the first token, as RoBERTa and BERT models carry it."""
+    pooling: Literal["mean", "cls", "pooler", "last_token", "hashing"] = "mean"
+    """``pooler``: the dense tanh layer over the first token, as RoBERTa and BERT models carry it.
+    ``last_token``: a decoder's last hidden state at ``pooling_token``."""
+    pooling_token: str | None = None
+    """The token that ends every input of ``last_token``, as the vocabulary spells it: ``<|im_end|>``."""
     normalize: bool = True
     """Scale every vector to length 1."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What a decoder computes in; vectors are float32 either way."""
     embedding_dim: int = Field(ge=1)
     max_tokens: int = Field(ge=1)
-    """Tokens read of each text; the rest is cut off."""
+    """Tokens read of each text; the rest is cut off. Of a decoder instruction and pooling token count."""
     instruction: str = ""
     """Text put before every input."""
     memory_gib: float = Field(default=1.0, ge=0.0)
     disk_gib: float = Field(default=0.0, ge=0.0)
     package: Package | None = None
     folder: str | None = None
+    adapter: str | None = None
+    """Folder of a LoRA adapter for the weights (``adapter_config.json``, ``adapter_model.safetensors``)."""
+
+    @model_validator(mode="after")
+    def _fits_its_encoder(self) -> "EncoderEntry":
+        decoder = self.encoder in {"hidden_state", "vllm_pooling"}
+        if len({decoder, self.pooling == "last_token", self.pooling_token is not None}) > 1:
+            raise ValueError(
+                'encoder = "hidden_state" or "vllm_pooling", pooling = "last_token" and a pooling_token go '
+                "together"
+            )
+        if self.dtype != "float32" and not decoder:
+            raise ValueError('dtype is for encoder = "hidden_state" and "vllm_pooling"; others use float32')
+        if self.adapter is not None and self.encoder not in {"hidden_state", "sentence"}:
+            raise ValueError('adapter needs encoder = "hidden_state" or "sentence"')
+        return self
 
 
 def check_base_url(url: str) -> None:

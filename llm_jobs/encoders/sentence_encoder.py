@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from featurestore.errors import SetupError, missing_extra
 from featurestore.spec import EncoderSpec
+from llm_jobs.encoders.lora_adapter import merge_adapter
 from llm_jobs.model_folder import weight_files
 
 _POOLER_WEIGHT = "pooler.dense.weight"
@@ -26,6 +27,7 @@ class SentenceEncoder:
     Args:
         folder: Config, tokenizer, weights.
         spec: How to pool, cut and normalise.
+        adapter: Folder of the LoRA adapter whose digest the spec holds.
         batch_size: Texts that go through the model together.
 
     Raises:
@@ -33,13 +35,16 @@ class SentenceEncoder:
             another size than the spec says: at the first text).
     """
 
-    def __init__(self, folder: Path, spec: EncoderSpec, *, batch_size: int = 64) -> None:
+    def __init__(
+        self, folder: Path, spec: EncoderSpec, *, adapter: Path | None = None, batch_size: int = 64
+    ) -> None:
         if find_spec("sentence_transformers") is None:
             raise missing_extra("sentence_transformers", "encode")
         if spec.pooling == "pooler":
             _require_pooler(folder, spec)
         self._folder = folder
         self._spec = spec
+        self._adapter = adapter
         self._batch_size = batch_size
         self._model: Any = None
 
@@ -53,7 +58,7 @@ class SentenceEncoder:
         if not texts:
             return np.zeros((0, self._spec.embedding_dim), np.float32)
         if self._model is None:
-            self._model = _build(self._folder, self._spec)
+            self._model = _build(self._folder, self._spec, self._adapter)
         return self._model.encode(
             list(texts),
             prompt=self._spec.instruction or None,
@@ -67,7 +72,7 @@ class SentenceEncoder:
         self._model = None
 
 
-def _build(folder: Path, spec: EncoderSpec) -> Any:  # noqa: ANN401 - a type of sentence-transformers
+def _build(folder: Path, spec: EncoderSpec, adapter: Path | None) -> Any:  # noqa: ANN401 - a type of sentence-transformers
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
@@ -87,6 +92,8 @@ def _build(folder: Path, spec: EncoderSpec) -> Any:  # noqa: ANN401 - a type of 
             f"makes {width} columns.",
             hint=f"Set embedding_dim = {width} in [encoders.{spec.name}], or point to the right folder.",
         )
+    if adapter is not None:
+        merge_adapter(transformer.model, adapter)
     if spec.pooling == "pooler":
         return SentenceTransformer(modules=[transformer, _pooler_module(transformer.model.pooler, width)])
     return SentenceTransformer(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_decoder import HIDDEN_SIZE, write_tiny_decoder
 from tiny_models import write_tiny_easyrec
 
 from llm_jobs.encoder import TextEncoder
@@ -35,10 +36,28 @@ def _easyrec(folder: Path) -> TextEncoder:
     return open_encoder(find_encoder("easyrec-roberta-large", project, folder=write_tiny_easyrec(folder)))
 
 
+def _decoder(folder: Path) -> TextEncoder:
+    ours = {"embedding_dim": HIDDEN_SIZE, "max_tokens": 64, "pooling_token": "<|pool|>", "normalize": True}
+    entry = find_encoder("smollm2-hidden", {"smollm2-hidden": ours}, folder=write_tiny_decoder(folder))
+    return open_encoder(entry)
+
+
+def _smollm2(_: Path) -> TextEncoder:
+    return open_encoder(find_encoder("smollm2-hidden", {"smollm2-hidden": {"normalize": True}}))
+
+
+def _vllm(_: Path) -> TextEncoder:
+    ours = {"encoder": "vllm_pooling", "normalize": True}
+    return open_encoder(find_encoder("smollm2-hidden", {"smollm2-hidden": ours}))
+
+
 _ENCODERS = [
     pytest.param(_hashing, id="hashing"),
     pytest.param(_minilm, id="minilm", marks=pytest.mark.real_encoder),
     pytest.param(_easyrec, id="easyrec", marks=pytest.mark.real_encoder),
+    pytest.param(_decoder, id="decoder", marks=pytest.mark.real_encoder),
+    pytest.param(_smollm2, id="smollm2", marks=[pytest.mark.real_llm, pytest.mark.slow]),
+    pytest.param(_vllm, id="vllm", marks=[pytest.mark.real_llm, pytest.mark.slow]),
 ]
 
 
