@@ -59,7 +59,7 @@ faults: $(READY) ## Kill jobs two thousand times, simulate sixty nights; write t
 	$(BIN)/python scripts/faults.py
 	$(BIN)/python scripts/growth.py
 
-results: $(READY) ## Compute what docs/results/core.md lacks; RESULTS="--only 'gowalla/*' --minutes 60" limits it.
+results: $(READY) ## Compute what the documents of docs/results lack; RESULTS="--only 'gowalla/*' --minutes 60" limits it.
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/results.py $(RESULTS)
 
 docs: $(READY) ## Write docs/cli.md from the commands, and docs/results from the records.

@@ -1,7 +1,7 @@
-"""Compute what docs/results/core.md still lacks, and write it anew.
+"""Compute what the documents of docs/results still lack, and write them anew.
 
     python scripts/results.py --list
-    python scripts/results.py --only 'colakg-lastfm/*' --minutes 60 --workers 2
+    python scripts/results.py --study core --only 'colakg-lastfm/*' --minutes 60 --workers 2
 
 A run's record is current while the code that it reaches, its settings and its data are as they were; other
 runs are due. What is due is computed in the order in which it tells most. A stopped run goes on from its
@@ -17,28 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from featurestore.errors import FeatureStoreError
-from scripts.study.comparisons import Comparisons
-from scripts.study.core import minimum, queue
 from scripts.study.datasets import data_digest, find_dataset, prepare
-from scripts.study.document import render as render_document
-from scripts.study.document import write as write_document
 from scripts.study.queue import DUE, chosen, standings
 from scripts.study.records import Records
 from scripts.study.runs import Run
+from scripts.study.studies import STUDIES, declared, minimum, write
 from scripts.study.work import Limits, end_on_signals, work
 
 _DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-def declared() -> list[Run]:
-    """Every run, those that tell most first."""
-    return [*minimum(), *queue()]
-
-
-def render() -> str:
-    """The whole document."""
-    records = Records()
-    return render_document(records, Comparisons(records))
 
 
 def digests(runs: Sequence[Run], data: Path) -> dict[str, str]:
@@ -71,17 +57,21 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--list", action="store_true", help="show how every run stands, and compute nothing")
+    parser.add_argument(
+        "--study", action="append", choices=list(STUDIES), help="runs of this document; may be repeated"
+    )
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="runs; may be repeated")
     parser.add_argument("--minimum", action="store_true", help="leave the queue out")
     parser.add_argument("--minutes", type=float, help="stop after this long; the rest goes on later")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with --threads")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch in each process")
-    parser.add_argument("--render-only", action="store_true", help="write the document from the records")
+    parser.add_argument("--render-only", action="store_true", help="write the documents from the records")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEATURESTORE_DATA", _DATA)))
     options = parser.parse_args()
-    runs = chosen(minimum() if options.minimum else declared(), options.only)
+    names = options.study or list(STUDIES)
+    runs = chosen(minimum(names) if options.minimum else declared(names), options.only)
     if options.render_only:
-        write_document(Records())
+        write(Records())
         return 0
     end_on_signals()
     try:
@@ -93,7 +83,7 @@ def main() -> int:
         sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
     except KeyboardInterrupt:
         code = 130
-    write_document(Records())
+    write(Records())
     return code
 
 

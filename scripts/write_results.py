@@ -13,6 +13,7 @@ _HEAD = """# Measured results
 Written by `make docs` from the JSON records in this folder: do not edit it by hand.
 
 [Core results](core.md): models with and without text on public data, with controls, significance and strata.
+[RecMind](recmind.md): text aligned with the graph and let in by gates, with its parts taken out one by one.
 """
 _SPEED = """## Speed
 

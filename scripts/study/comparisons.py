@@ -65,7 +65,8 @@ class Comparisons:
         return PairedTest(*self._known[key])
 
     def _mean(self, side: Sequence[Record], metric: str) -> Float64Array:
-        return np.mean([self._records.per_user(record)[metric] for record in side], axis=0)
+        cutoffs = (int(metric.partition("@")[2]),)
+        return np.mean([self._records.per_user(record, cutoffs)[metric] for record in side], axis=0)
 
 
 def _shared_seeds(ours: Sequence[Record], theirs: Sequence[Record]) -> Sides:

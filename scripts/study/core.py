@@ -57,49 +57,50 @@ _PAPER_ON_GOWALLA: Final = {
 
 def minimum() -> list[Run]:
     """What the results stand on."""
-    runs = [*_controls(LASTFM), _run(LASTFM, TEXT_CONTROL, "text")]
+    runs = [*controls(LASTFM), declare(LASTFM, TEXT_CONTROL, "text")]
     runs += _grid(LASTFM, ("plain", "text"), (0,))
     for dataset in AMAZON:
-        runs += _controls(dataset)
+        runs += controls(dataset)
     runs += _grid(LASTFM, ("shuffled", "random"), (0,))
     runs += _grid(LASTFM, ("plain", "text", "shuffled", "random"), _SEEDS[1:])
     for dataset in AMAZON:
-        runs += [_run(dataset, model) for model in ("lightgcn", "xsimgcl", "sasrec")]
-    runs += [_run(AMAZON[0], "lightgcn", seed=seed) for seed in _SEEDS[1:]]
-    limited = _run(GOWALLA, "lightgcn").model_copy(update={"max_minutes": 120.0})
-    return [*runs, _run(GOWALLA, "popularity"), limited]
+        runs += [declare(dataset, model) for model in ("lightgcn", "xsimgcl", "sasrec")]
+    runs += [declare(AMAZON[0], "lightgcn", seed=seed) for seed in _SEEDS[1:]]
+    limited = declare(GOWALLA, "lightgcn").model_copy(update={"max_minutes": 120.0})
+    return [*runs, declare(GOWALLA, "popularity"), limited]
 
 
 def queue() -> list[Run]:
     """What would tell more, when there is time or a GPU."""
     runs = list(_grid(LASTFM, ("both",), (0,)))
-    runs += [_run(LASTFM, "lightgcn", "text", variant=f, settings={"fusion": f}) for f in _FUSIONS]
+    runs += [declare(LASTFM, "lightgcn", "text", variant=f, settings={"fusion": f}) for f in _FUSIONS]
     for dataset in AMAZON:
         for form in ("text", "shuffled", "random"):
-            runs += [_run(dataset, model, form) for model in ("lightgcn", "xsimgcl", "sasrec")]
-        runs.append(_run(dataset, TEXT_CONTROL, "text"))
-    runs.append(_run(GOWALLA, "lightgcn", variant=FULL, settings=_PAPER_ON_GOWALLA))
+            runs += [declare(dataset, model, form) for model in ("lightgcn", "xsimgcl", "sasrec")]
+        runs.append(declare(dataset, TEXT_CONTROL, "text"))
+    runs.append(declare(GOWALLA, "lightgcn", variant=FULL, settings=_PAPER_ON_GOWALLA))
     for dataset in AMAZON:
-        runs += [_run(dataset, model, seed=seed) for seed in _SEEDS[1:] for model in ("xsimgcl", "sasrec")]
-    runs += [*_controls("agent4rec-ml1m"), _run("agent4rec-ml1m", TEXT_CONTROL, "text")]
+        runs += [declare(dataset, model, seed=seed) for seed in _SEEDS[1:] for model in ("xsimgcl", "sasrec")]
+    runs += [*controls("agent4rec-ml1m"), declare("agent4rec-ml1m", TEXT_CONTROL, "text")]
     runs += _grid("agent4rec-ml1m", ("plain", "text"), (0,))
     declared = {run.name for run in minimum()} | {run.name for run in runs}
     others = [run for dataset in AMAZON for run in _grid(dataset, ("plain", "text"), (0,))]
     return [*runs, *(run for run in others if run.name not in declared)]
 
 
-def _controls(dataset: str) -> Iterator[Run]:
-    yield from (_run(dataset, model) for model in CONTROLS)
+def controls(dataset: str) -> Iterator[Run]:
+    """Models that learn nothing by gradient."""
+    yield from (declare(dataset, model) for model in CONTROLS)
 
 
 def _grid(dataset: str, forms: tuple[Form, ...], seeds: tuple[int, ...]) -> Iterator[Run]:
     for seed in seeds:
         for model in GRAPH_MODELS:
             for form in forms:
-                yield _run(dataset, model, form, seed=seed)
+                yield declare(dataset, model, form, seed=seed)
 
 
-def _run(
+def declare(
     dataset: str,
     model: str,
     form: Form = "plain",
@@ -108,6 +109,7 @@ def _run(
     variant: str = "",
     settings: Mapping[str, str] | None = None,
 ) -> Run:
+    """A run with the epochs, and the validation, that all runs on its data set have."""
     trained: dict[str, str] = {}
     if model not in {*CONTROLS, TEXT_CONTROL}:
         trained = {"monitor": find_dataset(dataset).monitor, **_TRAINED[dataset]}

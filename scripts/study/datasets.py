@@ -37,6 +37,7 @@ class Dataset:
         texts: What the texts are, in words.
         cutoff: K of the metrics that tables show.
         monitor: Validation metric that chooses epochs.
+        user_groups: Columns of its users that divide them.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Dataset:
     texts: str
     cutoff: int
     monitor: str
+    user_groups: tuple[str, ...] = ()
 
     @property
     def project(self) -> Path:
@@ -80,7 +82,7 @@ _TASTES: Final = (
 )
 
 
-def _with_profiles(name: str, producer: str, texts: str) -> Dataset:
+def _with_profiles(name: str, producer: str, texts: str, user_groups: tuple[str, ...] = ()) -> Dataset:
     return Dataset(
         name=name,
         steps=(
@@ -97,6 +99,7 @@ def _with_profiles(name: str, producer: str, texts: str) -> Dataset:
         texts=texts,
         cutoff=20,
         monitor="ndcg@20",
+        user_groups=user_groups,
     )
 
 
@@ -124,6 +127,7 @@ DATASETS: Final = {
             "agent4rec-ml1m",
             "GPT-3.5, Agent4Rec",
             "one-sentence summaries of films and tastes of users that GPT-3.5 wrote (Agent4Rec)",
+            user_groups=("gender", "age"),
         ),
     )
 }

@@ -1,6 +1,5 @@
 """docs/results/core.md: every figure from the records, and what has not been run by name."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +11,7 @@ from scripts.study.datasets import find_dataset
 from scripts.study.groups import DAGGER, NOT_RUN, Study
 from scripts.study.records import Records
 from scripts.study.runs import Record
+from scripts.study.standing_tables import not_run, status
 from scripts.study.tables import (
     cost_table,
     counting_table,
@@ -25,7 +25,7 @@ from scripts.study.tables import (
 
 _HEAD: Final = f"""# Core results
 
-Written by `make docs` from the records in `docs/results/core`: do not edit it by hand. `make results`
+Written by `make docs` from the records in `docs/results/runs`: do not edit it by hand. `make results`
 computes what is due (`python scripts/results.py --list` shows it); a stopped run goes on where it was.
 
 Test part, all items ranked but those that the user had before; equal scores count as their expected rank.
@@ -87,37 +87,10 @@ PUBLISHED: Final = (
 def render(records: Records, comparisons: Comparisons) -> str:
     """The whole document."""
     study = Study.read([*minimum(), *queue()], records)
-    parts = [_HEAD, *_status(study), *_answers(study, comparisons), *_figures(study)]
+    parts = [_HEAD, *status(study, minimum()), *_answers(study, comparisons), *_figures(study)]
     for dataset in study.datasets():
         parts += _dataset(study, comparisons, dataset)
-    return "\n".join([*parts, *_not_run(study)]).rstrip() + "\n"
-
-
-def write(records: Records) -> None:
-    """Write the document beside the folder of records, and into it the tests that it shows."""
-    with records.alone():
-        comparisons = Comparisons(records)
-        text = render(records, comparisons)
-        comparisons.save()
-        records.folder.with_suffix(".md").write_text(text, encoding="utf-8")
-
-
-def _status(study: Study) -> Iterator[str]:
-    yield "## What has been run\n"
-    least = {run.name for run in minimum()}
-    rows: list[list[str]] = []
-    for dataset in study.datasets():
-        for part, wanted in (("minimum", True), ("queue", False)):
-            states = Counter(
-                s.state
-                for s in study.standings
-                if s.run.dataset == dataset and (s.run.name in least) == wanted
-            )
-            if states:
-                current, earlier = states["current"], states["earlier"]
-                rest = sum(states.values()) - current - earlier
-                rows.append([dataset, part, f"{current}", f"{earlier}", f"{rest}"])
-    yield from table(["data set", "part", "current", f"earlier {DAGGER}", NOT_RUN], rows)
+    return "\n".join([*parts, *not_run(study)]).rstrip() + "\n"
 
 
 def _answers(study: Study, comparisons: Comparisons) -> Iterator[str]:
@@ -178,16 +151,3 @@ def _dataset(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[s
         yield "### Learning curve\n"
         yield from curve_table(study, dataset, "lightgcn")
     yield from cost_table(study, dataset)
-
-
-def _not_run(study: Study) -> Iterator[str]:
-    yield "## Not run\n"
-    missing: dict[tuple[str, str], list[str]] = {}
-    for standing in study.standings:
-        if standing.record is None:
-            run = standing.run
-            missing.setdefault((run.dataset, run.model), []).append(f"{run.label} {run.seed}")
-    rows = [[dataset, f"`{model}`", ", ".join(runs)] for (dataset, model), runs in missing.items()]
-    yield from table(["data set", "model", "form and seed"], rows)
-    if not rows:
-        yield "Everything has been run."

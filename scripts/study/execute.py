@@ -11,23 +11,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-import numpy as np
 import torch
 
 from featurestore.reader import Release, open_store
 from recommender.base import FitReport, Recommender
 from recommender.checkpoint import CheckpointFile, load_checkpoint
 from recommender.data import TrainingData, load_training_data
-from recommender.evaluate import evaluate_ranking, rank_held_out
-from recommender.evaluation.strata import Stratum, degree_cut, item_strata, quartile_cut, user_strata
+from recommender.evaluate import rank_held_out
 from recommender.evaluation.tasks import EvaluationTask, load_task, scorer
 from recommender.features import EntityFeatures, NodeFeatures, entity_features
-from recommender.metrics import RankGroups, ranking_metrics
+from recommender.metrics import ranking_metrics
 from recommender.registry import find_model, parse_settings
 from recommender.saved import config_json
 from scripts.study.datasets import CACHE, Dataset
-from scripts.study.records import Pairs, Records
-from scripts.study.runs import DatasetFacts, Record, Run
+from scripts.study.measures import (
+    dataset_facts,
+    gate_parts,
+    held_out_pairs,
+    strata,
+    user_groups,
+    validation_metrics,
+)
+from scripts.study.records import Records
+from scripts.study.runs import Record, Run
 
 CHECKPOINTS: Final = CACHE / "checkpoints"
 _PACKAGES: Final = ("torch", "numpy", "cot-featurestore")
@@ -142,12 +148,17 @@ def execute(
         threads=threads,
         fit=fit,
         stopped_minutes=run.max_minutes if fit.interrupted else None,
-        validation=_validation(model, prepared.training),
+        validation=validation_metrics(model, prepared.training),
         test=ranking_metrics(ranks).means(),
-        strata=_strata(prepared.task, ranks),
+        strata=strata(prepared.task, ranks),
         ranks="",
+        gates=gate_parts(model, prepared.training),
     )
-    records.describe(run.dataset, _facts(prepared), _pairs(prepared.task))
+    facts = dataset_facts(prepared.digest, prepared.training, prepared.task)
+    records.describe(run.dataset, facts, held_out_pairs(prepared.task))
+    records.describe_users(
+        run.dataset, user_groups(prepared.release, prepared.task, prepared.dataset.user_groups)
+    )
     stored = records.save(record, ranks.better, ranks.tied)
     checkpoint.discard()
     return stored
@@ -196,50 +207,6 @@ def _user_features(prepared: Prepared) -> EntityFeatures:
     feature = prepared.dataset.user_feature
     assert feature is not None, f"{prepared.dataset.name} has no texts of users"
     return entity_features(prepared.release, "user", feature, optimistic_validation=True)
-
-
-def _validation(model: Recommender, data: TrainingData) -> dict[str, float]:
-    return evaluate_ranking(model.score, data.valid).means() if len(data.valid) else {}
-
-
-def _strata(task: EvaluationTask, ranks: RankGroups) -> tuple[Stratum, ...]:
-    metrics = ranking_metrics(ranks)
-    held_out = task.held_out
-    degrees = task.profiles.degrees[metrics.users]
-    item_cuts = (
-        degree_cut("item degree", task.item_degrees),
-        quartile_cut("item quartile", task.item_degrees, task.item_degrees),
-    )
-    user_cuts = (
-        degree_cut("user degree", degrees),
-        quartile_cut("user quartile", degrees, np.ones_like(degrees)),
-    )
-    counts = np.unique(held_out.users, return_counts=True)[1]
-    return (
-        *item_strata(ranks, held_out.items, item_cuts),
-        *user_strata(metrics, counts, user_cuts),
-    )
-
-
-def _pairs(task: EvaluationTask) -> Pairs:
-    held_out = task.held_out
-    return Pairs(
-        users=held_out.users,
-        item_degrees=task.item_degrees[held_out.items],
-        user_degrees=task.profiles.degrees[held_out.users],
-    )
-
-
-def _facts(prepared: Prepared) -> DatasetFacts:
-    data = prepared.training
-    return DatasetFacts(
-        data=prepared.digest,
-        num_users=data.num_users,
-        num_items=data.num_items,
-        num_train=len(data.train_users),
-        num_valid=len(data.valid),
-        num_test=len(prepared.task.held_out),
-    )
 
 
 def _versions() -> dict[str, str]:

@@ -1,12 +1,13 @@
-"""Records on disk: ``docs/results/core/<data set>/<model>.<form>.<seed>.json``, ranks as ``.npz`` beside it.
+"""Records on disk: ``docs/results/runs/<data set>/<model>.<form>.<seed>.json``, ranks as ``.npz`` beside it.
 
 A run has one record: one that was computed again takes the place of the earlier one, whose text is in the
 repository's history. ``dataset.json`` and ``pairs.npz`` say what the test part is, once for all runs.
 """
 
 import fcntl
+import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ import numpy as np
 from featurestore.errors import StoreError
 from featurestore.ids import digest_bytes
 from recommender.data import IntArray
-from recommender.metrics import Float64Array, RankGroups, RankingMetrics, ranking_metrics
+from recommender.evaluation.strata import Cut
+from recommender.metrics import CUTOFFS, Float64Array, RankGroups, ranking_metrics
 from scripts.study.runs import DatasetFacts, Record, Run, as_lines
 
-RESULTS: Final = Path(__file__).resolve().parents[2] / "docs" / "results" / "core"
+RESULTS: Final = Path(__file__).resolve().parents[2] / "docs" / "results" / "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Records:
     """All records of a folder.
 
     Args:
-        folder: ``docs/results/core``, or another one in tests.
+        folder: ``docs/results/runs``, or another one in tests.
     """
 
     def __init__(self, folder: Path = RESULTS) -> None:
@@ -104,8 +106,28 @@ class Records:
         finally:
             os.close(descriptor)
 
-    def per_user(self, record: Record) -> dict[str, Float64Array]:
+    def describe_users(self, dataset: str, cuts: Sequence[Cut]) -> None:
+        """Write the groups that test users, by ascending row, belong to; nothing without any."""
+        if cuts:
+            values = {cut.kind: {"labels": cut.labels, "codes": cut.codes.tolist()} for cut in cuts}
+            _replace(self.folder / dataset / "users.json", (json.dumps(values) + "\n").encode())
+
+    def user_groups(self, dataset: str) -> list[Cut]:
+        """What `describe_users` wrote."""
+        path = self.folder / dataset / "users.json"
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return [Cut(k, tuple(v["labels"]), np.array(v["codes"], np.int64)) for k, v in found.items()]
+
+    def per_user(self, record: Record, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Float64Array]:
         """Metric → (n,) float64 of every test user, computed anew from the ranks.
+
+        Raises:
+            StoreError: If the ranks are not those of the record.
+        """
+        return ranking_metrics(self.ranks(record), cutoffs).per_user
+
+    def ranks(self, record: Record) -> RankGroups:
+        """Where the test pairs stand, in the order of `pairs`.
 
         Raises:
             StoreError: If the ranks are not those of the record.
@@ -117,8 +139,7 @@ class Records:
                 hint="Restore both files from one commit, or remove the record and run it again.",
             )
         users = self.pairs(record.run.dataset).users
-        metrics: RankingMetrics = ranking_metrics(RankGroups(users, **_read_arrays(path)))
-        return metrics.per_user
+        return RankGroups(users, **_read_arrays(path))
 
 
 def _narrow(values: IntArray) -> np.ndarray:

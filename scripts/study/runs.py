@@ -60,6 +60,20 @@ class Run(Frozen):
         return digest([code, self.model_dump(mode="json"), data])
 
 
+class GatePart(Frozen):
+    """How far texts enter the nodes of one part.
+
+    Attributes:
+        part: Such as ``items 10-49``, by training degree.
+        num_nodes: Nodes in it.
+        means: Of each layer, the mean share of its own vector that a node keeps.
+    """
+
+    part: str
+    num_nodes: int
+    means: tuple[float, ...]
+
+
 class Record(Frozen):
     """What a run gave.
 
@@ -77,6 +91,7 @@ class Record(Frozen):
         test: Metric → mean over users of the test part.
         strata: Of the test part, by degree of items and of users.
         ranks: Digest of the ranks that lie beside the record.
+        gates: Of models that have gates: how far texts enter.
     """
 
     key: str
@@ -92,6 +107,7 @@ class Record(Frozen):
     test: dict[str, float]
     strata: tuple[Stratum, ...]
     ranks: str
+    gates: tuple[GatePart, ...] = ()
 
 
 class DatasetFacts(Frozen):

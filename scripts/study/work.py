@@ -13,11 +13,11 @@ from recommender.allocator import keep_freed_memory
 from recommender.registry import find_model, model_names
 from scripts.study.code_version import code_version
 from scripts.study.datasets import CACHE, find_dataset
-from scripts.study.document import write
 from scripts.study.execute import Prepared, Stopped, execute
 from scripts.study.queue import DUE, Standing, claim, standings
 from scripts.study.records import Records
 from scripts.study.runs import Run
+from scripts.study.studies import write
 
 CLAIMS: Final = CACHE / "claims"
 FAILURES: Final = CACHE / "failures"
