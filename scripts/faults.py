@@ -45,6 +45,7 @@ can answer between two flushes ({flush_ms:.0f} ms apart; an answer takes {answer
 
 | killed during | kills | requests repeated, mean | at most |
 |---|---:|---:|---:|"""
+_NIGHTLY = "\n## Nightly jobs"
 _RELEASES = """
 ## Nightly jobs, with readers reading all the while
 
@@ -115,14 +116,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=1000, help="of each of the two kinds of jobs")
     parser.add_argument("--seed", type=int, default=_DEFAULT_SEED)
+    parser.add_argument("--nightly-only", action="store_true", help="keep what the report says of generating")
     options = parser.parse_args()
-    toll, report = _kill_generating(options.kills, options.seed)
+    faults, report = 0, REPORT.read_text("utf-8").partition(_NIGHTLY)[0]
+    if not options.nightly_only:
+        toll, report = _kill_generating(options.kills, options.seed)
+        faults += toll.lost + toll.doubled + toll.flushed_work_repeated + len(toll.unclean)
+        faults += _most(toll.kills) > MOST_UNFLUSHED
     released, more = _kill_nightly(options.kills, options.seed)
+    faults += len(released.mixed) + len(released.unclean)
     REPORT.write_text(report + more, "utf-8")
     print(f"wrote {REPORT}")
-    faults = toll.lost + toll.doubled + toll.flushed_work_repeated + len(toll.unclean)
-    faults += len(released.mixed) + len(released.unclean)
-    sys.exit(1 if faults or _most(toll.kills) > MOST_UNFLUSHED else 0)
+    sys.exit(1 if faults else 0)
 
 
 def _kill_generating(num_kills: int, seed: int) -> tuple[Toll, str]:
