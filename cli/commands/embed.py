@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from featurestore.store import Store
     from llm_jobs.embed import EmbedReport
 
-_PLAIN = "item_text"
+_PLAIN = ("item_text", "user_text")
 
 
 def embed(
     feature: Annotated[
         str,
         typer.Option(
-            "--feature", "-f", help="Text feature to encode; item_text is built from the items' own fields."
+            "--feature",
+            "-f",
+            help="Text feature to encode; item_text is built from the items' own fields, user_text from "
+            "what users chose last in training.",
         ),
     ],
     *,
@@ -56,8 +59,8 @@ def embed(
     reporter = Reporter(as_json=as_json)
     name = encoder or config.encode.encoder
     entry = find_encoder(name, config.encoders, folder=encoder_folder, root=opened.root)
-    if feature == _PLAIN:
-        _build_plain(opened.store, reporter)
+    if feature in _PLAIN:
+        _build_plain(opened.store, feature, reporter)
     views = _views(opened.store, feature, view)
     reports: list[EmbedReport] = []
     with closing(open_encoder(entry, batch_size=batch_size or config.encode.batch_size)) as opened_encoder:
@@ -73,11 +76,13 @@ def embed(
     )
 
 
-def _build_plain(store: "Store", reporter: Reporter) -> None:
+def _build_plain(store: "Store", feature: str, reporter: Reporter) -> None:
     from llm_jobs.plain_text import build_plain_texts
+    from llm_jobs.user_text import build_user_texts
 
+    build = build_plain_texts if feature == "item_text" else build_user_texts
     with reporter.progress("plain texts") as progress:
-        build_plain_texts(store, feature=_PLAIN, progress=progress)
+        build(store, feature=feature, progress=progress)
 
 
 def _views(store: "Store", feature: str, wanted: list[str] | None) -> list[str]:
@@ -91,7 +96,7 @@ def _views(store: "Store", feature: str, wanted: list[str] | None) -> list[str]:
             "text feature",
             feature,
             features,
-            hint="`featurestore generate` writes texts; item_text needs none.",
+            hint="`featurestore generate` writes texts; item_text and user_text need none.",
         )
     for name in wanted or []:
         if name not in known:
