@@ -1,7 +1,8 @@
 """A trained model's vectors of users and items as features of the store.
 
-RecMind (arXiv 2509.06286, eq. 2 and 5) calls the layer mean of a trained LightGCN z^G_v, and aligns texts with
-it. Rows name the training part as their event set: weights learned from it, validation chose but the epoch.
+RecMind (arXiv 2509.06286, eq. 2 and 5) calls the layer mean of a trained LightGCN z^G_v, and aligns texts
+with it. Rows name the training part as their event set: weights learned from it, validation chose
+but the epoch.
 """
 
 from typing import Protocol, runtime_checkable
@@ -16,7 +17,7 @@ from featurestore import schema
 from featurestore.errors import UsageError
 from featurestore.features import FeatureRegistry, FeatureVersion
 from featurestore.id_maps import IdMap
-from featurestore.ids import digest, digest_bytes
+from featurestore.ids import RowArray, digest, digest_bytes
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.runcard import new_run_id
 from featurestore.reader import Release
@@ -55,49 +56,70 @@ def write_model_vectors(
         UsageError: If the model has no such vectors, or ``name`` cannot name a feature.
         LockHeldError: If another job stores the same vectors.
     """
-    model = saved.model
-    if not isinstance(model, HasVectors):
+    users, items = vectors_of(saved)
+    events = training_events(release)
+    written: dict[Entity, FeatureVersion] = {}
+    sides: tuple[tuple[Entity, FloatArray], ...] = (("user", users), ("item", items))
+    for entity, vectors in sides:
+        ids = release.id_map(entity)
+        known = ids.known_rows()
+        spec = model_vector_spec(saved, name, entity, vectors.shape[1])
+        with FeatureLock(store.objects, table_name(spec)) as lock:
+            rows = vector_table(vectors[known], known, ids, events)
+            lock.check()
+            store.replace(table_name(spec), rows)
+            written[entity] = FeatureRegistry(store).register(spec)
+    return written
+
+
+def vectors_of(saved: SavedModel) -> tuple[FloatArray, FloatArray]:
+    """(U, d) and (I, d) vectors of a model.
+
+    Raises:
+        UsageError: If it has none.
+    """
+    if not isinstance(saved.model, HasVectors):
         raise UsageError(
             f"{saved.info.model} has no vectors of users and items: its scores are no inner products.",
             hint="Train a model that has, such as lightgcn.",
         )
-    users, items = (vectors.numpy() for vectors in model.vectors())
-    events = _training_events(release)
-    return {
-        "user": _write(store, saved, name, "user", _rows(users, release.id_map("user"), events)),
-        "item": _write(store, saved, name, "item", _rows(items, release.id_map("item"), events)),
-    }
+    users, items = saved.model.vectors()
+    return users.numpy(), items.numpy()
 
 
-def _training_events(release: Release) -> str | None:
+def vector_table(vectors: FloatArray, rows: RowArray, ids: IdMap, events: str | None) -> pa.Table:
+    """Rows of a vector table; those of zeros are left out.
+
+    Args:
+        vectors: (n, d) float32.
+        rows: (n,) int64, the row of each in the id map.
+        ids: Of the entity.
+        events: Event set that every row names.
+    """
+    kept = vectors.any(axis=1)
+    matrix = np.ascontiguousarray(vectors[kept])
+    columns: list[pa.Array] = [
+        pa.array(ids.ids_of(rows[kept]), pa.string()),
+        pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel(), pa.float32()), vectors.shape[1]),
+        pa.array([digest_bytes(row.tobytes()) for row in matrix], pa.string()),
+        pa.array([events] * len(matrix), pa.string()),
+        pa.array([new_run_id()] * len(matrix), pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema.vectors(vectors.shape[1]))
+
+
+def training_events(release: Release) -> str | None:
+    """The event set of a release's training part."""
     split = release.manifest.split
     return None if split is None else split.event_set(c.TRAIN)
 
 
-def _rows(vectors: FloatArray, ids: IdMap, events: str | None) -> pa.Table:
-    known = ids.known_rows()
-    kept = known[vectors[known].any(axis=1)]
-    matrix = np.ascontiguousarray(vectors[kept])
-    columns: list[pa.Array] = [
-        pa.array(ids.ids, pa.string()).take(pa.array(kept)),
-        pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel(), pa.float32()), matrix.shape[1]),
-        pa.array([digest_bytes(row.tobytes()) for row in matrix], pa.string()),
-        pa.array([events] * len(kept), pa.string()),
-        pa.array([new_run_id()] * len(kept), pa.string()),
-    ]
-    return pa.Table.from_arrays(columns, schema=schema.vectors(matrix.shape[1]))
+def model_vector_spec(saved: SavedModel, name: str, entity: Entity, embedding_dim: int) -> ModelVectorSpec:
+    """Identity of a model's vectors of users or items.
 
-
-def _write(store: Store, saved: SavedModel, name: str, entity: Entity, rows: pa.Table) -> FeatureVersion:
-    spec = _spec(saved, name, entity, rows.schema.field(c.VECTOR).type.list_size)
-    table = table_name(spec)
-    with FeatureLock(store.objects, table) as lock:
-        lock.check()
-        store.replace(table, rows)
-        return FeatureRegistry(store).register(spec)
-
-
-def _spec(saved: SavedModel, name: str, entity: Entity, embedding_dim: int) -> ModelVectorSpec:
+    Raises:
+        UsageError: If ``name`` cannot name a feature.
+    """
     model = digest(saved.info.model_dump(mode="json"))
     try:
         return ModelVectorSpec(

@@ -12,18 +12,18 @@ from typing import Final
 
 import numpy as np
 
-from featurestore.errors import StoreError, UnknownNameError, UsageError
+from featurestore.errors import UnknownNameError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.gates.draft import Draft
 from featurestore.gates.probe import ProbeResult
-from featurestore.id_maps import IdMap
-from featurestore.ids import ExternalId, digest_texts
+from featurestore.ids import ExternalId
 from featurestore.reader import Embeddings, Release
 from featurestore.spec import AnyVectorSpec, VectorLike
 from recommender.base import ReadsFeatures
-from recommender.data import HeldOut, TrainingData, load_training_data, training_data
+from recommender.data import HeldOut, TrainingData
 from recommender.evaluate import evaluate_ranking
 from recommender.features import NodeFeatures, line_up
+from recommender.known_rows import known_data, known_ids
 from recommender.saved import Binding, SavedConfig, load_model
 
 _METRIC: Final = "ndcg@10"
@@ -63,14 +63,15 @@ class FrozenProbe:
             return ProbeResult(feature, 1.0, f"the release would not hold {' and '.join(names)}")
         if all(draft.is_unchanged(spec) for spec in new):
             return ProbeResult(feature, 0.0, "the vectors are the parent's")
-        learned = _learned_from(draft, saved.info.binding)
+        binding = saved.info.binding
+        learned = _learned_from(draft, binding)
         for spec in (*(each.spec for each in old), *new):
             if spec.encoder.digest != learned.encoder.digest:
                 found, known = spec.encoder.model, learned.encoder.model
                 return ProbeResult(feature, 1.0, f"the model learned from vectors of {known}, not of {found}")
         if not isinstance(saved.model, ReadsFeatures):
             raise _unfit(saved.info, "its scores do not read item vectors")
-        data, item_ids = _data_of(before, saved.info.binding)
+        data, item_ids = _data_of(before, binding), known_ids(before, binding, "item")
         held = _some_users(data.valid)
         values = [
             _metric(saved.model, data, held, sources, item_ids)
@@ -118,37 +119,14 @@ def _learned_from(draft: Draft, binding: Binding) -> AnyVectorSpec:
     return spec
 
 
-def _data_of(release: Release, binding: Binding) -> tuple[TrainingData, tuple[ExternalId, ...]]:
-    """Events of a release among the rows that a model knows, and the ids of its items."""
-    num_users, num_items = binding.num_users, binding.num_items
-    _known_rows(release.id_map("user"), num_users, binding.user_ids, "user", binding.release)
-    item_ids = _known_rows(release.id_map("item"), num_items, binding.item_ids, "item", binding.release)
-    every = load_training_data(release)
-    users = np.repeat(np.arange(every.num_users), every.histories.lengths)
-    train = (users < num_users) & (every.histories.items < num_items)
-    valid = (every.valid.users < num_users) & (every.valid.items < num_items)
-    if not valid.any():
+def _data_of(release: Release, binding: Binding) -> TrainingData:
+    data = known_data(release, binding)
+    if not len(data.valid):
         raise UsageError(
             f"release {release.number} has no validation events to measure the probe on.",
             hint="Ingest with a split that holds some out, or take probe out of [gates].",
         )
-    data = training_data(
-        num_users=num_users,
-        num_items=num_items,
-        train=(users[train], every.histories.items[train]),
-        valid=(every.valid.users[valid], every.valid.items[valid]),
-    )
-    return data, item_ids
-
-
-def _known_rows(rows: IdMap, count: int, expected: str, entity: str, release: int) -> tuple[ExternalId, ...]:
-    known = rows.ids[:count]
-    if digest_texts(known) != expected:
-        raise StoreError(
-            f"the {entity} rows of the probe, fitted on release {release}, are not this store's any more.",
-            hint="Train the probe again on the newest release, or take probe out of [gates].",
-        )
-    return known
+    return data
 
 
 def _some_users(held: HeldOut) -> HeldOut:

@@ -86,7 +86,7 @@ def _print(report: Reporter, done: "PublishReport") -> None:
         ],
     )
     for name in done.left_out:
-        report.say(f"left out: {name}, made under an earlier split; train again and write new lists")
+        report.say(f"left out: {name}, of a model of an earlier split; train again, or renew its vectors")
     for carried in done.carried:
         report.say(
             f"carried from release {carried.release}: {carried.kind} {carried.name}, "

@@ -1,5 +1,6 @@
 """``featurestore vectors``: a trained model's vectors of users and items, as features of the store."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
+from featurestore.errors import UsageError
 
 
 def vectors(
@@ -19,6 +21,18 @@ def vectors(
         str | None,
         typer.Option("--release", "-r", help="Release to read; by default the one the model was trained on."),
     ] = None,
+    renew: Annotated[
+        bool,
+        typer.Option(
+            "--renew",
+            help="Train nothing and write only what changed up to --release (production): vectors of users "
+            "whose training items changed since --since, and of items that came after the model.",
+        ),
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="With --renew: release that the stored vectors were made on."),
+    ] = None,
     project: ProjectOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -27,10 +41,23 @@ def vectors(
     from featurestore.reader import FeatureStore
     from recommender.evaluation.compare import open_saved
     from recommender.model_vectors import write_model_vectors
+    from recommender.renewal import renew_vectors
 
+    if since is not None and not renew:
+        raise UsageError("--since needs --renew.")
     opened = open_project(project)
     reporter = Reporter(as_json=as_json)
-    saved, opened_release = open_saved(model, FeatureStore(opened.store), release)
+    store = FeatureStore(opened.store)
+    if renew:
+        saved, before = open_saved(model, store, None)
+        before, now = (store.release(since) if since else before), store.release(release or "production")
+        report = renew_vectors(opened.store, saved, before, now, name=name or saved.info.model)
+        placed = "" if report.num_new_items is None else f", {report.num_new_items:,} new items"
+        reporter.say(f"release {before.number} to {now.number}: {report.num_users:,} users{placed} renewed")
+        reporter.say("`featurestore publish` releases them.")
+        reporter.result(asdict(report))
+        return
+    saved, opened_release = open_saved(model, store, release)
     written = write_model_vectors(opened.store, saved, opened_release, name=name or saved.info.model)
     tables: dict[str, str] = {}
     for entity, version in written.items():

@@ -3,6 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
+from featurestore import columns as c
 from featurestore.errors import LockHeldError, UnknownNameError
 from featurestore.features import FeatureRegistry
 from featurestore.gates.rules import event_sets_of, foreign_event_sets
@@ -11,6 +14,7 @@ from featurestore.spec import (
     AnySpec,
     CodesSpec,
     GraphSpec,
+    ModelVectorSpec,
     RecommendationsSpec,
     SourceSpec,
     VectorSpec,
@@ -48,7 +52,7 @@ class Choice:
 
     Attributes:
         tables: Sources, then features.
-        left_out: Recommendations that stay behind: their model learned from another split than the release's.
+        left_out: What models made and stays behind: they learned from another split than the release's.
     """
 
     tables: tuple[Chosen, ...]
@@ -83,7 +87,7 @@ def choose_versions(
         UnknownNameError: If one of ``features`` is not in the store.
         LockHeldError: If what the parent pins of a held feature was made from events of another split.
     """
-    heads, left_out = _of_this_split(_heads(store, features), ReleaseCatalog(store), split)
+    heads, left_out = _of_this_split(store, _heads(store, features), split)
     chosen = [Chosen(spec) for spec in heads]
     if carry and parent is not None:
         chosen = _with_carried(store, heads, parent, held)
@@ -116,18 +120,33 @@ def _heads(store: Store, features: Sequence[str] | None) -> list[AnySpec]:
 
 
 def _of_this_split(
-    specs: Sequence[AnySpec], catalog: ReleaseCatalog, split: SplitRecord | None
+    store: Store, specs: Sequence[AnySpec], split: SplitRecord | None
 ) -> tuple[list[AnySpec], tuple[str, ...]]:
-    """The specs that may be released, and the names of the recommendations that may not."""
+    """The specs that may be released, and the names of what models made that may not."""
+    catalog = ReleaseCatalog(store)
     numbers = catalog.numbers()
-    kept: list[AnySpec] = []
-    left_out: list[str] = []
+    behind: set[str] = set()
     for spec in specs:
-        if isinstance(spec, RecommendationsSpec) and _is_foreign(spec.release, numbers, catalog, split):
-            left_out.append(f"{spec.feature}.{spec.view}")
-        else:
-            kept.append(spec)
-    return kept, tuple(left_out)
+        match spec:
+            case RecommendationsSpec():
+                is_behind = _is_foreign(spec.release, numbers, catalog, split)
+            case ModelVectorSpec():
+                is_behind = split is not None and _names_another(store, table_name(spec), split)
+            case _:
+                is_behind = False
+        behind.update({spec.digest} if is_behind else ())
+    behind.update(spec.digest for spec in specs if upstream_of(spec) in behind)
+    kept = [spec for spec in specs if spec.digest not in behind]
+    left_out = [f"{spec.feature}.{spec.view}" for spec in specs if spec.digest in behind]
+    return kept, tuple(dict.fromkeys(left_out))
+
+
+def _names_another(store: Store, table: str, split: SplitRecord) -> bool:
+    """Whether rows were made of events of another split."""
+    if store.latest(table) is None:
+        return False
+    named = pl.DataFrame(store.read(table, columns=[c.EVENT_SET]))[c.EVENT_SET].drop_nulls().unique()
+    return not named.str.starts_with(split.event_set("")).all()
 
 
 def _is_foreign(

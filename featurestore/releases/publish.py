@@ -76,7 +76,7 @@ class PublishReport:
     alias: str | None
     moved: bool
     left_out: tuple[str, ...] = ()
-    """Recommendations that stay behind: their model learned from another split than the release's."""
+    """What models made and stays behind: they learned from another split than the release's."""
     carried: tuple[CarriedFeature, ...] = ()
     """Features that stay as an earlier release has them, because their successors are incomplete."""
     damaged: tuple[DamagedRelease, ...] = ()

@@ -139,7 +139,7 @@ def test_other_rows_than_the_models_are_refused(store, probe, tmp_path):
     config = probe.folder / "config.json"
     config.write_text(config.read_text().replace('"num_items": 16', '"num_items": 15'))
     change_vectors(store, tmp_path)
-    with pytest.raises(StoreError, match=r"the item rows of the probe, fitted on release 1, are not this"):
+    with pytest.raises(StoreError, match=r"the item rows of the model, fitted on release 1, are not those"):
         publish(store, gates=POLICY, probe=probe)
 
 

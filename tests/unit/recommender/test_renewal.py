@@ -1,0 +1,145 @@
+"""Stored vectors of a model, renewed for what changed and for nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from toy_store import QUICK, add_vectors, fill
+
+from featurestore.errors import EmbeddingSpaceError, LeakError, MissingVersionError, UsageError
+from featurestore.gates.policy import GatePolicy
+from featurestore.ingest import IngestRequest, ingest
+from featurestore.reader import FeatureStore
+from featurestore.releases.publish import publish
+from featurestore.splits import SplitPolicy
+from featurestore.stores.memory import MemoryStore
+from recommender.data import training_data
+from recommender.evaluation.compare import open_saved
+from recommender.experiment import TrainRequest, train_models
+from recommender.features import NodeFeatures, entity_features
+from recommender.known_rows import known_data
+from recommender.model_vectors import write_model_vectors
+from recommender.renewal import changed_users, renew_vectors
+
+POLICY = GatePolicy()
+
+
+class World:
+    """The toy store: a model on release 1, its vectors in release 2."""
+
+    def __init__(self, folder: Path, model: str = "lightgcn", **settings: str) -> None:
+        self.folder, self.store = folder, MemoryStore("renewed")
+        fill(self.store, folder)
+        self.reader = FeatureStore(self.store)
+        request = TrainRequest(model, QUICK | settings, feature="item_text")
+        train_models(self.reader.release(), request, folder / "m")
+        self.saved, self.first = open_saved(folder / "m", self.reader, None)
+        write_model_vectors(self.store, self.saved, self.first, name="z")
+        publish(self.store, gates=POLICY)
+
+    def a_day_later(self, *, events: int = 2, encoder: str = "toy") -> None:
+        """User u0 had more items, i20 has come, and both are published."""
+        items = pl.read_parquet(self.folder / "items.parquet")
+        more = pl.DataFrame({"item_id": ["i20"], "title": ["Item 20"]})
+        pl.concat([items, more]).write_parquet(self.folder / "items.parquet")
+        old = pl.read_parquet(self.folder / "events.parquet")
+        had = set(old.filter(user_id="u0")["item_id"])
+        fresh = [f"i{i}" for i in range(0, 14, 2) if f"i{i}" not in had][:events]
+        new = pl.DataFrame({"user_id": ["u0"] * len(fresh), "item_id": fresh})
+        pl.concat([old, new]).write_parquet(self.folder / "events.parquet")
+        files = {"items": self.folder / "items.parquet", "interactions": self.folder / "events.parquet"}
+        ingest(self.store, IngestRequest(files=files, split=SplitPolicy(method="leave_one_out")))
+        add_vectors(self.store, self.folder, "item_text", [*range(15), 20], encoder=encoder)
+        refusing = ["embedding_space"] if encoder != "toy" else []
+        report = publish(self.store, gates=POLICY, accepted_gates=refusing)
+        assert set(report.left_out) == {"z.user", "z.item"}
+
+    def vectors(self, entity: str) -> dict[str, np.ndarray]:
+        publish(self.store, gates=POLICY)
+        release = self.reader.release()
+        found = entity_features(release, entity, "z", view=entity)
+        ids = release.id_map(entity).ids
+        return {ids[row]: found.matrix[row] for row in np.flatnonzero(found.has_vector)}
+
+
+def test_only_users_whose_training_items_changed_are_written(tmp_path):
+    world = World(tmp_path, fusion="replace")
+    before = world.vectors("user")
+    world.a_day_later()
+    now = world.reader.release()
+    report = renew_vectors(world.store, world.saved, world.first, now, name="z")
+    assert (report.num_users, report.num_new_items) == (1, None)
+    after = world.vectors("user")
+    assert [user for user in before if not np.array_equal(before[user], after[user])] == ["u0"]
+    row = int(now.id_map("user").row_of(["u0"])[0])
+    data = known_data(now, world.saved.info.binding)
+    items = entity_features(now, "item", "item_text").matrix[: data.num_items]
+    features = NodeFeatures(type(entity_features(now, "item", "item_text"))(items, items.any(axis=1)))
+    expected = world.saved.model.with_features(data, features).vectors()[0][row].numpy()
+    np.testing.assert_allclose(after["u0"], expected, atol=1e-6)
+
+
+def test_nothing_is_written_when_nothing_changed(tmp_path):
+    world = World(tmp_path, fusion="replace")
+    before = {entity: world.store.latest(table) for entity, table in _tables(world).items()}
+    report = renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="z")
+    assert report.num_users == 0
+    assert {entity: world.store.latest(table) for entity, table in report.tables.items()} == before
+
+
+def test_changed_users_are_those_whose_pairs_differ():
+    def data(pairs):
+        users, items = np.array(pairs).T
+        return training_data(num_users=4, num_items=5, train=(users, items), valid=(users[:0], items[:0]))
+
+    before = data([(0, 1), (1, 2), (2, 0), (2, 3)])
+    now = data([(0, 1), (1, 3), (2, 0), (3, 4)])
+    assert changed_users(before, now).tolist() == [1, 2, 3]
+
+
+def test_a_model_without_texts_cannot_be_renewed(tmp_path):
+    world = World(tmp_path)
+    train_models(world.reader.release(), TrainRequest("lightgcn", QUICK), tmp_path / "plain")
+    saved, release = open_saved(tmp_path / "plain", world.reader, None)
+    write_model_vectors(world.store, saved, release, name="plain")
+    with pytest.raises(
+        UsageError, match=r"this lightgcn was trained without vectors of texts; its own cannot"
+    ):
+        renew_vectors(world.store, saved, release, release, name="plain")
+
+
+def test_vectors_that_were_never_stored_cannot_be_renewed(tmp_path):
+    world = World(tmp_path, fusion="replace")
+    with pytest.raises(
+        MissingVersionError,
+        match=r"no vectors of this lightgcn under the name 'other'\.\n  Write them first: featurestore",
+    ):
+        renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="other")
+
+
+def test_what_a_model_learned_from_may_not_be_held_out(tmp_path):
+    world = World(tmp_path, fusion="replace")
+    events = pl.read_parquet(tmp_path / "events.parquet")
+    first_last = pl.concat([events.filter(user_id="u1").reverse(), events.filter(pl.col("user_id") != "u1")])
+    first_last.write_parquet(tmp_path / "events.parquet")
+    world.a_day_later(events=0)
+    with pytest.raises(
+        LeakError,
+        match=r"\d training events of release 1 are none of release 3: .*\n  Train the model again on",
+    ):
+        renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="z")
+
+
+def test_texts_of_another_encoder_are_refused(tmp_path):
+    world = World(tmp_path, fusion="replace")
+    world.a_day_later(encoder="another")
+    with pytest.raises(
+        EmbeddingSpaceError, match=r"release 3 holds vectors of item_text by another \(.*learned from another"
+    ):
+        renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="z")
+
+
+def _tables(world: World) -> dict[str, str]:
+    report = renew_vectors(world.store, world.saved, world.first, world.first, name="z")
+    return report.tables
