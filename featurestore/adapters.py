@@ -1,0 +1,128 @@
+"""Adapters: what tuning made of a base model, as artefacts that vectors are made with.
+
+``adapters/<digest>/`` holds the files (a LoRA adapter as peft saves it, and what else learned beside it) and
+``about.json``, which says where they came from. The digest is taken from the files. All are created once and
+never change: whoever holds the digest has what its vectors were made with. No file is opened here.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from blake3 import blake3
+from pydantic import Field
+
+from featurestore.errors import MissingVersionError, StoreError, UnknownNameError
+from featurestore.ids import DIGEST_LENGTH, canonical_json
+from featurestore.objects import same_object
+from featurestore.spec import EncoderSpec, Entity, Frozen
+from featurestore.store import ObjectStore
+
+_FOLDER: Final = "adapters/"
+_ABOUT: Final = "about.json"
+
+
+class AdapterOrigin(Frozen):
+    """Where an adapter came from."""
+
+    job: str
+    """What it was tuned for, such as ``recmind``."""
+    base: EncoderSpec
+    """The base model, and how its vectors are pooled."""
+    settings: dict[str, Any]
+    """Of the loop and the objective."""
+    seed: int
+    release: int = Field(ge=1)
+    """The release that was learned from."""
+    texts: dict[Entity, str]
+    """Entity → digest of the text spec that was learned from."""
+    vectors: dict[Entity, str] = Field(default_factory=dict[Entity, str])
+    """Entity → digest of the vector spec that was learned from, if vectors were."""
+    event_set: str | None = None
+    """The events that these read; None if they read none."""
+    num_examples: int = Field(ge=1)
+    """Texts that it learned from."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter and where it came from.
+
+    Attributes:
+        files: Name → content.
+        origin: How it was made.
+    """
+
+    files: Mapping[str, bytes]
+    origin: AdapterOrigin
+
+    @property
+    def digest(self) -> str:
+        """Identity: 32 hexadecimal characters, from the names and contents of all files."""
+        hasher = blake3()
+        for name in sorted(self.files):
+            hasher.update(f"{name}\0{len(self.files[name])}\0".encode() + self.files[name])
+        return hasher.hexdigest()[:DIGEST_LENGTH]
+
+    def save(self, objects: ObjectStore) -> None:
+        """Store it, unless it is stored already; what says that it is there comes last.
+
+        Raises:
+            StoreError: If other bytes lie under its name.
+            StorageFullError: If there is no room.
+        """
+        digest = self.digest
+        for name, content in self.files.items():
+            if not same_object(objects, f"{_FOLDER}{digest}/{name}", content):
+                raise _damaged(digest, f"its {name} is another than its name says")
+        objects.put_new(
+            f"{_FOLDER}{digest}/{_ABOUT}", canonical_json(self.origin.model_dump(mode="json")).encode()
+        )
+
+
+def load_adapter(objects: ObjectStore, digest: str) -> Adapter:
+    """An adapter of a store.
+
+    Args:
+        objects: The store's objects.
+        digest: Its first characters, as many as name one.
+
+    Raises:
+        UnknownNameError: If the store has none, or more than one, of that digest; lists those there are.
+        StoreError: If it is damaged.
+    """
+    complete = _complete(objects)
+    found = [each for each in complete if each.startswith(digest)]
+    if len(found) != 1:
+        raise UnknownNameError("adapter", digest, {each[:16] for each in complete})
+    whole = found[0]
+    try:
+        origin = AdapterOrigin.model_validate(json.loads(objects.read(f"{_FOLDER}{whole}/{_ABOUT}")))
+        files = {_name(p): objects.read(p) for p in adapter_paths(objects, whole) if _name(p) != _ABOUT}
+    except (ValueError, MissingVersionError) as error:
+        raise _damaged(whole, str(error)) from error
+    adapter = Adapter(files, origin)
+    if adapter.digest != whole:
+        raise _damaged(whole, "its files are others than its name says")
+    return adapter
+
+
+def adapter_paths(objects: ObjectStore, digest: str) -> list[str]:
+    """Where the files of an adapter are, relative to the store; none if it is an adapter of elsewhere."""
+    return objects.list(f"{_FOLDER}{digest}/")
+
+
+def _complete(objects: ObjectStore) -> list[str]:
+    return [path.split("/")[1] for path in objects.list(_FOLDER) if _name(path) == _ABOUT]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _damaged(digest: str, found: str) -> StoreError:
+    return StoreError(
+        f"the adapter {digest!r} is damaged: {found}.",
+        hint=f"Restore the folder adapters/{digest} of the store from a copy, or tune again.",
+    )
