@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from leak_world import add_item_vectors, ingested, published
 
-from featurestore.errors import InputError, UnknownNameError, UsageError
+from featurestore.errors import InputError, StoreError, UnknownNameError, UsageError
 from featurestore.progress import no_progress
 from featurestore.reader import Embeddings
 from featurestore.spec import EncoderSpec, ImportedVectorSpec
@@ -61,10 +61,17 @@ def test_one_user_is_enough(name):
     ],
 )
 def test_where_nothing_is_left_to_rank_below_models_that_learn_say_so(name, num_items, train):
-    """Others make a list all the same; a model of sequences learns from the second event of a user."""
+    """Others make a list all the same; a model of sequences learns from the second event of a user.
+
+    A model that cannot do without vectors needs two of them before anything else.
+    """
     data = data_of(1, num_items, train)
     learns = "epochs" in find_model(name).config_type.model_fields
     if learns and not (name == "sasrec" and len(train) > 1):
+        if name in NEEDS_FEATURES and num_items == 1:
+            with pytest.raises(StoreError, match="only 1 entities have a vector"):
+                fit(name, data)
+            return
         with pytest.raises(InputError, match="there is nothing to learn from"):
             fit(name, data)
     else:

@@ -1,0 +1,403 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import recmind_by_hand as by_hand
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from test_text_vectors import texts, world
+
+from featurestore.errors import InputError, StoreError, UsageError
+from featurestore.progress import no_progress
+from recommender.aligned_sides import AlignedSides
+from recommender.alignment_phases import AlignmentPhase, JointPhase, Parts, fallback_loss
+from recommender.checkpoint import CheckpointFile
+from recommender.data import TrainingData, training_data
+from recommender.features import EntityFeatures, NodeFeatures
+from recommender.model_arrays import parameter_arrays
+from recommender.models import lightgcn
+from recommender.models.recmind import Config, Model, Network
+from recommender.rare_negatives import training_pairs
+from recommender.sampling import PairBatch
+from recommender.testing import COLD_ITEM, checkerboard, checkerboard_features, parity_features
+from recommender.trainer import train, train_step
+
+SETTINGS = {"embedding_dim": 3, "init_std": 0.5, "reg": 0.3, "alignment_weight": 0.7, "temperature": 0.4}
+BATCH = PairBatch(np.array([0, 1, 0]), np.array([0, 2, 1]), np.array([[2], [4], [4]]))
+NOISE = torch.Generator()
+QUICK = {
+    "epochs": 12,
+    "batch_size": 128,
+    "learning_rate": 0.05,
+    "eval_every": 4,
+    "embedding_dim": 8,
+    "alignment_epochs": 3,
+    "queue_size": 30,
+}
+
+
+def parts_of(data: TrainingData, vectors, **given_settings) -> Parts:
+    config = Config(**(SETTINGS | given_settings))
+    network = Network(config, data, vectors, seed=1)
+    return Parts(config, network, AlignedSides(config, network.text), training_pairs(config, data))
+
+
+def by_formulas(parts: Parts, items: np.ndarray) -> tuple[float, list[np.ndarray]]:
+    """Eq. 10 of ``BATCH`` with empty queues and no hard negatives, and z^G, z^L, h."""
+    config, network = parts.config, parts.network
+    weights = {n.removeprefix("parameter."): a.astype(float) for n, a in parameter_arrays(network).items()}
+    of_text = {name.removeprefix("text."): weight for name, weight in weights.items()}
+    text = by_hand.text_vectors(items.astype(float), [], of_text["sides.1.weight"], of_text)
+    gate = weights["gate_weight"], weights["gate_bias"][0]
+    graph, _ = by_hand.propagate(weights["ids"], text, *gate, num_layers=3)
+    final = 0.6 * graph + 0.4 * text
+    ranking, squares, alignment = [], [], 0.0
+    for user, positive, negative in zip(BATCH.users, BATCH.positives, BATCH.negatives[:, 0], strict=True):
+        triple = [user, 4 + positive, 4 + negative]
+        ranking.append(-np.log(by_hand.sigmoid(final[user] @ (final[triple[1]] - final[triple[2]]))))
+        squares += [weights["ids"][node] @ weights["ids"][node] for node in triple]
+    for nodes in (sorted({*BATCH.users}), sorted({*(4 + BATCH.positives)})):
+        views = [{int(n): view[n] for n in nodes} for view in (graph, text)]
+        for one, other in (views, views[::-1]):
+            alignment += by_hand.one_way(one, dict.fromkeys(one, other), config.temperature) / 2
+    loss = np.mean(ranking) + 0.7 * alignment + 0.3 * sum(squares) / (2 * len(BATCH))
+    return float(loss), [graph, text, final]
+
+
+def unjudged(data: TrainingData) -> TrainingData:
+    """Without a validation part the last weights are kept."""
+    return replace(data, valid=replace(data.valid, users=data.valid.users[:0], items=data.valid.items[:0]))
+
+
+def test_the_joint_loss_and_the_scores_equal_the_formulas():
+    items = texts(5, without=3, seed=1)
+    parts = parts_of(world(), (None, items), hard_negatives=0)
+    expected, (_, _, final) = by_formulas(parts, items)
+    assert JointPhase(parts).loss(BATCH, NOISE).item() == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(torch.cat(parts.network.score_vectors()), final, rtol=1e-4, atol=1e-5)
+
+
+def test_the_second_step_tells_from_queued_and_hard_nodes():
+    items = texts(5, without=3, seed=1)
+    parts = parts_of(world(), (None, items), hard_negatives=1, align="items")
+    _, (graph, text, _) = by_formulas(parts, items)
+    first = PairBatch(np.array([0, 2]), np.array([1, 3]), np.array([[4], [4]]))
+    JointPhase(parts).loss(first, NOISE)  # nothing moves: the queue holds items 1 and 3 as they are
+    parts.sides._modules["sides"]["1"].hard[:] = torch.tensor([[4], [4], [1], [0], [0]])
+    batch = PairBatch(np.array([0, 1]), np.array([0, 2]), np.array([[2], [4]]))
+    rows = {4: [4, 6, 5, 7, 8], 6: [4, 6, 5, 7]}  # item 2's hard node, item 1, stands in the queue
+    expected = sum(
+        by_hand.one_way(
+            {node: one[node] for node in rows},
+            {node: {n: other[n] for n in nodes} for node, nodes in rows.items()},
+            0.4,
+        )
+        for one, other in ((graph, text), (text, graph))
+    )
+    table = parts.network.text.table()
+    nodes = parts.aligned_nodes(batch, table.device)
+    read = parts.network.read(table, torch.tensor([0]), torch.cat(nodes), ids_learn=True)
+    found = parts.sides.loss(read, nodes, table, parts.network.text)
+    assert found.item() == pytest.approx(expected / 2, rel=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=9), min_size=1, max_size=4))
+def test_no_node_is_its_own_negative_whatever_repeats(batches):
+    """And the queue, smaller than a side, holds each node once."""
+    users, items = np.array(by_hand.USERS), np.array(by_hand.ITEMS)
+    parts = parts_of(world(), (None, texts(5, without=3, seed=1)), hard_negatives=3, queue_size=3)
+    for rows in batches:
+        batch = PairBatch(users[rows], items[rows], np.full((len(rows), 1), 4))
+        own = [set(side.tolist()) for side in parts.sides.nodes(batch)]
+        for name, nodes in zip("01", own, strict=True):
+            side = parts.sides._modules["sides"][name]
+            places = torch.tensor(sorted(nodes)) - (4 if name == "1" else 0)
+            queued = side.queue.nodes[side.queue.others(places)].tolist()
+            assert not set(queued) & set(places.tolist())
+            assert len(set(queued)) == len(queued)
+        assert torch.isfinite(JointPhase(parts).loss(batch, NOISE))
+
+
+def test_phase_1_leaves_ids_to_the_bit_and_moves_everything_else():
+    data, _ = checkerboard()
+    features = checkerboard_features()
+    matrix = features.items.matrix.copy()
+    matrix[3] = 0
+    parts = parts_of(data, (None, matrix), batch_size=64)
+    before = {name: weight.detach().clone() for name, weight in parts.network.named_parameters()}
+    none = unjudged(data)
+    train(AlignmentPhase(parts), none, Config(**QUICK, reg=0), seed=0, progress=no_progress)
+    for name, weight in parts.network.named_parameters():
+        same = torch.equal(weight, before[name])
+        assert same == (name in {"ids", "text.largest_degree"}), name
+    train(JointPhase(parts), none, Config(**(QUICK | {"epochs": 1})), seed=0, progress=no_progress)
+    assert not torch.equal(parts.network.ids, before["ids"])
+
+
+def test_phase_1_is_the_alignment_and_the_fallback():
+    parts = parts_of(world(), (None, texts(5, without=3, seed=1)), hidden_share=0.0, hard_negatives=0)
+    text = parts.network.text
+    table = text.table()
+    nodes = parts.aligned_nodes(BATCH, table.device)
+    read = parts.network.read(table, torch.zeros(0, dtype=torch.int64), torch.cat(nodes), ids_learn=False)
+    expected = parts.sides.loss(read, nodes, table, text)
+    fresh = parts_of(world(), (None, texts(5, without=3, seed=1)), hidden_share=0.0, hard_negatives=0)
+    torch.testing.assert_close(AlignmentPhase(fresh).loss(BATCH, NOISE), expected)
+    hidden = torch.tensor([False] * 5 + [True, True] + [False] * 2)
+    replaced = text.table(hidden)
+    losses = [1 - by_hand.cosine(replaced[n].detach().numpy(), table[n].detach().numpy()) for n in (5, 6)]
+    assert fallback_loss(text, replaced, hidden).item() == pytest.approx(np.mean(losses), rel=1e-4)
+    assert fallback_loss(text, table, torch.zeros(9, dtype=torch.bool)).item() == 0.0
+
+
+def clusters(num_clusters: int = 4, size: int = 12) -> tuple[TrainingData, np.ndarray]:
+    """Users of a cluster had its items, whose texts are alike."""
+    generator = np.random.default_rng(5)
+    num_items = num_clusters * size
+    users, items = np.meshgrid(np.arange(num_items), np.arange(num_items), indexing="ij")
+    had = (users % num_clusters == items % num_clusters) & (generator.random(users.shape) < 0.6)
+    none = np.zeros(0, np.int64)
+    data = training_data(
+        num_users=num_items, num_items=num_items, train=(users[had], items[had]), valid=(none, none)
+    )
+    centres = generator.normal(size=(num_clusters, 6))
+    matrix = centres[np.arange(num_items) % num_clusters] + generator.normal(0, 0.3, (num_items, 6))
+    return data, matrix.astype(np.float32)
+
+
+def test_a_node_whose_text_is_taken_away_keeps_a_vector_like_it():
+    data, matrix = clusters()
+    parts = parts_of(data, (None, matrix), **(QUICK | {"reg": 0.0, "hidden_share": 0.2, "batch_size": 256}))
+    config = parts.config.model_copy(update={"epochs": 15, "eval_every": 15})
+    train(AlignmentPhase(parts), data, config, seed=0, progress=no_progress)
+    text, num_items = parts.network.text, len(matrix)
+    own = torch.nn.functional.normalize(text.table().detach()[num_items:], dim=1)
+    nearer = []
+    for item in range(num_items):
+        hidden = torch.zeros(2 * num_items, dtype=torch.bool)
+        hidden[num_items + item] = True
+        replaced = torch.nn.functional.normalize(text.table(hidden).detach()[num_items + item], dim=0)
+        assert torch.isfinite(replaced).all()
+        cosines = own @ replaced
+        others = torch.cat([cosines[:item], cosines[item + 1 :]])
+        nearer.append(float((cosines[item] > others).float().mean()))
+    assert np.mean(nearer) > 0.8
+
+
+def fitted(features: NodeFeatures | None, data: TrainingData | None = None, **given_settings) -> Model:
+    model = Model(Config(**(QUICK | {"reg": 0.0} | given_settings)))
+    model.fit(data or checkerboard()[0], features=features, seed=3, progress=no_progress)
+    return model
+
+
+def both_sides() -> NodeFeatures:
+    matrix = np.random.default_rng(4).normal(0, 0.1, (41, 5)).astype(np.float32)
+    matrix[:, 0] += np.where(np.arange(41) % 2 == 0, 1.0, -1.0)
+    known = np.arange(41) != 2
+    matrix[~known] = 0
+    return NodeFeatures(parity_features().items, EntityFeatures(matrix, known, ("1" * 32,)))
+
+
+@pytest.mark.parametrize("seen", ["items", "users", "both"])
+def test_it_learns_from_texts_of_either_side(seen):
+    given = both_sides()
+    features = NodeFeatures(
+        given.items if seen != "users" else None, given.users if seen != "items" else None
+    )
+    data, answers = checkerboard()
+    model = fitted(features, data)
+    scores = model.score(np.arange(41))
+    assert np.isfinite(scores).all()
+    scores[data.train_users, data.train_items] = -np.inf
+    assert (scores[:40].argmax(axis=1) % 2 == answers % 2).mean() > 0.9
+    assert set(model.arrays()) == {"weights"} | {"users": {"user_pca"}, "items": {"pca"}}.get(
+        seen, {"pca", "user_pca"}
+    )
+
+
+@pytest.mark.parametrize(
+    "given_settings",
+    [
+        {"align": "none"},
+        {"align": "users"},
+        {"align": "items", "alignment_epochs": 0},
+        {"fixed_gate": 1.0},
+        {"fixed_gate": 0.4, "gate_sides": "items"},
+        {"alpha": 0.0, "num_layers": 0, "align": "none"},
+        {"alpha": 1.0, "fixed_gate": 1.0, "align": "none"},
+        {"negatives": "popularity", "popularity_power": -0.75},
+        {"hidden_share": 0.0, "align": "none"},
+    ],
+    ids=str,
+)
+def test_ablations_are_settings(given_settings):
+    model = fitted(checkerboard_features(), epochs=6, **given_settings)
+    scores = model.score(np.arange(40))[:, :20]
+    own = np.arange(40)[:, None] % 2 == np.arange(20)[None, :] % 2
+    assert np.isfinite(scores).all()
+    assert scores[own].mean() > scores[~own].mean()
+
+
+def test_the_graph_alone_is_lightgcn():
+    data, _ = checkerboard()
+    alone = {"alpha": 1.0, "fixed_gate": 1.0, "align": "none", "reg": 0.3}
+    parts = parts_of(data, (None, checkerboard_features().items.matrix), **alone)
+    other = lightgcn.Network(lightgcn.Config(embedding_dim=3, reg=0.3), data, (None, None), seed=0)
+    with torch.no_grad():
+        other.layer_zero.ids.copy_(parts.network.ids)
+    losses = [JointPhase(parts).loss(BATCH, NOISE), other.loss(BATCH, NOISE)]
+    for loss in losses:
+        loss.backward()
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(parts.network.ids.grad, other.layer_zero.ids.grad)
+    torch.testing.assert_close(torch.cat(parts.network.score_vectors()), torch.cat(other.score_vectors()))
+
+
+def test_gates_begin_at_a_half_and_users_may_go_without():
+    parts = parts_of(world(), (None, texts(5, without=3, seed=1)))
+    gates = parts.network.gates()
+    assert gates.shape == (3, 9)
+    torch.testing.assert_close(gates, torch.full((3, 9), 0.5), atol=0.05, rtol=0)
+    of_items = parts_of(world(), (None, texts(5, without=3, seed=1)), gate_sides="items").network.gates()
+    assert (of_items[:, :4] == 1).all()
+    assert (of_items[:, 4:] < 1).all()
+
+
+def stopped_at(epoch: int):
+    def progress(done: int, total: int, note: str = "") -> None:
+        del note
+        if (done, total) == (epoch, QUICK["epochs"]):
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_training_goes_on_from_a_checkpoint_to_the_bit(tmp_path):
+    data = unjudged(checkerboard()[0])
+    file = CheckpointFile(tmp_path / "c.safetensors", "this run")
+    found = []
+    for checkpoint, progress in ((None, no_progress), (file, stopped_at(6)), (file, no_progress)):
+        model = Model(Config(**QUICK))
+        model.fit(data, features=both_sides(), seed=3, progress=progress, checkpoint=checkpoint)
+        found.append(model.arrays()["weights"])
+    assert not np.array_equal(found[0]["parameter.ids"], found[1]["parameter.ids"])
+    for name, array in found[0].items():
+        np.testing.assert_array_equal(array, found[2][name], err_msg=name)
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_stopped_in_phase_1_there_is_nothing_to_keep(epoch):
+    def progress(done: int, total: int, note: str = "") -> None:
+        del note
+        if (done, total) == (epoch, 3):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Model(Config(**QUICK)).fit(
+            checkerboard()[0], features=checkerboard_features(), seed=3, progress=progress
+        )
+
+
+def test_a_loaded_model_answers_the_same_questions():
+    model, other = fitted(both_sides()), Model(Config(**QUICK))
+    other.load_arrays(model.arrays())
+    np.testing.assert_array_equal(other.gates(), model.gates())
+    assert model.gates().shape == (3, 62)
+    vectors = parity_features().items.matrix
+    np.testing.assert_array_equal(other.vectors_of_new_items(vectors), model.vectors_of_new_items(vectors))
+    data, users = checkerboard()[0], np.array([3, 0])
+    renewed = other.vectors_of_users(data, both_sides(), users)
+    np.testing.assert_allclose(renewed, model.vectors()[0].numpy()[users], rtol=1e-5, atol=1e-6)
+
+
+def test_a_new_item_is_placed_by_its_text():
+    features = parity_features()
+    model = fitted(features)
+    of_cold = model.score(np.arange(40))[:, COLD_ITEM]  # an even item by its text
+    assert of_cold[::2].mean() > of_cold[1::2].mean()
+    even, odd = features.items.matrix[[4, 8]], features.items.matrix[[5, 9]]
+    found = model.vectors_of_new_items(np.concatenate([even, odd]))
+    assert found.dtype == np.float32
+    scores = model.vectors()[0].numpy()[:40] @ found.T  # (40, 4)
+    assert (scores[::2, :2] > scores[::2, 2:]).all()
+    assert (scores[1::2, :2] < scores[1::2, 2:]).all()
+    weights = model.arrays()["weights"]
+    pca = model.arrays()["pca"]
+    projected = (even[0] - pca["mean"]) @ pca["components"] / pca["scale"]
+    expected = 0.4 * weights["parameter.text.sides.1.weight"] @ projected
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_new_items_need_vectors_like_those_of_training():
+    model = fitted(parity_features(), epochs=1)
+    with pytest.raises(InputError, match=r"have shape \(2, 7\); finite ones of shape \(n, 3\) were expected"):
+        model.vectors_of_new_items(np.zeros((2, 7), np.float32))
+    with pytest.raises(InputError, match="finite ones"):
+        model.vectors_of_new_items(np.full((1, 3), np.nan, np.float32))
+    of_users = fitted(NodeFeatures(users=both_sides().users), epochs=1)
+    with pytest.raises(StoreError, match=r"(?s)fitted without vectors of items.*--features"):
+        of_users.vectors_of_new_items(np.zeros((1, 3), np.float32))
+
+
+def test_a_changed_history_changes_a_users_vector():
+    data, _ = checkerboard()
+    model = fitted(parity_features(), data)
+    own = data.train_users == 0
+    items = np.where(own, data.train_items + 1, data.train_items)  # user 0 turns to odd items
+    changed = training_data(
+        num_users=41, num_items=21, train=(data.train_users, items), valid=(np.array([0]), np.array([0]))
+    )
+    before = model.vectors()[0].numpy()
+    after = model.vectors_of_users(changed, parity_features(), np.array([0]))[0]
+    of_others = [before[2:40:2].mean(axis=0), before[1:40:2].mean(axis=0)]  # even and odd users
+    nearness = [[by_hand.cosine(v, mean) for mean in of_others] for v in (before[0], after)]
+    assert nearness[0][0] > nearness[0][1]
+    assert nearness[1][1] - nearness[1][0] > nearness[0][1] - nearness[0][0] + 0.3
+    np.testing.assert_array_equal(model.vectors()[0].numpy(), before)
+
+
+def test_a_model_over_other_texts_keeps_its_weights():
+    model = fitted(parity_features())
+    items = parity_features().items
+    swapped = NodeFeatures(items=replace(items, matrix=items.matrix[::-1].copy()))
+    other = model.with_features(checkerboard()[0], swapped)
+    weights, same = model.arrays()["weights"], other.arrays()["weights"]
+    np.testing.assert_array_equal(same["parameter.ids"], weights["parameter.ids"])
+    assert not np.allclose(same["item_vectors"], weights["item_vectors"])
+
+
+def test_isolated_nodes_have_finite_vectors_and_gradients():
+    parts = parts_of(world(), (None, texts(5, without=3, seed=1)))
+    optimizer = torch.optim.Adam([w for _, w in parts.named_parameters()], lr=0.01, fused=True)
+    for phase in (AlignmentPhase(parts), JointPhase(parts)):
+        for _ in range(3):
+            assert torch.isfinite(train_step(phase, optimizer, BATCH, NOISE, parts.config))
+    assert all(torch.isfinite(weight).all() for _, weight in parts.named_parameters())
+    assert torch.isfinite(torch.cat(parts.network.score_vectors())).all()
+
+
+def test_without_texts_it_is_refused():
+    with pytest.raises(UsageError, match=r"reads vectors of texts, and none were given"):
+        fitted(None)
+
+
+def test_another_fusion_is_refused():
+    with pytest.raises(ValidationError, match="recmind mixes vectors into every layer by its gate"):
+        Config(fusion="add")
+
+
+def test_rare_items_come_more_often_below_zero():
+    config = Config(negatives="popularity", popularity_power=-1.0, batch_size=64)
+    users, items = np.arange(300), np.where(np.arange(300) < 240, 0, 1)
+    data = training_data(num_users=300, num_items=4, train=(users, items), valid=(users[:1], items[:1] + 1))
+    drawn, generator = [], np.random.default_rng(0)
+    for _ in range(20):
+        for batch in training_pairs(config, data).epoch(generator):
+            assert not (batch.negatives[:, 0] == batch.positives).any()
+            drawn += batch.negatives[batch.positives == 0, 0].tolist()
+    counts = np.bincount(drawn, minlength=4) / len(drawn)
+    expected = np.array([0, 1 / 60, 1, 1]) / (2 + 1 / 60)  # items 2 and 3 count as had once
+    np.testing.assert_allclose(counts, expected, atol=0.02)
