@@ -99,4 +99,5 @@ def _last_states(decoder: Any, inputs: Sequence[list[int]]) -> npt.NDArray[np.fl
     with torch.inference_mode():
         output = decoder(input_ids=padded.to(device), attention_mask=mask.to(device), use_cache=False)
         states = output.last_hidden_state  # (batch, length, hidden size)
-        return states[torch.arange(len(inputs)), ends.to(device)].float().cpu().numpy()
+        rows = torch.arange(len(inputs), device=device)
+        return states[rows, ends.to(device)].float().cpu().numpy()

@@ -31,7 +31,7 @@ def _encoded(engine: str) -> npt.NDArray[np.float32]:
 
 
 def test_both_engines_make_the_same_vectors() -> None:
-    """Measured in float32 on two CPU cores: cosines of 1 to seven digits, no column off by more than 2e-4."""
+    """Measured in float32 on two CPU cores: cosines of 1 to seven digits, no column off by over 1.5e-4."""
     ours, theirs = _encoded("hidden_state"), _encoded("vllm_pooling")
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     assert ((ours * theirs).sum(axis=1) / lengths).min() >= 0.99999

@@ -272,6 +272,13 @@ def test_an_entry_takes_its_adapter_from_the_project() -> None:
     assert find_encoder("smollm2-hidden", project, root=Path("/p")).adapter == "/p/adapters/shop"
 
 
+def test_without_vllm_the_ways_out_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_jobs.encoders.vllm_pooling.find_spec", lambda _: None)
+    with pytest.raises(SetupError, match=r"'vllm', which is not installed\.") as caught:
+        _encoder(folder, encoder="vllm_pooling")
+    assert 'or set encoder = "hidden_state" in [encoders.tiny]' in caught.value.hint
+
+
 def test_which_engine_computes_is_no_part_of_the_space() -> None:
     from llm_jobs.encoders import encoder_spec
 
