@@ -80,6 +80,20 @@ def test_only_users_whose_training_items_changed_are_written(tmp_path):
     np.testing.assert_allclose(after["u0"], expected, atol=1e-6)
 
 
+def test_an_item_that_has_just_come_is_ranked_by_its_text_the_same_day(tmp_path):
+    """i20 is even by its text, nobody had it, and the model was fitted before it came."""
+    world = World(tmp_path, model="recmind", alignment_epochs="2", alpha="0.5")
+    world.a_day_later()
+    report = renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="z")
+    assert report.num_new_items == 1
+    users, items = world.vectors("user"), world.vectors("item")
+    text = pl.read_parquet(tmp_path / "item_text.parquet").filter(item="i20")["v"].to_list()
+    expected = world.saved.model.vectors_of_new_items(np.array(text, np.float32))
+    np.testing.assert_allclose(items["i20"], expected[0], atol=1e-6)
+    scores = [np.mean([users[f"u{u}"] @ items["i20"] for u in range(odd, 30, 2)]) for odd in (0, 1)]
+    assert scores[0] > scores[1]
+
+
 def test_nothing_is_written_when_nothing_changed(tmp_path):
     world = World(tmp_path, fusion="replace")
     before = {entity: world.store.latest(table) for entity, table in _tables(world).items()}
