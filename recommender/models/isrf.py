@@ -1,0 +1,67 @@
+"""ISRF as a graph ranker: individual interests from items' texts, group interests from similar users.
+
+ISRF (arXiv 2603.13934, WWW 2026) writes both into the word embeddings of a language model. This is the form
+without one: chains of thought are read as stored vectors, and scores are inner products.
+
+    E = LightGCN([E_U ; E_V]),  E_V = adapter(PCA(item texts))      eq. 2-4, `recommender.interest_layer`
+    H = LightGCN over the K most similar users                      eq. 6-7, `recommender.group_interests`
+    score(u, i) = <e_u + w h_u, e_i>                                task=direct, `direct_interests`
+    score(u, i) = <query + w h_u, e_i / ‖e_i‖>                      task=sequential, `sequential_interests`
+    loss = ranking loss + reg · L2 + λ_DS L_DS or λ_SA L_SA         eq. 8-10, turns: `recommender.interests`
+
+Ours: the two rankers, which stand for eq. 1, 5 and 11; H in the scores, w times, for in the paper's equations
+it enters no prediction (``group_weight=0``).
+
+Ablations are settings: distillation_weight=0, sequence_weight=0, fusion=none (without E_V), adapter=none;
+whether it is the group that helps, user_graph=interactions, random and none say.
+"""
+
+from typing import Final, Literal
+
+from pydantic import Field, field_validator
+
+from recommender.direct_interests import DirectNetwork
+from recommender.group_model import GroupModel
+from recommender.group_sequence_model import GroupSequenceModel
+from recommender.layer_zero import Fusion
+from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.sequential_interests import SequentialConfig, SequentialNetwork, new_encoder
+
+
+class Config(SequentialConfig):
+    """Settings of ISRF."""
+
+    fusion: Fusion = Field(
+        default="replace",
+        description="Items are their texts (replace, the paper), IDs and texts (add), or IDs (none).",
+    )
+    task: Literal["direct", "sequential"] = Field(
+        default="direct", description="Rank for a user, or rank what comes next in a history."
+    )
+
+    @field_validator("fusion")
+    @classmethod
+    def _known(cls, fusion: Fusion) -> Fusion:
+        if fusion not in {"replace", "add", "none"}:
+            raise ValueError(f"isrf has no fusion {fusion!r}; take replace, add or none")
+        return fusion
+
+
+SPACE: Final[SearchSpace] = {
+    **RANKING_SPACE,
+    "num_layers": Choice((1, 2, 3, 4)),
+    "num_neighbors": Choice((10, 50, 100, 200)),
+    "group_weight": Choice((0.0, 0.5, 1.0, 2.0)),
+    "distillation_weight": LogUniform(0.01, 1.0),
+    "sequence_weight": LogUniform(0.01, 1.0),
+}
+
+
+def new_model(config: Config) -> GroupModel | GroupSequenceModel:
+    """The form that the task asks for; only the sequential one reads histories."""
+    if config.task == "direct":
+        return GroupModel("isrf", DirectNetwork, config)
+    return GroupSequenceModel("isrf", SequentialNetwork, new_encoder, config)
+
+
+Model = new_model
