@@ -1,10 +1,11 @@
 """docs/results/recmind.md: every figure from the records, and what has not been run by name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from scripts.study import recmind_questions as questions
-from scripts.study.comparisons import Comparisons, Sides
+from scripts.study.beside import Beside, Row, Sources, data_set, verdict
+from scripts.study.comparisons import Comparisons
 from scripts.study.datasets import find_dataset
 from scripts.study.groups import DAGGER, NOT_RUN, Study
 from scripts.study.rank_metrics import RankMetrics
@@ -52,115 +53,87 @@ over a table. {DAGGER}: the record is of earlier code, settings or data, and its
 def render(records: Records, comparisons: Comparisons) -> str:
     """The whole document."""
     study = Study.read([*minimum(), *queue()], records)
-    metrics = RankMetrics(records)
-    parts = [_HEAD, *status(study, minimum()), *_targets(study, metrics, comparisons)]
+    sources = Sources(study, RankMetrics(records), comparisons)
+    parts = [_HEAD, *status(study, minimum()), *_targets(sources)]
     for dataset in study.datasets():
-        parts += _dataset(study, metrics, comparisons, dataset)
+        parts += _dataset(sources, dataset)
     return "\n".join([*parts, *questions.not_asked(), *not_run(study)]).rstrip() + "\n"
 
 
-def _targets(study: Study, metrics: RankMetrics, comparisons: Comparisons) -> Iterator[str]:
+def _beside(sources: Sources) -> Beside:
+    return Beside(sources, (MODEL, "text"), "RecMind", METRICS, JUDGED, _name)
+
+
+def _targets(sources: Sources) -> Iterator[str]:
     yield "## Targets\n"
     rows: list[list[str]] = []
     for dataset in TEXT_SETS:
-        rows.append([dataset, "no model is better beyond chance", *_best(study, comparisons, dataset)])
-        rows.append([dataset, f"{title(JUDGED)} ≥ 4 % over LightGCN", *_gain(study, metrics, dataset)])
-        rows.append([dataset, "more than that for items of degree ≤ 3", *_rare(study, metrics, dataset)])
-        rows.append(
-            [dataset, "removing the alignment costs, beyond chance", *_cost(study, comparisons, dataset)]
-        )
-        rows.append(
-            [dataset, "≤ 1.5 times LightGCN's time per epoch", *questions.epoch_ratio(study, dataset)]
-        )
+        targets = {
+            "no model is better beyond chance": _best(sources, dataset),
+            f"{title(JUDGED)} ≥ 4 % over LightGCN": _gain(sources, dataset),
+            "more than that for items of degree ≤ 3": _rare(sources, dataset),
+            "removing the alignment costs, beyond chance": _cost(sources, dataset),
+            "≤ 1.5 times LightGCN's time per epoch": questions.epoch_ratio(sources.study, dataset),
+        }
+        rows += [[dataset, target, *found] for target, found in targets.items()]
     yield from table(["data set", "target", "ours", ""], rows)
 
 
-def _best(study: Study, comparisons: Comparisons, dataset: str) -> tuple[str, str]:
-    tests = comparisons.family(_sides(study, dataset, _OTHERS), JUDGED)
+def _best(sources: Sources, dataset: str) -> tuple[str, str]:
+    tests = _beside(sources).tests(dataset, _OTHERS)
     if len(tests) < len(_OTHERS):
         return f"{len(tests)} of {len(_OTHERS)} compared", NOT_RUN
-    better = [name for name, test in tests.items() if test.difference < 0 and test.mark]
-    shown = f"better: {', '.join(f'`{name}`' for name in better)}" if better else "none is"
-    return shown, _reached(not better)
+    better = [_name(row) for row, test in tests.items() if test.difference < 0 and test.mark]
+    return f"better: {', '.join(better)}" if better else "none is", verdict(is_reached=not better)
 
 
-def _gain(study: Study, metrics: RankMetrics, dataset: str) -> tuple[str, str]:
-    ours = metrics.mean(study.group(dataset, MODEL, "text"), JUDGED)
-    theirs = metrics.mean(study.group(dataset, "lightgcn"), JUDGED)
-    if ours is None or theirs is None:
-        return NOT_RUN, NOT_RUN
-    return f"{ours / theirs - 1:+.1%}", _reached(ours / theirs - 1 >= _GAIN)
+def _relative(sources: Sources, dataset: str) -> float | None:
+    """What RecMind gains over LightGCN, as a share of it; None if one was not run."""
+    groups = (sources.study.group(dataset, *row) for row in ((MODEL, "text"), ("lightgcn", "plain")))
+    ours, theirs = (sources.metrics.mean(group, JUDGED) for group in groups)
+    return None if ours is None or not theirs else ours / theirs - 1
 
 
-def _rare(study: Study, metrics: RankMetrics, dataset: str) -> tuple[str, str]:
-    overall, _ = _gain(study, metrics, dataset)
+def _gain(sources: Sources, dataset: str) -> tuple[str, str]:
+    gain = _relative(sources, dataset)
+    return (NOT_RUN, NOT_RUN) if gain is None else (f"{gain:+.1%}", verdict(is_reached=gain >= _GAIN))
+
+
+def _rare(sources: Sources, dataset: str) -> tuple[str, str]:
+    overall = _relative(sources, dataset)
     ours, theirs = (
-        metrics.item_part(study.group(dataset, model, label), questions.RARE, JUDGED)
-        for model, label in ((MODEL, "text"), ("lightgcn", "plain"))
+        sources.metrics.item_part(sources.study.group(dataset, *row), questions.RARE, JUDGED)
+        for row in ((MODEL, "text"), ("lightgcn", "plain"))
     )
-    if ours is None or theirs is None or not theirs:
+    if overall is None or ours is None or not theirs:
         return NOT_RUN, NOT_RUN
     gain = ours / theirs - 1
-    return f"{gain:+.1%} ({theirs:.4f} to {ours:.4f})", _reached(gain > float(overall.rstrip("%")) / 100)
+    return f"{gain:+.1%} ({theirs:.4f} to {ours:.4f})", verdict(is_reached=gain > overall)
 
 
-def _cost(study: Study, comparisons: Comparisons, dataset: str) -> tuple[str, str]:
-    sides = _sides(study, dataset, [(MODEL, f"text-{WITHOUT_ALIGNMENT}")])
-    if not sides:
+def _cost(sources: Sources, dataset: str) -> tuple[str, str]:
+    row = (MODEL, f"text-{WITHOUT_ALIGNMENT}")
+    test = _beside(sources).tests(dataset, [row]).get(row)
+    if test is None:
         return NOT_RUN, NOT_RUN
-    (test,) = comparisons.family(sides, JUDGED).values()
-    return f"{interval(test)}{test.mark}", _reached(test.difference > 0 and bool(test.mark))
+    return f"{interval(test)}{test.mark}", verdict(is_reached=test.difference > 0 and bool(test.mark))
 
 
-def _dataset(study: Study, metrics: RankMetrics, comparisons: Comparisons, dataset: str) -> Iterator[str]:
-    declared, facts = find_dataset(dataset), study.records.facts(dataset)
-    yield f"## {dataset}\n"
-    if facts is None:
-        yield f"Texts: {declared.texts}. Nothing has been run.\n"
-        return
-    yield (
-        f"{facts.num_users:,} users, {facts.num_items:,} items; {facts.num_train:,} pairs train. "
-        f"Texts: {declared.texts}.\n"
-    )
-    yield from _comparison(study, metrics, comparisons, dataset, _OTHERS)
-    yield "### One part taken out\n"
-    rows = [(MODEL, label) for label in _CONTROLS]
-    yield from _comparison(study, metrics, comparisons, dataset, rows)
-    yield from questions.answers(study, metrics, dataset)
+def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
+    head, is_run = data_set(sources.study, dataset, find_dataset(dataset).texts)
+    yield from head
+    if is_run:
+        beside = _beside(sources)
+        yield from beside.table(dataset, [(MODEL, "both"), *_OTHERS])
+        yield "### One part taken out\n"
+        yield from beside.table(dataset, [(MODEL, label) for label in _CONTROLS])
+        yield from questions.answers(sources.study, sources.metrics, dataset)
 
 
-def _comparison(
-    study: Study,
-    metrics: RankMetrics,
-    comparisons: Comparisons,
-    dataset: str,
-    others: Sequence[tuple[str, str]],
-) -> Iterator[str]:
-    tests = comparisons.family(_sides(study, dataset, others), JUDGED)
-    rows: list[list[str]] = []
-    for model, label in ((MODEL, "text"), (MODEL, "both"), *others):
-        group, name = study.group(dataset, model, label), _name(model, label)
-        if not group.standings:
-            continue
-        test = tests.get(name)
-        cells = [metrics.cell(group, metric) for metric in METRICS]
-        rows.append([name, *cells, f"{interval(test)}{test.mark}" if test else ""])
-    yield from table(["model", *map(title, METRICS), f"{title(JUDGED)}: RecMind minus it"], rows)
-
-
-def _sides(study: Study, dataset: str, others: Sequence[tuple[str, str]]) -> dict[str, Sides]:
-    ours = study.comparable(dataset, MODEL, "text").records
-    found = {_name(*other): study.comparable(dataset, *other).records for other in others}
-    return {name: (ours, theirs) for name, theirs in found.items() if ours and theirs}
-
-
-def _name(model: str, label: str) -> str:
+def _name(row: Row) -> str:
+    model, label = row
     form, _, variant = label.partition("-")
     if model == MODEL:
         words = {"text": f"`{MODEL}`", "both": f"`{MODEL}`, texts of users too"}
         return variant.replace("-", " ") or words.get(form, f"{form} vectors")
     return f"`{model}`{' + text' if form == 'text' and model == 'lightgcn' else ''}"
-
-
-def _reached(is_reached: bool) -> str:
-    return "reached" if is_reached else "**not reached**"

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from recommender.data import IntArray
+from scripts.study.beside import verdict
 from scripts.study.groups import NOT_RUN, Group, Study
 from scripts.study.rank_metrics import BoolArray, RankMetrics
 from scripts.study.recmind import LATE_FUSION, MODEL, WITHOUT_WARM_UP
@@ -64,7 +65,7 @@ def epoch_ratio(study: Study, dataset: str) -> tuple[str, str]:
     theirs = epoch_seconds(study, study.group(dataset, "lightgcn"))
     if ours is None or theirs is None:
         return NOT_RUN, NOT_RUN
-    return f"{ours / theirs:.2f}", "reached" if ours / theirs <= 1.5 else "**not reached**"
+    return f"{ours / theirs:.2f}", verdict(is_reached=ours / theirs <= 1.5)
 
 
 def _item_parts(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scripts.study import core, document, recmind, recmind_document
+from scripts.study import core, document, lghrec, lghrec_document, recmind, recmind_document
 from scripts.study.comparisons import Comparisons
 from scripts.study.records import Records
 from scripts.study.runs import Run
@@ -28,6 +28,7 @@ class DeclaredStudy:
 STUDIES: Final = {
     "core": DeclaredStudy(core.minimum, core.queue, document.render),
     "recmind": DeclaredStudy(recmind.minimum, recmind.queue, recmind_document.render),
+    "lghrec": DeclaredStudy(lghrec.minimum, lghrec.queue, lghrec_document.render),
 }
 """Name of the document → study."""
 

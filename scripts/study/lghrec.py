@@ -1,0 +1,102 @@
+"""The runs of docs/results/lghrec.md, in the order in which they tell most.
+
+Nine backbones, each as it is, with semantic IDs (vectors of texts, by fusion=concat), with HGPO, and with
+both; and on LightGCN what HGPO is measured against. LGHRec without its contrast is the backbone to the bit,
+so the first two are runs of the backbones themselves.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from scripts.study.core import AMAZON, LASTFM, declare
+from scripts.study.runs import Form, Run
+
+MODEL: Final = "lghrec"
+BACKBONES: Final = (
+    "lightgcn",
+    "xsimgcl",
+    "sgl",
+    "simgcl",
+    "ncl",
+    "lightgcl",
+    "directau",
+    "ngcf",
+    "bpr_mf",
+)
+SEMANTIC_ID: Final = "concat"
+OTHERS: Final = ("recmind", "rlmrec", "alpharec")
+FIXED: Final = "fixed-temperature"
+CONTROLS: Final[Mapping[str, Mapping[str, str]]] = {
+    FIXED: {"temperature_by": "fixed"},
+    "ideal-temperature": {"temperature_by": "ideal"},
+    "learned-temperature": {"temperature_by": "learned"},
+    "uniform-negatives": {"negatives_by": "uniform"},
+    "hard-negatives": {"negatives_by": "hard"},
+    "no-policy": {"temperature_by": "fixed", "negatives_by": "in_batch"},
+    "no-groups": {"groups": "none", "num_groups": "1"},
+    "no-harmony": {"harmony_weight": "0"},
+    "no-entropy": {"entropy_weight": "0"},
+}
+"""What HGPO is measured against, on LightGCN, and what that is in settings."""
+SENSITIVITY: Final[Mapping[str, Mapping[str, str]]] = {
+    "weight-0.05": {"contrast_weight": "0.05"},
+    "weight-0.2": {"contrast_weight": "0.2"},
+    "chosen-16": {"num_chosen": "16"},
+    "chosen-32": {"num_chosen": "32"},
+    "groups-3": {"groups": "quantile", "num_groups": "3"},
+    "groups-10": {"groups": "quantile", "num_groups": "10"},
+    "w5-0.3": {"temperature_penalty": "0.3"},
+    "w5-5": {"temperature_penalty": "5"},
+}
+_SEEDS: Final = (0, 1, 2)
+_ELSEWHERE: Final = ("agent4rec-ml1m", AMAZON[0])
+
+
+def minimum() -> list[Run]:
+    """What the results stand on."""
+    runs: list[Run] = []
+    for seed in _SEEDS:
+        runs += (run for backbone in BACKBONES for run in _four(LASTFM, backbone, seed))
+        runs += _controls(LASTFM, CONTROLS, seed)
+        runs += (declare(LASTFM, model, "text", seed=seed) for model in OTHERS)
+    for dataset in _ELSEWHERE:
+        runs += (run for backbone in BACKBONES[:2] for run in _four(dataset, backbone, 0))
+    return [*runs, *_controls(LASTFM, SENSITIVITY, 0)]
+
+
+def queue() -> list[Run]:
+    """What would tell more, when there is time or a GPU."""
+    runs: list[Run] = []
+    for dataset in (*_ELSEWHERE, AMAZON[1]):
+        runs += (run for backbone in BACKBONES for run in _four(dataset, backbone, 0))
+    return [*runs, _with(LASTFM, "mixgcf", "plain", 0), _with(LASTFM, "mixgcf", "text", 0)]
+
+
+def with_hgpo(backbone: str) -> str:
+    """The variant of LGHRec that has a backbone."""
+    return backbone.replace("_", "-")
+
+
+def _four(dataset: str, backbone: str, seed: int) -> Iterator[Run]:
+    """A backbone as it is, with semantic IDs, with HGPO, with both."""
+    yield declare(dataset, backbone, seed=seed)
+    concat = {"fusion": "concat"}
+    yield declare(dataset, backbone, "text", seed=seed, variant=SEMANTIC_ID, settings=concat)
+    yield _with(dataset, backbone, "plain", seed)
+    yield _with(dataset, backbone, "text", seed)
+
+
+def _with(dataset: str, backbone: str, form: Form, seed: int) -> Run:
+    settings = {"backbone": backbone}
+    return declare(dataset, MODEL, form, seed=seed, variant=with_hgpo(backbone), settings=settings)
+
+
+def _controls(dataset: str, variants: Mapping[str, Mapping[str, str]], seed: int) -> Sequence[Run]:
+    """LightGCN with both, and one thing other."""
+    runs = [
+        declare(dataset, MODEL, "text", seed=seed, variant=name, settings=settings)
+        for name, settings in variants.items()
+    ]
+    if variants is CONTROLS:
+        runs += [_with(dataset, "lightgcn", "shuffled", seed), _with(dataset, "lightgcn", "random", seed)]
+    return runs
