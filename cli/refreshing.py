@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from llm_jobs.refresh_job import FeatureJob, TextJob
     from llm_jobs.runner import Runner
 
-PLAIN_FEATURE = "item_text"
-"""The feature that needs no prompt."""
 _SAID_LINES = 10
 """Of a check that failed, at most: the last ones."""
 
@@ -67,11 +65,12 @@ class FeatureJobs:
         return tuple(self._jobs.values())
 
     def _add(self, name: str, section: "FeatureConfig") -> None:
+        from llm_jobs.plain_features import PLAIN_FEATURES
         from llm_jobs.refresh_job import FeatureJob
 
         if name in self._jobs:
             return
-        if name == PLAIN_FEATURE:
+        if name in PLAIN_FEATURES:
             self._jobs[name] = FeatureJob(name, None, section.views, section.graphs, section.semantic_ids)
             return
         entry = choose_model(self._project, section.model, None)

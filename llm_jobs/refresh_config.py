@@ -11,7 +11,7 @@ _Word = Annotated[str, Field(min_length=1)]
 
 
 class FeatureConfig(Frozen):
-    """``[refresh.features.<name>]``: a prompt, or ``item_text``, and what is made of its texts."""
+    """``[refresh.features.<name>]``: a prompt, item_text or user_text, and what is made of its texts."""
 
     model: str | None = None
     """Who writes; by default the model of ``[generate]``."""

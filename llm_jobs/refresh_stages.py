@@ -14,12 +14,14 @@ from featurestore.store import Store
 from llm_jobs.due import OVER_LIMIT
 from llm_jobs.embed import embed
 from llm_jobs.encoder import TextEncoder
+from llm_jobs.encoders import encoder_spec
 from llm_jobs.engines import OpenModel
 from llm_jobs.entries import EncoderEntry
 from llm_jobs.generate import GenerateOptions, generate
 from llm_jobs.job_graph import UpstreamJob, upstream_features
 from llm_jobs.night_budget import NightBudget
-from llm_jobs.plain_text import VIEW, build_plain_texts
+from llm_jobs.plain_features import ITEM_TEXT, PLAIN_FEATURES
+from llm_jobs.plain_text import VIEW
 from llm_jobs.prompt import Prompt
 from llm_jobs.runner import Runner
 from llm_jobs.specs import stage_specs
@@ -88,7 +90,7 @@ class TextStage:
 
 @dataclass(frozen=True, slots=True)
 class PlainTextStage:
-    """Texts put together from the items' own fields; skipped while the items are the same."""
+    """Texts put together without a model; skipped while the items, or for users all sources, are the same."""
 
     store: Store
     feature: str
@@ -100,17 +102,19 @@ class PlainTextStage:
         return f"texts.{self.feature}"
 
     def reads(self) -> Mapping[str, Any]:
-        """The items."""
-        return table_versions(self.store, ITEMS)
+        """The items; of users also their events and the split."""
+        if self.feature == ITEM_TEXT:
+            return table_versions(self.store, ITEMS)
+        return source_state(self.store)
 
     def writes(self) -> Mapping[str, Any]:
         """The feature's one view."""
         return {"text": head_state(self.store, "text", self.feature, VIEW)}
 
     def run(self) -> StageOutcome:
-        """See `llm_jobs.plain_text.build_plain_texts`."""
+        """See `llm_jobs.plain_features`."""
         with self.watch.progress(self.name) as progress:
-            build_plain_texts(self.store, feature=self.feature, progress=progress)
+            PLAIN_FEATURES[self.feature](self.store, feature=self.feature, progress=progress)
         return StageOutcome()
 
 
@@ -131,9 +135,11 @@ class VectorStage:
         return f"vectors.{self.feature}.{self.view}"
 
     def reads(self) -> Mapping[str, Any]:
-        """The texts and the encoder."""
+        """The texts and the encoder; of an adapter its content, for a folder may be written anew."""
         texts = head_state(self.store, "text", self.feature, self.view)
-        return {"texts": texts, "encoder": self.encoder.model_dump(mode="json")}
+        adapter = encoder_spec(self.encoder).adapter
+        tuned = {"adapter": adapter} if adapter is not None else {}
+        return {"texts": texts, "encoder": self.encoder.model_dump(mode="json"), **tuned}
 
     def writes(self) -> Mapping[str, Any]:
         """The vectors."""

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from featurestore.store import Store
     from llm_jobs.embed import EmbedReport
 
-_PLAIN = ("item_text", "user_text")
-
 
 def embed(
     feature: Annotated[
@@ -53,14 +51,16 @@ def embed(
     from llm_jobs.embed import embed as run_embed
     from llm_jobs.encoders import open_encoder
     from llm_jobs.models import find_encoder
+    from llm_jobs.plain_features import PLAIN_FEATURES
 
     opened = open_project(project)
     config = opened.config
     reporter = Reporter(as_json=as_json)
     name = encoder or config.encode.encoder
     entry = find_encoder(name, config.encoders, folder=encoder_folder, root=opened.root)
-    if feature in _PLAIN:
-        _build_plain(opened.store, feature, reporter)
+    if feature in PLAIN_FEATURES:
+        with reporter.progress("plain texts") as progress:
+            PLAIN_FEATURES[feature](opened.store, feature=feature, progress=progress)
     views = _views(opened.store, feature, view)
     reports: list[EmbedReport] = []
     with closing(open_encoder(entry, batch_size=batch_size or config.encode.batch_size)) as opened_encoder:
@@ -74,15 +74,6 @@ def embed(
     reporter.result(
         {"encoder": reports[0].spec.encoder.model_dump(mode="json"), "views": [_data(r) for r in reports]}
     )
-
-
-def _build_plain(store: "Store", feature: str, reporter: Reporter) -> None:
-    from llm_jobs.plain_text import build_plain_texts
-    from llm_jobs.user_text import build_user_texts
-
-    build = build_plain_texts if feature == "item_text" else build_user_texts
-    with reporter.progress("plain texts") as progress:
-        build(store, feature=feature, progress=progress)
 
 
 def _views(store: "Store", feature: str, wanted: list[str] | None) -> list[str]:

@@ -184,3 +184,20 @@ def test_a_report_that_cannot_be_written_is_refused_before_any_work(
     assert _refresh(project, "--report", str(project / "absent" / "report.json")) == 2
     assert "there is no folder" in capsys.readouterr().err
     assert not (project / "store").exists()
+
+
+def test_texts_of_users_need_no_prompt_and_follow_their_events(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = project / "featurestore.toml"
+    head = config.read_text().partition("[refresh.features.user_cot]")[0]
+    config.write_text(f"{head}[refresh.features.user_text]\n")
+    assert _refresh(project, "--json") == 0
+    stages = _stages(json.loads(capsys.readouterr().out))
+    assert stages["vectors.user_text.text"]["facts"]["num_encoded"] == 4
+    events = pl.read_parquet(project / "events.parquet")
+    more = pl.DataFrame({"user_id": ["u0"], "item_id": ["i5"], "timestamp": [9]})
+    pl.concat([events, more]).write_parquet(project / "events.parquet")
+    assert _refresh(project, "--json") == 0
+    stages = _stages(json.loads(capsys.readouterr().out))
+    assert stages["vectors.user_text.text"]["facts"]["num_encoded"] == 1
