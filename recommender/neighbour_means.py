@@ -39,8 +39,11 @@ class NeighbourMeans(torch.nn.Module):
             (n, d), zeros where no neighbour is known. Gradients reach ``vectors``.
         """
         rows, transposed = (self.of_users, self.of_items)[:: 1 if side == 0 else -1]
-        counts = rows.matmul(known.to(vectors.dtype).unsqueeze(1))  # (n, 1)
-        counted = vectors if bool(known.all()) else vectors * known.unsqueeze(1)
+        if bool(known.all()):
+            counts, counted = rows.indptr.diff().unsqueeze(1), vectors  # (n, 1)
+        else:
+            counts = rows.matmul(known.to(vectors.dtype).unsqueeze(1))
+            counted = vectors * known.unsqueeze(1)
         return _Sums.apply(counted, rows, transposed) / counts.clamp(min=1)
 
     def reached(self, side: int, known: torch.Tensor) -> torch.Tensor:

@@ -2,14 +2,17 @@
 
 RecMind (arXiv 2509.06286), eq. 4, Ẽ a node's frozen vector (`recommender.projection`), d̃ its degree:
 
-    z_v = W Ẽ_v                                    W of users' texts, or of items'
+    z_v = W Ẽ_v / √d'                              W of users' texts, or of items'
     z_v = MLP([d̃_v ‖ mean of z over neighbours])   without a text
     d̃_v = ln(1 + d_v) / ln(1 + d_max)
 
-Our reconstruction: one MLP with one hidden layer for both sides; categories, which the paper's fallback may
-read besides, are not in the training data. Neighbours are those that have a text. If the other side has none
-at all, a neighbour stands for the texts of its own neighbours: an item's z comes from items that its users
-had, a user's from users of its items. d_max is that of the training data and saved with the weights.
+Our reconstruction: √d', without which a step of Adam moves z a hundred times as far as an ID embedding, and
+texts are learned by heart; one MLP with one hidden layer for both sides. Categories, which the paper's
+fallback may read besides, are not in the training data.
+
+Neighbours are those that have a text. If the other side has none at all, a neighbour stands for the texts of
+its own neighbours: an item's z comes from items that its users had, a user's from users of its items. d_max
+is that of the training data and saved with the weights.
 
 Letters: U users, I items, N nodes = users, then items; n nodes of one side; d' dimensions of Ẽ; d
 embedding_dim.
@@ -41,7 +44,7 @@ class TextVectors(torch.nn.Module):
         UsageError: If no side has vectors.
     """
 
-    _counts: torch.Tensor
+    _log_counts: torch.Tensor
 
     def __init__(
         self, config: EmbeddingConfig, data: TrainingData, vectors: NodeVectors, generator: torch.Generator
@@ -55,12 +58,12 @@ class TextVectors(torch.nn.Module):
         dim, sizes = config.embedding_dim, (data.num_users, data.num_items)
         self._sizes = sizes
         self._neighbours = NeighbourMeans(data)
-        self.sides = torch.nn.ModuleList(
+        self.users, self.items = (
             _Side(given, size, config, generator) for given, size in zip(vectors, sizes, strict=True)
         )
-        counts = np.concatenate([data.seen.degrees, data.item_degrees])
-        self.register_buffer("_counts", torch.from_numpy(counts).float(), persistent=False)
-        self.largest_degree = torch.nn.Parameter(self._counts.max().unsqueeze(0), requires_grad=False)
+        counts = torch.from_numpy(np.concatenate([data.seen.degrees, data.item_degrees])).float()
+        self.register_buffer("_log_counts", torch.log1p(counts), persistent=False)
+        self.largest_degree = torch.nn.Parameter(counts.max().unsqueeze(0), requires_grad=False)
         scale = torch.full((1 + dim,), (2 / dim) ** 0.5)
         scale[0] *= config.init_std  # d̃ is larger than z, and shall not drown it
         self.hidden_weight = torch.nn.Parameter(torch.randn(dim, 1 + dim, generator=generator) * scale)
@@ -73,12 +76,11 @@ class TextVectors(torch.nn.Module):
     @property
     def has_text(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(U,) and (I,) bool."""
-        users, items = self._both
-        return users.known, items.known
+        return self.users.known, self.items.known
 
     def degrees(self) -> torch.Tensor:
         """(N,) float32 d̃; above 1 where a degree has outgrown all that were trained on."""
-        return torch.log1p(self._counts) / torch.log1p(self.largest_degree)
+        return self._log_counts / torch.log1p(self.largest_degree)
 
     def table(self, hidden: torch.Tensor | None = None) -> torch.Tensor:
         """(N, d) z of all nodes.
@@ -94,12 +96,13 @@ class TextVectors(torch.nn.Module):
         blocks: list[torch.Tensor] = []
         for side, own in enumerate(projected):
             rows = (~known[side]).nonzero().squeeze(1)
-            if own is not None and not len(rows):
+            if own is None:
+                blocks.append(self._fallback(degrees[side], self._means(side, projected, known)))
+            elif len(rows):
+                means = self._means(side, projected, known).index_select(0, rows)
+                blocks.append(own.index_copy(0, rows, self._fallback(degrees[side][rows], means)))
+            else:
                 blocks.append(own)
-                continue
-            means = self._means(side, projected, known)
-            replaced = self._fallback(degrees[side][rows], means[rows])
-            blocks.append(replaced if own is None else own.index_copy(0, rows, replaced))
         return torch.cat(blocks)
 
     def forward(self, number: int, places: torch.Tensor) -> torch.Tensor:
@@ -127,8 +130,8 @@ class TextVectors(torch.nn.Module):
         return found
 
     @property
-    def _both(self) -> list["_Side"]:
-        return [side for side in self.sides if isinstance(side, _Side)]
+    def _both(self) -> tuple["_Side", "_Side"]:
+        return self.users, self.items
 
     def _context(self, number: int) -> torch.Tensor:
         """(n, d') means of Ẽ over neighbours: W of a mean is the mean of z."""
@@ -160,15 +163,15 @@ class TextVectors(torch.nn.Module):
 class _Side(torch.nn.Module):
     """Texts of the nodes of one side, and W."""
 
-    text: torch.Tensor | None  # (n, d') Ẽ
+    text: torch.Tensor | None  # (n, d') Ẽ / √d'
     known: torch.Tensor  # (n,) bool
-    context: torch.Tensor | None  # (n, d') means of Ẽ over neighbours
+    context: torch.Tensor | None  # (n, d') means of Ẽ / √d' over neighbours
 
     def __init__(
         self, vectors: FloatArray | None, size: int, config: EmbeddingConfig, generator: torch.Generator
     ) -> None:
         super().__init__()
-        text = None if vectors is None else torch.from_numpy(vectors)
+        text = None if vectors is None else scaled_text(torch.from_numpy(vectors))
         known = torch.zeros(size, dtype=torch.bool) if text is None else text.any(dim=1)
         self.register_buffer("text", text, persistent=False)
         self.register_buffer("known", known, persistent=False)
@@ -176,9 +179,14 @@ class _Side(torch.nn.Module):
         weight = None
         if text is not None:
             drawn = torch.randn(config.embedding_dim, text.shape[1], generator=generator)
-            weight = torch.nn.Parameter(drawn * (config.init_std * text.shape[1] ** -0.5))
+            weight = torch.nn.Parameter(drawn * config.init_std)
         self.weight = weight  # (d, d') W
 
     def project(self, vectors: torch.Tensor | None) -> torch.Tensor | None:
         """(m, d) W of (m, d') vectors of this side's space; None if the side has no texts."""
         return None if vectors is None or self.weight is None else linear(vectors, self.weight)
+
+
+def scaled_text(vectors: torch.Tensor) -> torch.Tensor:
+    """Ẽ / √d' of (n, d') Ẽ: lengths around 1."""
+    return vectors * vectors.shape[1] ** -0.5

@@ -32,6 +32,7 @@ from recommender.model_arrays import (
     saved_projections,
 )
 from recommender.rare_negatives import training_pairs
+from recommender.text_vectors import scaled_text
 from recommender.trainer import average_cold_users, score_users, train
 from recommender.trainer_config import training_device
 
@@ -123,7 +124,7 @@ class TwoPhaseModel:
     def vectors_of_new_items(self, vectors: FloatArray) -> FloatArray:
         """Final vectors of items that the model never saw, from their texts; nothing is trained.
 
-        Such an item has neither an ID nor edges: z^G is zero, and h = (1 - alpha) W Ẽ is left.
+        Such an item has neither an ID nor edges: z^G is zero, and h = (1 - alpha) z^L is left.
 
         Args:
             vectors: (n, d_text) float32 of the embedding space of the items that the model was fitted on.
@@ -151,8 +152,9 @@ class TwoPhaseModel:
                 hint="Encode the texts as the release's item vectors were.",
             )
         projected = projection.apply(EntityFeatures(vectors, np.ones(len(vectors), np.bool_)))
-        weight = groups["weights"]["parameter.text.sides.1.weight"]  # (d, d') W
-        return ((1 - self.config.alpha) * (projected @ weight.T)).astype(np.float32)
+        given = scaled_text(torch.from_numpy(projected)).numpy()  # (n, d')
+        weight = groups["weights"]["parameter.text.items.weight"]  # (d, d') W
+        return ((1 - self.config.alpha) * (given @ weight.T)).astype(np.float32)
 
     def vectors_of_users(self, data: TrainingData, features: NodeFeatures, users: RowArray) -> FloatArray:
         """Final vectors of users whose histories have changed, from the weights as they are.
