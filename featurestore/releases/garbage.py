@@ -1,7 +1,7 @@
 """What a store holds that nothing refers to: found first, so that it can be looked at before it goes."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -16,7 +16,7 @@ from featurestore.jobs.compaction import kept_versions
 from featurestore.release import Manifest, ReleaseCatalog
 from featurestore.releases.chosen_versions import upstream_of
 from featurestore.releases.retention import GcPolicy, KeptRelease, kept_releases
-from featurestore.spec import AnySpec, CodesSpec, table_name
+from featurestore.spec import AnySpec, CodesSpec, VectorSpec, table_name
 from featurestore.store import Store
 from featurestore.table_upkeep import MERGED_FOLDER, REPORT_FOLDERS
 
@@ -34,7 +34,7 @@ class Garbage:
         tables: Tables of abandoned specs, with their specs.
         pasts: Redacted tables that no release pins.
         versions: Table → versions that go.
-        objects: Snapshots, reports and codebooks that go, with their bytes.
+        objects: Snapshots, reports, codebooks and adapters that go, with their bytes.
     """
 
     kept: tuple[KeptRelease, ...]
@@ -76,6 +76,7 @@ def find_garbage(store: Store, policy: GcPolicy) -> Garbage:
             **_snapshots(store, manifests),
             **_reports(store, {*abandoned, *pasts}, versions),
             **_codebooks(store, used, set(abandoned)),
+            **_adapters(store, used, set(abandoned)),
         },
     )
 
@@ -173,17 +174,37 @@ def _reports(
 
 def _codebooks(store: Store, used: Mapping[str, AnySpec], abandoned: Collection[str]) -> dict[str, int]:
     """Codebooks of semantic ids that are gone, or go: not those just made, that no spec names yet."""
+    gone = _makers_gone(store, used, abandoned, lambda s: s.codebook if isinstance(s, CodesSpec) else None)
+    paths = {path for codebook in gone for path in codebook_paths(codebook)}
+    sizes = store.objects.sizes("codebooks/") if paths else {}
+    return {path: size for path, size in sizes.items() if path in paths}
+
+
+def _adapters(store: Store, used: Mapping[str, AnySpec], abandoned: Collection[str]) -> dict[str, int]:
+    """Adapters of vectors that are gone, or go; as `_codebooks`."""
+    gone = _makers_gone(
+        store, used, abandoned, lambda s: s.encoder.adapter if isinstance(s, VectorSpec) else None
+    )
+    sizes = store.objects.sizes("adapters/") if gone else {}
+    return {path: size for path, size in sizes.items() if path.split("/")[1] in gone}
+
+
+def _makers_gone(
+    store: Store,
+    used: Mapping[str, AnySpec],
+    abandoned: Collection[str],
+    maker_of: Callable[[AnySpec], str | None],
+) -> set[str]:
+    """What rows were made with, by digest, of which no row stays."""
     every = {version.spec.digest: version.spec for version in FeatureRegistry(store).every()}
     staying = set(store.tables()) - set(abandoned)
     gone: set[str] = set()
     needed: set[str] = set()
     for spec in (*every.values(), *used.values()):
-        if isinstance(spec, CodesSpec):
+        if (maker := maker_of(spec)) is not None:
             is_needed = spec.digest in used or not staying.isdisjoint(tables_of([spec]))
-            (needed if is_needed else gone).add(spec.codebook)
-    paths = {path for codebook in gone - needed for path in codebook_paths(codebook)}
-    sizes = store.objects.sizes("codebooks/") if paths else {}
-    return {path: size for path, size in sizes.items() if path in paths}
+            (needed if is_needed else gone).add(maker)
+    return gone - needed
 
 
 def reported_table(path: str) -> str | None:
