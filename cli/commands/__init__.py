@@ -39,6 +39,7 @@ from cli.commands.search import search
 from cli.commands.semantic_ids import semantic_ids
 from cli.commands.show import show
 from cli.commands.train import train
+from cli.commands.tune import group as tune
 from cli.commands.vectors import vectors
 from cli.commands.verify import verify
 
@@ -81,4 +82,5 @@ GROUPS: dict[str, typer.Typer] = {
     "prompts": prompts,
     "releases": releases,
     "runs": runs,
+    "tune": tune,
 }
