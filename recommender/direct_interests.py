@@ -54,7 +54,7 @@ class DirectNetwork(torch.nn.Module):
         """Ranking loss + reg · L2 + the loss whose turn it is."""
         del noise
         config, interests, pairs = self._config, self.interests, batch.batch
-        asked, places = np.unique(pairs.users, return_inverse=True)
+        asked, places, counts = np.unique(pairs.users, return_inverse=True, return_counts=True)
         aligned = self._aligned(batch)  # (m,) of them
         taught, lines = self._teachers(batch.turn, aligned)
         items = np.concatenate([pairs.positives, pairs.negatives.ravel()]) + interests.num_users
@@ -66,12 +66,12 @@ class DirectNetwork(torch.nn.Module):
         users, ranked, teachers = final.split(parts)
         penalty = l2_penalty(first[: len(pairs) + len(items)], len(pairs))
         read = asked if config.group_weight else aligned
-        groups = interests.groups(torch.from_numpy(read).to(device))  # (read, d)
+        groups, own = interests.groups(read)  # (read, d) each
         if config.group_weight:
             repeated = torch.from_numpy(places).to(device)
             users = users + config.group_weight * groups.index_select(0, repeated)
-            own = interests.groups.own.index_select(0, torch.from_numpy(pairs.users).to(device))
-            penalty = penalty + l2_penalty(own, len(pairs))
+            pairs_of_user = torch.from_numpy(counts).to(device)
+            penalty = penalty + (own.square().sum(dim=1) * pairs_of_user).sum() / (2 * len(pairs))
         loss = ranking_loss(config, torch.cat([users, ranked]), len(pairs)) + config.reg * penalty
         if not len(aligned):
             return loss

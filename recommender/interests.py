@@ -58,7 +58,7 @@ class InterestConfig(InterestLayerConfig):
     distillation_weight: float = Field(default=0.1, ge=0, description="Weight λ_DS of eq. 8.")
     sequence_weight: float = Field(default=0.1, ge=0, description="Weight λ_SA of eq. 9.")
     aligned_users: int = Field(
-        default=256, ge=1, description="Users of a batch that are aligned, and each other's negatives."
+        default=128, ge=1, description="Users of a batch that are aligned, and each other's negatives."
     )
 
     def weight_of(self, turn: Turn) -> float:

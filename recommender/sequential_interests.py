@@ -94,11 +94,11 @@ class SequentialNetwork(torch.nn.Module):
         final, first = self._propagation(users).rows(layer_zero, self._catalogue.to(device))  # (I, d) each
         items = normalize(final, dim=1)
         states = self.encoder(items, asked.sequences, noise)  # (T, d)
-        groups = interests.groups(users)  # (b, d)
+        groups, own = interests.groups(asked.users)  # (b, d) each
         penalty = l2_penalty(first.index_select(0, targets), len(targets))
         if config.group_weight:
             states = states + config.group_weight * groups.index_select(0, lines)
-            penalty = penalty + l2_penalty(interests.groups.own.index_select(0, users), len(targets))
+            penalty = penalty + l2_penalty(own, len(targets))
         loss = catalogue_cross_entropy(states / config.softmax_temperature, items, targets)
         return loss + config.reg * penalty + self._agreement(batch, final, groups)
 

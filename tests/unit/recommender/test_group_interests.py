@@ -15,11 +15,13 @@ def interests(neighbors: np.ndarray, num_layers: int) -> GroupInterests:
 
 
 @pytest.mark.parametrize("num_layers", [0, 1, 2, 4])
-def test_groups_and_their_gradients_equal_the_equation(num_layers):
-    neighbors, users = ring(9, 3), torch.tensor([3, 0, 8, 1, 2])
+@pytest.mark.parametrize("users", [[3, 0, 8, 1, 2], [2, 8, 1]], ids=["whole graph", "some lines"])
+def test_groups_and_their_gradients_equal_the_equation(num_layers, users):
+    neighbors, users = ring(9, 3), np.array(users)
     ours = interests(neighbors, num_layers)
-    weights = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
-    found = ours(users)
+    weights = torch.randn(len(users), 4, generator=torch.Generator().manual_seed(1))
+    found, first = ours(users)
+    torch.testing.assert_close(first, ours.own[users])
     (found * weights).sum().backward()
     own = ours.own.detach().double().requires_grad_()
     expected = groups_by_hand(own, neighbors, num_layers)[users]
