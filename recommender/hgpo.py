@@ -2,15 +2,15 @@
 
 LGHRec (arXiv 2505.12396), a one-step decision per node of a batch: act, be rewarded, and learn once as many
 actions are kept as the buffer holds; it is emptied then. Ours: what is left at the end of an epoch is learned
-from as well, so that no action outlives a checkpoint; and π_old is not computed when acting, since no update
-stands between an action and the update that learns from it.
+from as well, so that no action outlives a checkpoint. No update stands between an action and the one that
+learns from it: the outputs that acted are kept with their graph, and the first step computes none anew.
 
 The policy's weights are parameters without gradients, as its Adam's state is: the training loop keeps them
 and leaves them alone. Letters as in `recommender.hgpo_policy`.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,16 @@ from torch.func import functional_call
 
 from recommender.hgpo_config import HgpoConfig
 from recommender.hgpo_objective import advantages, first_policy_distance, policy_loss
-from recommender.hgpo_policy import Action, Policy, State, squash
+from recommender.hgpo_policy import (
+    Action,
+    Outputs,
+    Policy,
+    State,
+    draw_action,
+    entropies,
+    log_probabilities,
+    squash,
+)
 from recommender.hgpo_rewards import negative_rewards, temperature_rewards
 from recommender.stored_adam import StoredAdam
 
@@ -42,12 +51,14 @@ class Episode:
 
     Attributes:
         state: Of m nodes.
+        outputs: Of the policy that acted; gradients lead to its weights.
         action: G per node.
         rewards: (G, m) r_t.
         groups: (m,) int64.
     """
 
     state: State
+    outputs: Outputs
     action: Action
     rewards: torch.Tensor
     groups: torch.Tensor
@@ -69,13 +80,13 @@ class HgpoAgent(torch.nn.Module):
         self.adam = StoredAdam(list(self.policy.parameters()), config.policy_learning_rate)
         self.first_policy = copy.deepcopy(self.policy) if config.kl_weight else None
         self._episodes: list[Episode] = []
+        self._leaves: dict[str, torch.Tensor] = {}
 
     @property
     def num_waiting(self) -> int:
         """Actions that have not been learned from."""
         return sum(episode.rewards.numel() for episode in self._episodes)
 
-    @torch.no_grad()
     def decide(self, state: State, groups: torch.Tensor, num_chosen: int, noise: torch.Generator) -> Decision:
         """Act for m nodes, and keep what was done and its rewards.
 
@@ -86,7 +97,8 @@ class HgpoAgent(torch.nn.Module):
             noise: On the state's device.
         """
         config = self._config
-        action = self.policy.act(state, num_chosen, config.num_samples, noise)
+        outputs = self._outputs(state)
+        action = draw_action(outputs, num_chosen, config.num_samples, noise)
         rewards = state.nodes.new_zeros(config.num_samples, len(groups))
         chosen = temperatures = None
         if action.chosen is not None:
@@ -96,7 +108,7 @@ class HgpoAgent(torch.nn.Module):
             drawn = squash(config, action.raw)  # (G, m)
             rewards += temperature_rewards(config, drawn, state.degrees)
             temperatures = drawn[0]
-        self._episodes.append(Episode(state, action, rewards, groups))
+        self._episodes.append(Episode(state, outputs, action, rewards, groups))
         return Decision(chosen, temperatures)
 
     def learn(self, *, at_least: int = 1) -> None:
@@ -110,38 +122,41 @@ class HgpoAgent(torch.nn.Module):
         advantage = advantages(rewards, beside, whitened=config.advantage == "whitened")
         old: torch.Tensor | None = None
         for _ in range(config.update_epochs):
-            with torch.enable_grad():
-                weights = {n: w.detach().requires_grad_() for n, w in self.policy.named_parameters()}
-                log_probs, entropy = _evaluated(self.policy, weights, episodes)
-                old = log_probs.detach() if old is None else old
-                loss = policy_loss(
-                    config,
-                    (log_probs - old).exp(),
-                    entropy,
-                    advantage=advantage,
-                    rewards=rewards,
-                    groups=groups,
-                )
-                loss = loss + self._distance(log_probs)
-                gradients = torch.autograd.grad(loss, list(weights.values()))
+            outputs = [self._outputs(e.state) if old is not None else e.outputs for e in episodes]
+            log_probs = _of_all(outputs, episodes)  # (n,)
+            old = log_probs.detach() if old is None else old
+            loss = policy_loss(
+                config,
+                (log_probs - old).exp(),
+                torch.cat([entropies(of) for of in outputs]),
+                advantage=advantage,
+                rewards=rewards,
+                groups=groups,
+            )
+            loss = loss + self._distance(log_probs)
+            gradients = torch.autograd.grad(loss, list(self._leaves.values()))
             self.adam.step(list(self.policy.parameters()), gradients)
-        self._episodes = []
+        self._episodes, self._leaves = [], {}
+
+    def _outputs(self, state: State) -> Outputs:
+        """Of the policy as it is; gradients lead to ``_leaves``, which share its weights' memory."""
+        if not self._leaves:
+            self._leaves = {n: w.detach().requires_grad_() for n, w in self.policy.named_parameters()}
+        with torch.enable_grad():
+            return functional_call(self.policy, self._leaves, (state,))
 
     def _distance(self, log_probs: torch.Tensor) -> torch.Tensor | float:
         """β KL; 0 without a first policy."""
         if self.first_policy is None:
             return 0.0
-        first = dict(self.first_policy.named_parameters())
-        first_log_probs, _ = _evaluated(self.policy, first, self._episodes)
-        return self._config.kl_weight * first_policy_distance(log_probs, first_log_probs)
+        outputs = [self.first_policy(episode.state) for episode in self._episodes]
+        return self._config.kl_weight * first_policy_distance(log_probs, _of_all(outputs, self._episodes))
 
 
-def _evaluated(
-    policy: Policy, weights: Mapping[str, torch.Tensor], episodes: list[Episode]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n,) log π of all actions, and the entropies of all states, with other weights."""
-    found = [functional_call(policy, dict(weights), (e.state, e.action)) for e in episodes]
-    return torch.cat([log.flatten() for log, _ in found]), torch.cat([entropy for _, entropy in found])
+def _of_all(outputs: Sequence[Outputs], episodes: Sequence[Episode]) -> torch.Tensor:
+    """(n,) log π of the actions of all episodes."""
+    pairs = zip(outputs, episodes, strict=True)
+    return torch.cat([log_probabilities(of, episode.action).flatten() for of, episode in pairs])
 
 
 def _nodes_of(episodes: list[Episode]) -> torch.Tensor:

@@ -29,6 +29,7 @@ from recommender.plackett_luce import draw_ordered, log_probability
 _HIDDEN: Final = (256, 128)
 _LOG_STD_RANGE: Final = (-20.0, 2.0)
 _FIRST_LOG_STD: Final = -1.0
+_BARRED: Final = -1e9  # finite, so that 0 · log 0 is 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,21 @@ class State:
     degrees: torch.Tensor
     candidate_degrees: torch.Tensor
     is_barred: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the policy would do; None where something else decides.
+
+    Attributes:
+        logits: (m, P), those of what is barred far below all others.
+        mean: (m,) μ.
+        log_std: (m,) log s.
+    """
+
+    logits: torch.Tensor | None
+    mean: torch.Tensor | None
+    log_std: torch.Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,41 +100,53 @@ class Policy(torch.nn.Module):
         chooses = config.temperature_by == "hgpo"
         self.temperature = _TemperatureHead(config, dim, generator) if chooses else None
 
-    @torch.no_grad()
-    def act(self, state: State, num_chosen: int, num_samples: int, noise: torch.Generator) -> Action:
-        """Draw actions.
+    def forward(self, state: State) -> Outputs:
+        """For m nodes."""
+        logits = None if self.choice is None else self.choice(state)
+        mean, log_std = (None, None) if self.temperature is None else self.temperature(state)
+        return Outputs(logits, mean, log_std)
 
-        Args:
-            state: Of m nodes.
-            num_chosen: M.
-            num_samples: G.
-            noise: On the state's device.
-        """
-        chosen = raw = None
-        if self.choice is not None:
-            logits = self.choice(state)
-            chosen = draw_ordered(logits.expand(num_samples, *logits.shape), num_chosen, noise)
-        if self.temperature is not None:
-            mean, log_std = self.temperature(state)
-            shape = num_samples, len(mean)
-            draws = torch.randn(shape, generator=noise, device=mean.device)
-            raw = mean + log_std.exp() * draws
-        return Action(chosen, raw)
 
-    def forward(self, state: State, action: Action) -> tuple[torch.Tensor, torch.Tensor]:
-        """(G, m) log π of actions, and (m,) entropy: of the first choice and of x."""
-        log_probs = entropy = state.nodes.new_zeros(())
-        if self.choice is not None and action.chosen is not None:
-            logits = self.choice(state)  # (m, P)
-            expanded = logits.expand(len(action.chosen), *logits.shape)
-            log_probs = log_probs + log_probability(expanded, action.chosen)
-            entropy = entropy + _categorical_entropy(logits)
-        if self.temperature is not None and action.raw is not None:
-            mean, log_std = self.temperature(state)
-            distance = (action.raw - mean) * torch.exp(-log_std)  # (G, m)
-            log_probs = log_probs - 0.5 * distance.square() - log_std - 0.5 * math.log(2 * math.pi)
-            entropy = entropy + log_std + 0.5 * math.log(2 * math.pi * math.e)
-        return log_probs, entropy
+@torch.no_grad()
+def draw_action(outputs: Outputs, num_chosen: int, num_samples: int, noise: torch.Generator) -> Action:
+    """G actions of every node, M candidates each.
+
+    Args:
+        outputs: Of m nodes.
+        num_chosen: M.
+        num_samples: G.
+        noise: On the device of the outputs.
+    """
+    chosen = raw = None
+    if (logits := outputs.logits) is not None:
+        chosen = draw_ordered(logits.expand(num_samples, *logits.shape), num_chosen, noise)
+    if outputs.mean is not None and outputs.log_std is not None:
+        shape = num_samples, len(outputs.mean)
+        draws = torch.randn(shape, generator=noise, device=outputs.mean.device)
+        raw = outputs.mean + outputs.log_std.exp() * draws
+    return Action(chosen, raw)
+
+
+def log_probabilities(outputs: Outputs, action: Action) -> torch.Tensor:
+    """(G, m) log π of actions."""
+    parts: list[torch.Tensor] = []
+    if (logits := outputs.logits) is not None and action.chosen is not None:
+        parts.append(log_probability(logits.expand(len(action.chosen), *logits.shape), action.chosen))
+    if outputs.mean is not None and outputs.log_std is not None and action.raw is not None:
+        distance = (action.raw - outputs.mean) * torch.exp(-outputs.log_std)  # (G, m)
+        parts.append(-0.5 * distance.square() - outputs.log_std - 0.5 * math.log(2 * math.pi))
+    return torch.stack(parts).sum(dim=0)
+
+
+def entropies(outputs: Outputs) -> torch.Tensor:
+    """(m,) entropy of the first choice plus that of x."""
+    parts: list[torch.Tensor] = []
+    if outputs.logits is not None:
+        log_shares = torch.log_softmax(outputs.logits, dim=1)
+        parts.append(-(log_shares.exp() * log_shares).sum(dim=1))
+    if outputs.log_std is not None:
+        parts.append(outputs.log_std + 0.5 * math.log(2 * math.pi * math.e))
+    return torch.stack(parts).sum(dim=0)
 
 
 def squash(config: HgpoConfig, raw: torch.Tensor) -> torch.Tensor:
@@ -137,17 +165,16 @@ class _ChoiceHead(torch.nn.Module):
     def __init__(self, dim: int, generator: torch.Generator) -> None:
         super().__init__()
         self.of_nodes = _linear(2 * dim, dim, generator)  # W_a
-        self.of_candidates = _linear(dim, dim, generator, gain=0.01)  # W_b
+        self.of_candidates = _linear(dim, dim, generator, gain=0.01, bias=False)  # W_b
         self.features = torch.nn.Parameter(torch.zeros(3))  # w
 
     def forward(self, state: State) -> torch.Tensor:
-        """(m, P) logits; -inf of what is barred."""
-        queries = self.of_nodes(torch.cat([state.nodes, state.positives], dim=1))  # (m, d)
-        logits = queries @ self.of_candidates(state.candidates).T  # (m, P)
+        """(m, P) logits, those of what is barred far below all others."""
         near, near_positive, popular = self.features
-        logits = logits + near * state.to_nodes + near_positive * state.to_positives
-        logits = logits + popular * state.candidate_degrees.log1p()
-        return logits.masked_fill(state.is_barred, -torch.inf)
+        queries = self.of_nodes(torch.cat([state.nodes, state.positives], dim=1)) @ self.of_candidates.weight
+        queries = queries + near * state.nodes + near_positive * state.positives  # (m, d)
+        logits = torch.addmm(popular * state.candidate_degrees.log1p(), queries, state.candidates.T)
+        return logits.masked_fill(state.is_barred, _BARRED)
 
 
 class _TemperatureHead(torch.nn.Module):
@@ -155,7 +182,7 @@ class _TemperatureHead(torch.nn.Module):
         super().__init__()
         wide, narrow = _HIDDEN
         self.of_nodes = _linear(2 * dim + 1, wide, generator)
-        self.of_pool = _linear(dim, wide, generator)
+        self.of_pool = _linear(dim, wide, generator, bias=False)
         self.hidden = _linear(wide, narrow, generator)
         self.out = _linear(narrow, 2, generator, gain=0.01)
         with torch.no_grad():
@@ -170,16 +197,12 @@ class _TemperatureHead(torch.nn.Module):
         return mean, log_std.clamp(*_LOG_STD_RANGE)
 
 
-def _categorical_entropy(logits: torch.Tensor) -> torch.Tensor:
-    """(m,) entropy of softmax; -inf counts nothing."""
-    log_shares = torch.log_softmax(logits, dim=1)
-    shares = log_shares.exp()
-    return -(shares * log_shares.masked_fill(log_shares.isinf(), 0.0)).sum(dim=1)
-
-
-def _linear(inputs: int, outputs: int, generator: torch.Generator, gain: float = 1.0) -> torch.nn.Linear:
-    """Glorot's weights, times ``gain``; biases zero."""
-    layer = torch.nn.Linear(inputs, outputs)
+def _linear(
+    inputs: int, outputs: int, generator: torch.Generator, *, gain: float = 1.0, bias: bool = True
+) -> torch.nn.Linear:
+    """Glorot's weights, times ``gain``; a bias of zero, if any."""
+    layer = torch.nn.Linear(inputs, outputs, bias=bias)
     torch.nn.init.xavier_uniform_(layer.weight, gain=gain, generator=generator)
-    torch.nn.init.zeros_(layer.bias)
+    if bias:
+        torch.nn.init.zeros_(layer.bias)
     return layer

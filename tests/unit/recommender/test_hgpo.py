@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from recommender.hgpo import HgpoAgent
 from recommender.hgpo_config import HgpoConfig
-from recommender.hgpo_policy import Policy
+from recommender.hgpo_policy import Policy, draw_action, entropies, log_probabilities
 from recommender.hgpo_rewards import ideal_temperature, negative_rewards, node_groups
 
 DEGREES = torch.tensor([3.0, 20.0, 200.0]).repeat(32)
@@ -100,12 +100,13 @@ def test_log_probabilities_and_entropies_are_those_of_the_distributions():
     with torch.no_grad():
         policy.choice.features.copy_(torch.tensor([1.0, -2.0, 0.3]))
         policy.choice.of_candidates.weight.mul_(100)
-    action = policy.act(state, 3, 2, generator)
-    log_probs, entropy = policy(state, action)
+    outputs = policy(state)
+    action = draw_action(outputs, 3, 2, generator)
+    log_probs, entropy = log_probabilities(outputs, action), entropies(outputs)
     vectors = torch.cat([state.nodes, state.positives], dim=1)
     queries = policy.choice.of_nodes(vectors) @ policy.choice.of_candidates(state.candidates).T
     logits = queries + state.to_nodes - 2 * state.to_positives + 0.3 * torch.log(torch.tensor(2.0))
-    logits[1, 5] = -torch.inf
+    logits[1, 5] = -1e9
     own = torch.cat(
         [vectors, torch.log1p(state.degrees)[:, None], state.candidates.mean(dim=0).expand(3, 4)], 1
     )
