@@ -47,7 +47,7 @@ class InterestConfig(InterestLayerConfig):
         default=1, ge=0, description="Propagation layers L_u over users; the authors' code has 4."
     )
     group_weight: float = Field(
-        default=1.0, ge=0, description="Weight w of H in scores; 0 is the paper's literal form."
+        default=0.2, ge=0, description="Weight w of H in scores; 0 is the paper's literal form."
     )
     align: AlignForm = Field(
         default="infonce_cos", description="Form of eq. 8-9: the paper's text, or its code (soft_dot)."
@@ -55,8 +55,8 @@ class InterestConfig(InterestLayerConfig):
     temperature: float = Field(
         default=0.2, gt=0, description="Temperature τ of the alignment; 1 in the authors' code."
     )
-    distillation_weight: float = Field(default=0.1, ge=0, description="Weight λ_DS of eq. 8.")
-    sequence_weight: float = Field(default=0.1, ge=0, description="Weight λ_SA of eq. 9.")
+    distillation_weight: float = Field(default=0.01, ge=0, description="Weight λ_DS of eq. 8.")
+    sequence_weight: float = Field(default=0.01, ge=0, description="Weight λ_SA of eq. 9.")
     aligned_users: int = Field(
         default=128, ge=1, description="Users of a batch that are aligned, and each other's negatives."
     )

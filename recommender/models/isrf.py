@@ -10,7 +10,10 @@ without one: chains of thought are read as stored vectors, and scores are inner 
     loss = ranking loss + reg · L2 + λ_DS L_DS or λ_SA L_SA         eq. 8-10, turns: `recommender.interests`
 
 Ours: the two rankers, which stand for eq. 1, 5 and 11; H in the scores, w times, for in the paper's equations
-it enters no prediction (``group_weight=0``).
+it enters no prediction (``group_weight=0``); IDs of items beside their texts (the paper: ``fusion=replace``).
+Defaults of w, λ and the fusion are what the validation part of colakg-lastfm prefers, with one seed each:
+NDCG@20 .2128, against .1890 at w = 1 and λ = .1, and .1734 of texts alone there. The sequential task was
+trained with learning_rate=0.003, init_std=0.02, num_layers=2.
 
 Ablations are settings: distillation_weight=0, sequence_weight=0, fusion=none (without E_V), adapter=none;
 whether it is the group that helps, user_graph=interactions, random and none say.
@@ -32,8 +35,8 @@ class Config(SequentialConfig):
     """Settings of ISRF."""
 
     fusion: Fusion = Field(
-        default="replace",
-        description="Items are their texts (replace, the paper), IDs and texts (add), or IDs (none).",
+        default="add",
+        description="Items are IDs and texts (add), their texts (replace, the paper), or IDs (none).",
     )
     task: Literal["direct", "sequential"] = Field(
         default="direct", description="Rank for a user, or rank what comes next in a history."
@@ -51,9 +54,9 @@ SPACE: Final[SearchSpace] = {
     **RANKING_SPACE,
     "num_layers": Choice((1, 2, 3, 4)),
     "num_neighbors": Choice((10, 50, 100, 200)),
-    "group_weight": Choice((0.0, 0.5, 1.0, 2.0)),
-    "distillation_weight": LogUniform(0.01, 1.0),
-    "sequence_weight": LogUniform(0.01, 1.0),
+    "group_weight": Choice((0.0, 0.2, 0.5, 1.0)),
+    "distillation_weight": LogUniform(0.001, 0.1),
+    "sequence_weight": LogUniform(0.001, 0.1),
 }
 
 

@@ -10,7 +10,7 @@ VECTORS = np.random.default_rng(4).standard_normal((5, 6)).astype(np.float32)
 
 
 def layer(vectors: np.ndarray | None = VECTORS, **settings) -> InterestLayer:
-    config = Config(embedding_dim=4, init_std=0.3, **settings)
+    config = Config(**({"embedding_dim": 4, "init_std": 0.3, "fusion": "replace"} | settings))
     generator = torch.Generator().manual_seed(3)
     made = InterestLayer(config, num_users=3, num_items=5, item_vectors=vectors, generator=generator)
     with torch.no_grad():  # the first biases are zero
