@@ -1,7 +1,7 @@
 """RecMind's alignment as a tuning objective: a text's vector near the vector that the graph has of its node.
 
     z^L_v = W_proj z̃^L_v                        RecMind (arXiv 2509.06286), eq. 4
-    L = symmetric InfoNCE of z^G_v and z^L_v    eq. 5, both directions, see `recommender.alignment`
+    L = symmetric InfoNCE of z^G_v and z^L_v    eq. 5, both directions: `recommender.alignment`
 
 z^G is frozen, so the hard negatives of a node are known before the first step: the h nodes of nearest z^G.
 The queue holds z^L by a moving average of W_proj. Our reconstruction: the average leaves the adapter out,
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from pydantic import Field
-from torch.nn.functional import linear, normalize
+from torch.nn.functional import normalize
 
 from featurestore.errors import InputError
 from llm_jobs.tuning.base_model import TextVectors, TokenIds
 from llm_jobs.tuning.config import Examples, TuningConfig
+from llm_jobs.tuning.projection import StandardisedProjection
 from recommender.alignment import Negatives, absent_from, nearest_by_cosine, symmetric_info_nce
 from recommender.momentum import KeyQueue, MovingAverage
 
@@ -65,27 +66,22 @@ class AlignmentObjective(torch.nn.Module):
     Args:
         sides: Items, users, or both: an example is a row of the first side, or else of the next.
         config: Temperature, queue, average, hard negatives.
-        hidden_size: Columns of a text's pooled states.
-        seed: Of the first W_proj.
+        projection: W_proj; learns.
 
     Raises:
         InputError: If no side has two nodes to tell apart.
     """
 
     def __init__(
-        self, sides: Sequence[Pairs], config: AlignmentConfig, *, hidden_size: int, seed: int
+        self, sides: Sequence[Pairs], config: AlignmentConfig, projection: StandardisedProjection
     ) -> None:
         super().__init__()
-        if max(len(side) for side in sides) < 2:
-            raise InputError(
-                "alignment tells at least two nodes apart, but fewer have both a text and a vector.",
-                hint="Do the texts and the vectors describe the same entities?",
-            )
+        require_two_nodes(sides)
         self._sides, self._config = tuple(sides), config
         self._ends = np.cumsum([len(side) for side in sides])
         self._hard = [nearest_by_cosine(side.graph, config.num_hard) for side in sides]
         device, width = sides[0].graph.device, sides[0].graph.shape[1]
-        self.projection = _first_projection(hidden_size, width, seed).to(device)  # W_proj
+        self.projection = projection
         self.average = MovingAverage(self.projection, config.momentum)
         self.queues = torch.nn.ModuleList(
             KeyQueue(max(1, min(config.queue_size, len(side))), width).to(device) for side in sides
@@ -108,9 +104,10 @@ class AlignmentObjective(torch.nn.Module):
     def after_step(self) -> None:
         """See `Objective.after_step`: the average follows W_proj, the queues take the step's nodes in."""
         self.average.update(self.projection)
-        weight = self.average.weights()["weight"]
+        average = self.average.weights()
         for number, rows, pooled in self._fresh:
-            self._queue(number).push(rows, self._sides[number].graph[rows], linear(pooled, weight))
+            keys = torch.func.functional_call(self.projection, average, pooled)
+            self._queue(number).push(rows, self._sides[number].graph[rows], keys)
         self._fresh.clear()
 
     def _by_side(self, examples: Examples) -> Iterator[tuple[int, Examples]]:
@@ -184,16 +181,21 @@ def measure_alignment(text: torch.Tensor, graph: torch.Tensor, *, temperature: f
     return Alignment(len(text), float(loss), float((num_nearer < 10).float().mean()))
 
 
+def require_two_nodes(sides: Sequence[Pairs]) -> None:
+    """Refuse to align what nothing can be told from.
+
+    Raises:
+        InputError: If no side has two nodes.
+    """
+    if max(len(side) for side in sides) < 2:
+        raise InputError(
+            "alignment tells at least two nodes apart, but fewer have both a text and a vector.",
+            hint="Do the texts and the vectors describe the same entities?",
+        )
+
+
 def no_negatives(count: int, graph: torch.Tensor) -> Negatives:
     """Negatives of ``count`` nodes that have none but each other."""
     nothing = graph.new_zeros(0, graph.shape[1])
     is_none = torch.zeros(count, 0, dtype=torch.bool, device=graph.device)
     return Negatives(nothing, is_none.new_zeros(0), nothing, is_none)
-
-
-def _first_projection(hidden_size: int, width: int, seed: int) -> torch.nn.Linear:
-    generator = torch.Generator().manual_seed(seed)
-    projection = torch.nn.Linear(hidden_size, width, bias=False)
-    with torch.no_grad():
-        torch.nn.init.xavier_uniform_(projection.weight, generator=generator)
-    return projection

@@ -56,7 +56,7 @@ class TuningConfig(Frozen):
     max_tokens: int | None = Field(
         default=None, ge=8, description="Tokens read of each text; none takes the encoder's own limit."
     )
-    checkpoint_steps: int = Field(default=50, ge=1, description="Steps between two checkpoints.")
+    checkpoint_steps: int = Field(default=20, ge=1, description="Steps between two checkpoints.")
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where to tune.")
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",

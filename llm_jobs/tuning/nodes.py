@@ -16,12 +16,16 @@ from llm_jobs.tuning.alignment import (
     AlignmentObjective,
     Pairs,
     measure_alignment,
+    require_two_nodes,
 )
 from llm_jobs.tuning.base_model import BaseModel, TextVectors, encode
 from llm_jobs.tuning.config import tuning_device
+from llm_jobs.tuning.projection import StandardisedProjection
 
 _MOST_MEASURED = 2_000
 """Held-out nodes of a side that are measured at most: all are candidates of each other."""
+_STANDARDISED_OVER = 1_000
+"""Nodes of a side whose states give mean and deviation."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,18 @@ class Nodes:
     entities: tuple[Entity, ...]
     tuned_on: tuple[Pairs, ...]
     measured_on: tuple[Pairs, ...]
+
+    def projection(self, model: TextVectors, config: AlignmentConfig, *, seed: int) -> StandardisedProjection:
+        """A new W_proj over the states that the model has of these nodes now.
+
+        Raises:
+            InputError: If no side has two nodes.
+        """
+        device, width = self.tuned_on[0].graph.device, self.tuned_on[0].graph.shape[1]
+        inputs = [each for side in self.tuned_on for each in side.inputs[:_STANDARDISED_OVER]]
+        require_two_nodes(self.tuned_on)
+        states = torch.from_numpy(encode(model, inputs, batch_size=config.batch_size))
+        return StandardisedProjection(states.to(device), width, seed=seed)
 
     def measure(
         self, model: TextVectors, objective: AlignmentObjective, config: AlignmentConfig

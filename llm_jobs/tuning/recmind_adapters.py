@@ -143,14 +143,14 @@ def tune_recmind(
         base = load_base(entry, config)
         model = TextVectors(attach_adapter(base.network, config, seed=seed), base.spec.pooling)
         nodes = choose_nodes(base, sides, config, seed=seed)
-        objective = AlignmentObjective(nodes.tuned_on, config, hidden_size=model.hidden_size, seed=seed)
+        projection = nodes.projection(model, config, seed=seed)
+        objective = AlignmentObjective(nodes.tuned_on, config, projection)
         file = _checkpoint_file(work_folder, sources, sides, base=base, config=config, seed=seed)
         before = nodes.measure(model, objective, config)
         report = tune(
             model, objective, config, seed=seed, checkpoint=TuningCheckpoint(file, lock), progress=progress
         )
         after = nodes.measure(model, objective, config)
-        projection = objective.projection.weight
         adapter = Adapter(
             tuned_files(model, projection),
             AdapterOrigin(
@@ -167,8 +167,9 @@ def tune_recmind(
         )
         lock.check()
         adapter.save(store.objects)
-        spec = tuned_spec(base.spec, adapter.digest, job=_JOB, embedding_dim=len(projection))
-        encoder = TunedEncoder(base, model, projection, spec)
+        weight, bias = projection.folded()
+        spec = tuned_spec(base.spec, adapter.digest, job=_JOB, embedding_dim=len(bias))
+        encoder = TunedEncoder(base, model, weight, bias, spec=spec)
         stored = _store(store, texts, sources.name, encoder=encoder, adapter=adapter, progress=progress)
         file.discard()
     return RecmindReport(adapter.digest, stored, report, objective.num_examples, before, after)

@@ -11,28 +11,36 @@ from featurestore.errors import EmbeddingSpaceError
 from featurestore.spec import EncoderSpec
 from llm_jobs.tuning.base_model import BaseModel, TextVectors, encode
 from llm_jobs.tuning.lora import adapter_files, attach_stored
+from llm_jobs.tuning.projection import StandardisedProjection
 
 PROJECTION_FILE = "projection.safetensors"
-_WEIGHT = "weight"
+_WEIGHT, _BIAS = "weight", "bias"
 _BATCH_SIZE = 64
 
 
 class TunedEncoder:
-    """Texts to vectors z^L = W_proj Pool(F(T; adapter)).
+    """Texts to vectors z^L = W' Pool(F(T; adapter)) + b.
 
     Args:
         base: Tokenises.
         model: The base model with the adapter.
-        projection: (d, h) float32 W_proj.
+        weight: (d, h) float32 W', see `StandardisedProjection.folded`.
+        bias: (d,) float32 b.
         spec: What the vectors are.
     """
 
     def __init__(
-        self, base: BaseModel, model: TextVectors, projection: torch.Tensor, spec: EncoderSpec
+        self,
+        base: BaseModel,
+        model: TextVectors,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        *,
+        spec: EncoderSpec,
     ) -> None:
         self._base = base
         self._model = model
-        self._projection = projection.detach().float().cpu().numpy()
+        self._weight, self._bias = weight.numpy(), bias.numpy()
         self._spec = spec
 
     @property
@@ -45,7 +53,7 @@ class TunedEncoder:
         if not texts:
             return np.zeros((0, self._spec.embedding_dim), np.float32)
         pooled = encode(self._model, self._base.token_ids(texts), batch_size=_BATCH_SIZE)  # (n, h)
-        return pooled @ self._projection.T
+        return pooled @ self._weight.T + self._bias
 
     def close(self) -> None:
         """See `TextEncoder.close`: whoever loaded the base model keeps it."""
@@ -64,12 +72,12 @@ def tuned_spec(base: EncoderSpec, adapter: str, *, job: str, embedding_dim: int)
     )
 
 
-def tuned_files(model: TextVectors, projection: torch.Tensor) -> dict[str, bytes]:
+def tuned_files(model: TextVectors, projection: StandardisedProjection) -> dict[str, bytes]:
     """All that `open_tuned` needs beside the base model."""
     from safetensors.torch import save
 
-    weight = projection.detach().float().cpu().contiguous()
-    return {**adapter_files(model.network), PROJECTION_FILE: save({_WEIGHT: weight})}
+    weight, bias = projection.folded()
+    return {**adapter_files(model.network), PROJECTION_FILE: save({_WEIGHT: weight, _BIAS: bias})}
 
 
 def open_tuned(base: BaseModel, adapter: Adapter) -> TunedEncoder:
@@ -98,6 +106,6 @@ def open_tuned(base: BaseModel, adapter: Adapter) -> TunedEncoder:
             hint="Name the encoder that it was tuned on, with its settings, or tune again.",
         )
     model = TextVectors(attach_stored(base.network, adapter.files), base.spec.pooling)
-    projection = load(adapter.files[PROJECTION_FILE])[_WEIGHT]
-    spec = tuned_spec(base.spec, adapter.digest, job=origin.job, embedding_dim=len(projection))
-    return TunedEncoder(base, model, projection, spec)
+    projection = load(adapter.files[PROJECTION_FILE])
+    spec = tuned_spec(base.spec, adapter.digest, job=origin.job, embedding_dim=len(projection[_BIAS]))
+    return TunedEncoder(base, model, projection[_WEIGHT], projection[_BIAS], spec=spec)

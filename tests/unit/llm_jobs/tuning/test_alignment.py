@@ -7,6 +7,7 @@ import torch
 from featurestore.errors import InputError
 from llm_jobs.tuning.alignment import AlignmentConfig, AlignmentObjective, Pairs, measure_alignment
 from llm_jobs.tuning.base_model import TokenIds
+from llm_jobs.tuning.projection import StandardisedProjection
 
 HIDDEN, WIDTH = 5, 3
 CONFIG = AlignmentConfig(temperature=0.3, queue_size=4, num_hard=2, momentum=0.8)
@@ -33,8 +34,11 @@ def world(rng):
         Pairs([[start + row] for row in range(len(graph))], torch.from_numpy(graph))
         for start, graph in zip(starts, graphs, strict=True)
     ]
-    objective = AlignmentObjective(sides, CONFIG, hidden_size=HIDDEN, seed=2)
-    return _Table(states), states, graphs, objective
+    states[:, 0] += 30.0  # a column that is large in all states, as decoders have
+    projection = StandardisedProjection(torch.from_numpy(states), WIDTH, seed=2)
+    objective = AlignmentObjective(sides, CONFIG, projection)
+    model = _Table(states)
+    return model, (states - states.mean(axis=0)) / states.std(axis=0, ddof=1), graphs, objective
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -121,4 +125,16 @@ def test_held_out_alignment_is_measured_as_said(rng):
 def test_one_node_alone_is_refused():
     side = Pairs([[0]], torch.ones(1, WIDTH))
     with pytest.raises(InputError, match="alignment tells at least two nodes apart"):
-        AlignmentObjective([side], CONFIG, hidden_size=HIDDEN, seed=2)
+        AlignmentObjective([side], CONFIG, StandardisedProjection(torch.randn(3, HIDDEN), WIDTH, seed=2))
+
+
+def test_a_folded_projection_is_the_same_map(rng):
+    states = torch.from_numpy(rng.normal(2.0, 3.0, size=(20, HIDDEN)).astype(np.float32))
+    states[:, 1] = 5.0  # says nothing of any text
+    projection = StandardisedProjection(states, WIDTH, seed=2)
+    weight, bias = projection.folded()
+    np.testing.assert_allclose(projection(states).detach(), states @ weight.T + bias, atol=1e-5)
+    assert not weight[:, 1].any()
+    with pytest.raises(InputError, match="all 4 texts to learn from have the same vector"):
+        StandardisedProjection(states[:1].repeat(4, 1), WIDTH, seed=2)
+    np.testing.assert_allclose(projection(states).detach().mean(dim=0), np.zeros(WIDTH), atol=1e-5)
