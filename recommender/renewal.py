@@ -59,7 +59,7 @@ class RenewalReport:
 
 
 def renew_vectors(
-    store: Store, saved: SavedModel, before: Release, now: Release, *, name: str
+    store: Store, saved: SavedModel, fitted: Release, now: Release, *, name: str, since: Release | None = None
 ) -> RenewalReport:
     """Bring the stored vectors of a model up to a later release.
 
@@ -68,14 +68,15 @@ def renew_vectors(
 
     Args:
         store: Of both releases.
-        saved: A model that reads vectors, fitted on ``before`` or an earlier release.
-        before: The release that the stored vectors were made, or renewed, on.
+        saved: A model that reads vectors.
+        fitted: The release that it was fitted on.
         now: A later release.
         name: Feature that `recommender.model_vectors.write_model_vectors` wrote.
+        since: The release that the stored vectors were renewed on the last time; ``fitted`` if None.
 
     Raises:
         UsageError: If the model does not read vectors.
-        LeakError: If training events of ``before`` are none of ``now``.
+        LeakError: If training events of ``fitted`` or ``since`` are none of ``now``.
         MissingVersionError: If its vectors were never stored under this name.
         EmbeddingSpaceError: If the release's texts were encoded otherwise than those the model learned from.
         StoreError: If a release's rows do not begin with those that the model knows.
@@ -84,8 +85,10 @@ def renew_vectors(
     users, items = vectors_of(saved)
     _require_same_spaces(store, saved, now)
     data = known_data(now, saved.info.binding)
-    earlier = known_data(before, saved.info.binding)
-    _require_still_training(earlier, data, before, now)
+    earlier = data
+    for release in (fitted, *([since] if since is not None else [])):
+        earlier = known_data(release, saved.info.binding)
+        _require_still_training(earlier, data, release, now)
     renewed = _renewed(saved, data, now)
     changed = changed_users(earlier, data)
     events = training_events(now)
@@ -93,14 +96,14 @@ def renew_vectors(
         "user": _table(store, saved, name, "user", users.shape[1]),
         "item": _table(store, saved, name, "item", items.shape[1]),
     }
-    for table in tables.values():
-        _name_events(store, table, events)
     _merge(store, tables["user"], vector_table(renewed[changed], changed, now.id_map("user"), events))
     placed = None
     if isinstance(saved.model, PlacesNewItems):
         new, vectors = _new_items(saved.model, saved, now)
         _merge(store, tables["item"], vector_table(vectors, new, now.id_map("item"), events))
         placed = len(new)
+    for table in tables.values():  # last: a row that names the new split is as it should be under it
+        _name_events(store, table, events)
     return RenewalReport(tables, len(changed), placed)
 
 

@@ -47,12 +47,19 @@ class SequenceBatch:
     """Histories to learn from: at every event, the item that came next.
 
     Attributes:
+        rows: (b,) int64, distinct: which history each is; a user's row in training.
         sequences: All events but the last of each history.
         targets: (T,) int64: what came after each.
     """
 
+    rows: IntArray
     sequences: Sequences
     targets: IntArray
+
+    @property
+    def lines(self) -> IntArray:
+        """(T,) int64: the place in ``rows`` that each event belongs to."""
+        return np.repeat(np.arange(len(self.rows)), self.sequences.lengths)
 
 
 class SequenceSampler:
@@ -79,14 +86,15 @@ class SequenceSampler:
 
     def epoch(self, generator: np.random.Generator) -> Iterator[SequenceBatch]:
         """One epoch of batches."""
-        order = generator.permutation(self._rows)
-        for start in range(0, len(order), self._per_batch):
-            rows = order[start : start + self._per_batch]
-            whole, _ = newest_events(self._histories, rows, self._max_length + 1)
+        shuffled = generator.permutation(self._rows)
+        for start in range(0, len(shuffled), self._per_batch):
+            rows = shuffled[start : start + self._per_batch]
+            whole, order = newest_events(self._histories, rows, self._max_length + 1)
             last = np.zeros(len(whole.items), np.bool_)
             last[whole.newest] = True
             first = np.roll(last, 1)  # a history begins where the one before has ended
-            yield SequenceBatch(Sequences(whole.items[~last], whole.lengths - 1), whole.items[~first])
+            read = Sequences(whole.items[~last], whole.lengths - 1)
+            yield SequenceBatch(rows[order], read, whole.items[~first])
 
 
 def newest_events(histories: Histories, rows: IntArray, max_length: int) -> tuple[Sequences, IntArray]:

@@ -28,7 +28,7 @@ from recommender.layer_zero import NodeVectors
 from recommender.losses import l2_penalty
 from recommender.propagation import Propagation
 from recommender.sequence_model import history_states
-from recommender.user_sequences import UserSequenceBatch, UserSequenceSampler
+from recommender.sequences import SequenceBatch, SequenceSampler
 
 
 class SequentialConfig(InterestConfig):
@@ -67,7 +67,7 @@ class SequentialNetwork(torch.nn.Module):
         super().__init__()
         self._config = config
         self._histories = data.histories
-        self._sampler = UserSequenceSampler(data.histories, config.batch_size, config.max_length)
+        self._sampler = SequenceSampler(data.histories, config.batch_size, config.max_length)
         generator = torch.Generator().manual_seed(seed)
         self.interests = Interests(config, data, vectors[1], neighbors, generator)
         self.encoder = _encoder(config, generator)
@@ -79,22 +79,22 @@ class SequentialNetwork(torch.nn.Module):
         """See `Trainable.num_batches`."""
         return self._sampler.num_batches
 
-    def epoch(self, generator: np.random.Generator) -> Iterator[TurnBatch[UserSequenceBatch]]:
+    def epoch(self, generator: np.random.Generator) -> Iterator[TurnBatch[SequenceBatch]]:
         """See `Trainable.epoch`."""
         return take_turns(self._sampler.epoch(generator), generator)
 
-    def loss(self, batch: TurnBatch[UserSequenceBatch], noise: torch.Generator) -> torch.Tensor:
+    def loss(self, batch: TurnBatch[SequenceBatch], noise: torch.Generator) -> torch.Tensor:
         """Softmax over all items at every event + reg · L2 + the loss whose turn it is."""
         config, interests, asked = self._config, self.interests, batch.batch
         layer_zero = interests.layer_zero()
         device = layer_zero.device
         users, lines, targets = (
-            torch.from_numpy(of).to(device) for of in (asked.users, asked.lines, asked.targets)
+            torch.from_numpy(of).to(device) for of in (asked.rows, asked.lines, asked.targets)
         )
         final, first = self._propagation(users).rows(layer_zero, self._catalogue.to(device))  # (I, d) each
         items = normalize(final, dim=1)
         states = self.encoder(items, asked.sequences, noise)  # (T, d)
-        groups, own = interests.groups(asked.users)  # (b, d) each
+        groups, own = interests.groups(asked.rows)  # (b, d) each
         penalty = l2_penalty(first.index_select(0, targets), len(targets))
         if config.group_weight:
             states = states + config.group_weight * groups.index_select(0, lines)
@@ -116,17 +116,17 @@ class SequentialNetwork(torch.nn.Module):
         return Propagation(self._hidden.without(whole.adjacency, users), whole.num_layers)
 
     def _agreement(
-        self, batch: TurnBatch[UserSequenceBatch], items: torch.Tensor, groups: torch.Tensor
+        self, batch: TurnBatch[SequenceBatch], items: torch.Tensor, groups: torch.Tensor
     ) -> torch.Tensor:
         """Of users at even distances in the batch, which is sorted by length; items: (I, d) E."""
         config, asked = self._config, batch.batch
         if not config.weight_of(batch.turn):
             return items.new_zeros(())
-        count = min(config.aligned_users, len(asked.users))
-        aligned = np.arange(count) * len(asked.users) // count  # (m,) places, distinct
+        count = min(config.aligned_users, len(asked.rows))
+        aligned = np.arange(count) * len(asked.rows) // count  # (m,) places, distinct
         places = torch.from_numpy(aligned).to(items.device)
         if batch.turn == "distil":
-            users = torch.from_numpy(asked.users[aligned]).to(items.device)
+            users = torch.from_numpy(asked.rows[aligned]).to(items.device)
             teachers = self.interests.individual()[0].index_select(0, users)
         else:
             read = np.isin(asked.lines, aligned)

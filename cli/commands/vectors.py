@@ -49,11 +49,12 @@ def vectors(
     reporter = Reporter(as_json=as_json)
     store = FeatureStore(opened.store)
     if renew:
-        saved, before = open_saved(model, store, None)
-        before, now = (store.release(since) if since else before), store.release(release or "production")
-        report = renew_vectors(opened.store, saved, before, now, name=name or saved.info.model)
+        saved, fitted = open_saved(model, store, None)
+        now, last = store.release(release or "production"), store.release(since) if since else None
+        report = renew_vectors(opened.store, saved, fitted, now, name=name or saved.info.model, since=last)
         placed = "" if report.num_new_items is None else f", {report.num_new_items:,} new items"
-        reporter.say(f"release {before.number} to {now.number}: {report.num_users:,} users{placed} renewed")
+        first = (last or fitted).number
+        reporter.say(f"release {first} to {now.number}: {report.num_users:,} users{placed} renewed")
         reporter.say("`featurestore publish` releases them.")
         reporter.result(asdict(report))
         return

@@ -20,9 +20,9 @@ from recommender.known_histories import KnownHistories, saved_known_histories
 from recommender.models.isrf import Config, Model
 from recommender.nodes import training_graph
 from recommender.registry import ModelEntry, find_model
+from recommender.sequences import SequenceBatch, SequenceSampler
 from recommender.sequential_interests import SequentialNetwork
 from recommender.testing import CHECKS, COLD_USER, checkerboard, checkerboard_features
-from recommender.user_sequences import UserSequenceBatch, UserSequenceSampler
 
 HISTORIES = [[1, 5, 2], [3], [], [0, 6, 2, 4, 1, 3], [2, 2], [5, 0, 1, 6], [4, 3, 0]]
 TEXTS = np.random.default_rng(4).standard_normal((7, 5)).astype(np.float32)
@@ -57,11 +57,11 @@ def network(**settings) -> SequentialNetwork:
     return ours
 
 
-def batch_of(users: list[int]) -> UserSequenceBatch:
+def batch_of(users: list[int]) -> SequenceBatch:
     """One batch of some users, by the sampler."""
     kept = [history if user in users else [] for user, history in enumerate(HISTORIES)]
-    (batch,) = UserSequenceSampler(histories_of(kept), 1_000, 4).epoch(np.random.default_rng(3))
-    assert sorted(batch.users) == users
+    (batch,) = SequenceSampler(histories_of(kept), 1_000, 4).epoch(np.random.default_rng(3))
+    assert sorted(batch.rows) == users
     return batch
 
 
@@ -92,7 +92,7 @@ def test_loss_and_gradients_equal_the_equations(form, turn, group_weight, hidden
     items = final / final.norm(dim=1, keepdim=True)
     groups = groups_by_hand(weights[OWN], NEIGHBORS, 2)
     losses, squares = [], []
-    for user in batch.users:
+    for user in batch.rows:
         newest = HISTORIES[user][-5:]  # four that are read, and the last target
         for end in range(1, len(newest)):
             state = query_by_hand(encoder_weights(weights), items, newest[:end])
@@ -103,7 +103,7 @@ def test_loss_and_gradients_equal_the_equations(form, turn, group_weight, hidden
             squares.append(weights[OWN][user].square().sum())
     expected = torch.stack(losses).mean() + 0.3 * torch.stack(squares).sum() / (2 * len(losses))
     assert len(losses) == 9
-    aligned = [batch.users[0], batch.users[1]]  # two of three, at even distances
+    aligned = [batch.rows[0], batch.rows[1]]  # two of three, at even distances
     means = torch.stack([final[HISTORIES[user][-5:][:-1]].mean(dim=0) for user in aligned])
     whole = individual_by_hand(first, small_data(), 2)[aligned].detach()
     teachers = whole if turn == "distil" else means
@@ -154,12 +154,12 @@ def test_hidden_edges_are_those_of_the_users_in_both_directions():
 
 
 def test_batches_say_whose_their_histories_are():
-    sampler = UserSequenceSampler(histories_of(HISTORIES), 4, 4)
+    sampler = SequenceSampler(histories_of(HISTORIES), 4, 4)
     batches = list(sampler.epoch(np.random.default_rng(0)))
     assert len(batches) == sampler.num_batches == 3
     read = {}
     for batch in batches:
-        for place, user in enumerate(batch.users.tolist()):
+        for place, user in enumerate(batch.rows.tolist()):
             events = batch.lines == place
             read[user] = [*batch.sequences.items[events].tolist(), int(batch.targets[events][-1])]
             assert batch.targets[events][:-1].tolist() == read[user][1:-1]

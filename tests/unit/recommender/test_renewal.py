@@ -132,17 +132,43 @@ def test_vectors_that_were_never_stored_cannot_be_renewed(tmp_path):
         renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="other")
 
 
-def test_what_a_model_learned_from_may_not_be_held_out(tmp_path):
+@pytest.mark.parametrize("is_since", [False, True])
+def test_what_a_model_learned_from_may_not_be_held_out(tmp_path, is_since):
     world = World(tmp_path, fusion="replace")
     events = pl.read_parquet(tmp_path / "events.parquet")
     first_last = pl.concat([events.filter(user_id="u1").reverse(), events.filter(pl.col("user_id") != "u1")])
     first_last.write_parquet(tmp_path / "events.parquet")
     world.a_day_later(events=0)
+    now = world.reader.release()
+    since = now if is_since else None  # that release says nothing of what the model was fitted on
     with pytest.raises(
         LeakError,
         match=r"\d training events of release 1 are none of release 3: .*\n  Train the model again on",
     ):
+        renew_vectors(world.store, world.saved, world.first, now, name="z", since=since)
+
+
+def test_a_renewal_that_broke_off_names_no_old_vector_by_the_new_split(tmp_path, monkeypatch):
+    world = World(tmp_path, fusion="replace")
+    world.a_day_later()
+
+    whole, written = world.store.upsert, []
+
+    def upsert(table, rows, *, key):
+        if written:
+            raise OSError("the disk is gone")
+        written.append(table)
+        return whole(table, rows, key=key)
+
+    monkeypatch.setattr(world.store, "upsert", upsert)
+    with pytest.raises(OSError, match="the disk is gone"):
         renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="z")
+    monkeypatch.undo()
+    report = publish(world.store, gates=POLICY)
+    assert set(report.left_out) == {"z.user", "z.item"}
+    assert (
+        renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="z").num_users == 1
+    )
 
 
 def test_texts_of_another_encoder_are_refused(tmp_path):

@@ -150,9 +150,11 @@ def test_a_batch_costs_the_mean_of_its_histories():
 
 
 def _batch(histories: Histories, rows: list[int]) -> SequenceBatch:
-    lines = sorted((histories.of(row) for row in rows), key=len)
+    rows = sorted(rows, key=lambda row: len(histories.of(row)))
+    lines = [histories.of(row) for row in rows]
     lengths = np.array([len(line) - 1 for line in lines])
     return SequenceBatch(
+        np.array(rows),
         Sequences(np.concatenate([line[:-1] for line in lines]), lengths),
         np.concatenate([line[1:] for line in lines]),
     )
