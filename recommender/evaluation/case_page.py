@@ -1,0 +1,88 @@
+"""A page of cases: which neighbours brought a hit, in words that people can check."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from recommender.evaluation.case_study import Case, GroupEffect
+
+_LONGEST: Final = 160
+
+
+@dataclass(frozen=True)
+class Names:
+    """How rows are written.
+
+    Attributes:
+        users: Row → external id.
+        items: Row → title, or external id.
+        user_texts: Row → what is said of a user; may lack some.
+        item_texts: Row → what is said of an item; may lack some.
+    """
+
+    users: Mapping[int, str]
+    items: Mapping[int, str]
+    user_texts: Mapping[int, str]
+    item_texts: Mapping[int, str]
+
+
+def render_cases(effect: GroupEffect, names: Names, *, title: str, source: str) -> str:
+    """The whole page, Markdown.
+
+    Args:
+        effect: What was found.
+        names: Of all users and items in it.
+        title: Heading.
+        source: A sentence on which model and data it is about.
+    """
+    k = effect.cutoff
+    counted = (
+        f"Of {effect.num_pairs:,} test pairs, {effect.num_kept:,} are among the user's best {k} by "
+        f"individual interest and with the group; the group brought {effect.num_brought:,} more and lost "
+        f"{effect.num_lost:,}. Below: {len(effect.cases)} of those that it brought, drawn at random.\n"
+    )
+    explained = (
+        f"A lead is the score of the hit minus that of its rival, which stood at place {k} by individual "
+        "interest. A neighbour's part of it follows from the model's vectors; the parts add up.\n"
+    )
+    lines = [f"# {title}\n", f"{source}\n", counted, explained]
+    for case in effect.cases:
+        lines += _case(case, names, k)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _case(case: Case, names: Names, cutoff: int) -> Iterator[str]:
+    yield f"## {_escaped(names.items[case.item])}, for user {_escaped(names.users[case.user])}\n"
+    yield from _quoted("The user", names.user_texts.get(case.user))
+    yield from _quoted("The hit", names.item_texts.get(case.item))
+    added = case.lead_after - case.lead_before - case.own_lead
+    yield (
+        f"Place {case.rank_before:,} by individual interest, {case.rank_after} with the group. Against "
+        f"{_escaped(names.items[case.rival])} (place {cutoff}) the lead was {case.lead_before:+.4f}; "
+        f"the user's own group vector added {case.own_lead:+.4f}, {case.num_neighbors} neighbours "
+        f"{added:+.4f}: {case.lead_after:+.4f} in all.\n"
+    )
+    yield "| neighbour | part of the lead | had the item | what is said of the neighbour |"
+    yield "|---|---|---|---|"
+    for neighbor in case.best:
+        said = _shortened(names.user_texts.get(neighbor.user, ""))
+        had = "yes" if neighbor.had_it else "no"
+        yield f"| {_escaped(names.users[neighbor.user])} | {neighbor.lead:+.4f} | {had} | {said} |"
+    yield ""
+
+
+def _quoted(who: str, text: str | None) -> Iterator[str]:
+    if text:
+        yield f"{who}: *{_shortened(text)}*\n"
+
+
+def _shortened(text: str) -> str:
+    """On one line, cut at a word, with nothing that Markdown would read."""
+    words = _escaped(" ".join(text.split()))
+    if len(words) <= _LONGEST:
+        return words
+    return words[:_LONGEST].rpartition(" ")[0] + " …"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "/").replace("*", "").replace("`", "'")

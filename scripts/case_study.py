@@ -1,0 +1,104 @@
+"""Write a page of hits that group interests brought, from a saved ISRF and the release it was fitted on.
+
+    python scripts/case_study.py models/isrf --project shop --item-texts llm_profile --user-texts llm_taste
+
+The model is one of the direct task, as `featurestore train isrf` saves it. Texts are shown to people and read
+by no model here, so texts that were made from held-out events are shown too.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from featurestore import columns as c
+from featurestore.errors import FeatureStoreError
+from featurestore.reader import Release, open_store
+from featurestore.spec import Entity
+from recommender.data import load_training_data
+from recommender.evaluation.case_page import Names, render_cases
+from recommender.evaluation.case_study import GroupEffect, group_effect
+from recommender.evaluation.tasks import load_task
+from recommender.saved import check_binding, load_model
+
+
+def case_study(
+    folder: Path, release: Release, *, item_texts: str | None, user_texts: str | None, num_cases: int
+) -> str:
+    """The page of one saved model.
+
+    Raises:
+        StoreError: If there is no such model, or it was fitted on another release.
+        UsageError: If no neighbour enters its scores.
+    """
+    saved = load_model(folder)
+    check_binding(saved.info, release)
+    data, task = load_training_data(release), load_task(release)
+    effect = group_effect(saved.model, data, task.held_out, num_cases=num_cases)
+    feature = saved.info.feature or "none"
+    source = (
+        f"`{saved.info.model}` {folder.name}, seed {saved.info.seed}, vectors of items: {feature}, of users: "
+        f"{saved.info.user_feature or 'the means of their items'}; release {release.number}."
+    )
+    names = _names(release, effect, item_texts, user_texts)
+    return render_cases(effect, names, title="Which neighbours brought a hit", source=source)
+
+
+def _names(release: Release, effect: GroupEffect, item_texts: str | None, user_texts: str | None) -> Names:
+    users = {case.user for case in effect.cases} | {n.user for case in effect.cases for n in case.best}
+    items = {row for case in effect.cases for row in (case.item, case.rival)}
+    table = release.items()
+    titles = dict(table.select(c.ITEM_ID, c.TITLE).iter_rows()) if c.TITLE in table.columns else {}
+    user_ids, item_ids = _ids(release, "user", users), _ids(release, "item", items)
+    return Names(
+        users=user_ids,
+        items={row: titles.get(name) or name for row, name in item_ids.items()},
+        user_texts=_texts(release, user_texts, user_ids),
+        item_texts=_texts(release, item_texts, item_ids),
+    )
+
+
+def _ids(release: Release, entity: Entity, rows: Iterable[int]) -> dict[int, str]:
+    ids: Sequence[str] = release.id_map(entity).ids
+    return {row: ids[row] for row in sorted(rows)}
+
+
+def _texts(release: Release, feature: str | None, ids: dict[int, str]) -> dict[int, str]:
+    if feature is None:
+        return {}
+    found = dict(release.texts(feature, allow_parts=c.PARTS).select(c.ID, c.TEXT).iter_rows())
+    return {row: found[name] for row, name in ids.items() if name in found}
+
+
+def main() -> None:
+    """Parse options, write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="folder of a saved model")
+    parser.add_argument("--project", type=Path, default=Path(), help="folder of the project")
+    parser.add_argument("--release", default="production", help="number or alias")
+    parser.add_argument("--item-texts", metavar="FEATURE", help="texts of items to show")
+    parser.add_argument("--user-texts", metavar="FEATURE", help="texts of users to show")
+    parser.add_argument("--cases", type=int, default=5)
+    parser.add_argument("--output", type=Path, help="file to write; printed without")
+    options = parser.parse_args()
+    try:
+        release = open_store(str(options.project / "store")).release(options.release)
+        page = case_study(
+            options.model,
+            release,
+            item_texts=options.item_texts,
+            user_texts=options.user_texts,
+            num_cases=options.cases,
+        )
+    except FeatureStoreError as error:
+        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
+    if options.output is None:
+        print(page, end="")
+    else:
+        options.output.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
