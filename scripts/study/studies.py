@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from scripts.study import core, document, lghrec, lghrec_document, recmind, recmind_document
+from scripts.study import (
+    core,
+    document,
+    isrf,
+    isrf_document,
+    lghrec,
+    lghrec_document,
+    recmind,
+    recmind_document,
+)
 from scripts.study.comparisons import Comparisons
 from scripts.study.records import Records
 from scripts.study.runs import Run
@@ -29,6 +38,7 @@ STUDIES: Final = {
     "core": DeclaredStudy(core.minimum, core.queue, document.render),
     "recmind": DeclaredStudy(recmind.minimum, recmind.queue, recmind_document.render),
     "lghrec": DeclaredStudy(lghrec.minimum, lghrec.queue, lghrec_document.render),
+    "isrf": DeclaredStudy(isrf.minimum, isrf.queue, isrf_document.render),
 }
 """Name of the document → study."""
 

@@ -1,0 +1,103 @@
+"""docs/results/isrf.md: every figure from the records, and what has not been run by name."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from scripts.study import isrf_questions as questions
+from scripts.study import isrf_tables as tables
+from scripts.study.beside import Row, Sources, data_set, verdict
+from scripts.study.comparisons import Comparisons
+from scripts.study.core import AMAZON, LASTFM
+from scripts.study.datasets import find_dataset
+from scripts.study.groups import DAGGER, NOT_RUN, Study
+from scripts.study.isrf import GRAPH_ONLY, minimum, queue, row_of
+from scripts.study.rank_metrics import RankMetrics
+from scripts.study.records import Records
+from scripts.study.standing_tables import not_run, status
+from scripts.study.tables import table, title
+
+_BARS: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
+    "the counting control's": {AMAZON[0]: (0.0829, 0.0521), AMAZON[1]: (0.0967, 0.0628)},
+    "EnsRec's, the best published without a leak,": {
+        AMAZON[0]: (0.0980, 0.0565),
+        AMAZON[1]: (0.1061, 0.0625),
+    },
+}
+"""Whose → data set → HR@10 and NDCG@10 that the sequential task should have; EnsRec: arXiv 2512.17820."""
+_PLAIN: Final[tuple[Row, ...]] = tuple((model, "plain") for model in GRAPH_ONLY)
+_HEAD: Final = f"""# ISRF
+
+Written by `make docs` from the records in `docs/results/runs`: do not edit it by hand. `make results`
+computes what is due (`python scripts/results.py --study isrf --list` shows it).
+
+ISRF (arXiv 2603.13934) in its graph form, `recommender/models/isrf.py`: individual interests from the texts
+of items (all-MiniLM-L6-v2), interests of groups from a graph of users who resemble each other. *direct* ranks
+for a user, *sequential* what comes next in a history. On colakg-lastfm and agent4rec-ml1m users resemble each
+other by the texts that a large model wrote of them. These read validation events: the epoch that validation
+chooses may be wrong, so the form that compares users by their items stands beside it. On Beauty and Toys
+users are compared by the means of their training items' vectors.
+
+Test part, all items ranked but those that the user had before. Epochs are chosen on the validation part.
+`isrf` sequential, `sasrec` and `counting` are asked with the histories of train and validation; all others
+know the training part alone. Mean ± standard deviation over three seeds where there are several; one seed
+where there is no ±. Intervals are 95 %, paired bootstrap over users; `*` p < 0.05, `**` p < 0.01,
+Holm-corrected over a column, or a line where that is said. {DAGGER}: the record is of earlier code, settings
+or data, and its run is due again.
+"""
+
+
+def render(records: Records, comparisons: Comparisons) -> str:
+    """The whole document."""
+    study = Study.read([*minimum(), *queue()], records)
+    sources = Sources(study, RankMetrics(records), comparisons)
+    parts = [_HEAD, *status(study, minimum()), *_targets(sources), *questions.group_question(sources)]
+    for dataset in study.datasets():
+        parts += _dataset(sources, dataset)
+    parts += [*questions.measured_cost(study), *questions.not_asked()]
+    return "\n".join([*parts, *not_run(study)]).rstrip() + "\n"
+
+
+def _targets(sources: Sources) -> Iterator[str]:
+    yield "## Targets\n"
+    rows: list[list[str]] = []
+    for whose, bars in _BARS.items():
+        for dataset, values in bars.items():
+            for metric, value in zip(("hr@10", "ndcg@10"), values, strict=True):
+                target = f"{title(metric)} at least {whose} {value:.4f}"
+                rows.append([dataset, "sequential", target, *_reached(sources.study, dataset, metric, value)])
+    for dataset in sources.study.datasets():
+        target = f"{title(tables.judged(dataset))} above LightGCN, NCL and XSimGCL, beyond chance"
+        rows.append([dataset, "direct", target, *_above(sources, dataset)])
+    for dataset in (LASTFM, AMAZON[0]):
+        target = f"≤ {questions.MOST_TIMES:g} times LightGCN's time per epoch, steps of the runs"
+        rows.append([dataset, "direct", target, *questions.time_ratio(sources.study, dataset)])
+    yield from table(["data set", "task", "target", "ours", ""], rows)
+
+
+def _reached(study: Study, dataset: str, metric: str, value: float) -> tuple[str, str]:
+    group = study.group(dataset, *row_of(dataset, "sequential"))
+    mean = group.mean(metric)
+    return (NOT_RUN, NOT_RUN) if mean is None else (group.cell(metric), verdict(is_reached=mean >= value))
+
+
+def _above(sources: Sources, dataset: str) -> tuple[str, str]:
+    tests = tables.main_tests(sources, dataset, "direct")
+    found = [tests[row] for row in _PLAIN if row in tests]
+    above = sum(test.difference > 0 and bool(test.mark) for test in found)
+    state = verdict(is_reached=above == len(_PLAIN)) if len(found) == len(_PLAIN) else NOT_RUN
+    return f"above {above} of {len(found)} that were run", state
+
+
+def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
+    head, is_run = data_set(sources.study, dataset, find_dataset(dataset).texts)
+    yield from head
+    if not is_run:
+        return
+    yield "### All items ranked\n"
+    yield from tables.full_ranking(sources, dataset)
+    yield from tables.sampled(sources, dataset)
+    yield from tables.strata(sources.study, dataset)
+    for task in tables.tasks_of(sources.study, dataset):
+        yield from tables.parts(sources, dataset, task)
+    yield from tables.curves(sources.study, dataset)
+    yield from tables.cost(sources.study, dataset)

@@ -1,0 +1,192 @@
+"""Tables of docs/results/isrf.md: ISRF's rows beside others, its parts, its learning, its cost."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from recommender.evaluation.significance import PairedTest
+from scripts.study.beside import Beside, Row, Sources
+from scripts.study.datasets import find_dataset
+from scripts.study.groups import Group, Study
+from scripts.study.isrf import (
+    ABLATIONS,
+    BESIDE_IT,
+    MODEL,
+    NO_GROUP,
+    SWEEPS,
+    TASKS,
+    Task,
+    by_items,
+    row_of,
+)
+from scripts.study.sampled_ranks import SampledRanks
+from scripts.study.tables import ITEM_PARTS, curve_table, interval, table, title
+
+PAPER: Final = ("hr@5", "ndcg@5", "hr@10", "ndcg@10")
+"""What the paper shows of users with one test item."""
+Tests: TypeAlias = Mapping[Row, PairedTest]
+
+
+def judged(dataset: str) -> str:
+    """The metric of all tests on a data set."""
+    return find_dataset(dataset).metrics[1]
+
+
+def shown(dataset: str) -> tuple[str, ...]:
+    """The metrics of its tables."""
+    declared = find_dataset(dataset)
+    return PAPER if declared.cutoff == 10 else declared.metrics
+
+
+def tasks_of(study: Study, dataset: str) -> list[Task]:
+    """Tasks that are declared on a data set."""
+    return [task for task in TASKS if study.group(dataset, *row_of(dataset, task)).standings]
+
+
+def tests_of(sources: Sources, dataset: str, task: Task, others: Sequence[Row]) -> Tests:
+    """ISRF in a task minus each of the others, Holm-corrected over all that were run."""
+    metric = judged(dataset)
+    beside = Beside(sources, row_of(dataset, task), "ISRF", (metric,), metric, name)
+    return beside.tests(dataset, others)
+
+
+def main_tests(sources: Sources, dataset: str, task: Task) -> Tests:
+    """ISRF minus what it stands beside in the first table of a data set."""
+    return tests_of(sources, dataset, task, _main_rows(sources.study, dataset))
+
+
+def full_ranking(sources: Sources, dataset: str) -> Iterator[str]:
+    """All items ranked; one last column for each task."""
+    metrics = shown(dataset)
+    tests = {task: main_tests(sources, dataset, task) for task in tasks_of(sources.study, dataset)}
+    cells = {title(metric): _mean(metric) for metric in metrics}
+    heads = {f"{title(judged(dataset))}: {task} minus it": found for task, found in tests.items()}
+    yield from _table(sources.study, dataset, _main_rows(sources.study, dataset), cells, heads)
+
+
+def sampled(sources: Sources, dataset: str) -> Iterator[str]:
+    """The same rows among 99 negatives; nothing where users have several test items."""
+    ranks = SampledRanks(sources.study.records)
+    if ranks.pool_sizes(dataset) is None:
+        return
+    yield "### Among 99 sampled negatives\n"
+    yield "The expected value over all draws, computed from the ranks above.\n"
+    cells = {title(metric): _sampled(ranks, metric) for metric in PAPER}
+    yield from _table(sources.study, dataset, _main_rows(sources.study, dataset), cells, {})
+
+
+def parts(sources: Sources, dataset: str, task: Task) -> Iterator[str]:
+    """ISRF with a part taken out, and with other settings; nothing where none is declared."""
+    rows = [row_of(dataset, task, variant) for variant in (*ABLATIONS, *SWEEPS)]
+    word = row_of(dataset, task)[1].partition("-")[2]
+    rows += [(MODEL, f"{form}-{word}" if word else form) for form in ("shuffled", "random")]
+    rows = [row for row in rows if sources.study.group(dataset, *row).standings]
+    if rows:
+        yield f"### {task.capitalize()}: parts taken out, and other settings\n"
+        own = row_of(dataset, task)
+        cells = {title(metric): _mean(metric) for metric in shown(dataset)[-2:]}
+        head = f"{title(judged(dataset))}: ISRF minus it"
+        heads = {head: tests_of(sources, dataset, task, rows)}
+        yield from _table(sources.study, dataset, [own, *rows], cells, heads)
+
+
+def strata(study: Study, dataset: str) -> Iterator[str]:
+    """By training degree of the test item, and of the user."""
+    metric = judged(dataset)
+    rows: list[list[str]] = []
+    columns = [(f"{side} degree", part) for side in ("item", "user") for part in ITEM_PARTS]
+    shown_rows = [row_of(dataset, t, v) for t in tasks_of(study, dataset) for v in ("", NO_GROUP)]
+    for row in (*shown_rows, *BESIDE_IT):
+        group = study.comparable(dataset, *row)
+        found = [group.stratum(kind, part, metric) for kind, part in columns]
+        if group.records:
+            rows.append([name(row), *("" if value is None else f"{value:.4f}" for value in found)])
+    used = [n for n in range(1, len(columns) + 1) if any(row[n] for row in rows)]
+    heads = [f"{kind.split()[0]}s {part}" for kind, part in columns]
+    if rows:
+        yield f"### {title(metric)} by training degree\n"
+    yield from table(
+        ["model", *(heads[n - 1] for n in used)], [[row[0], *(row[n] for n in used)] for row in rows]
+    )
+
+
+def curves(study: Study, dataset: str) -> Iterator[str]:
+    """How ISRF learned in each task that was run, seed 0."""
+    for task in tasks_of(study, dataset):
+        model, label = row_of(dataset, task)
+        if study.group(dataset, model, label).records:
+            yield f"### {task.capitalize()}: learning curve\n"
+            yield from curve_table(study, dataset, model, label)
+
+
+def cost(study: Study, dataset: str) -> Iterator[str]:
+    """Of training, on a machine that other runs shared."""
+    rows: list[list[str]] = []
+    for row in _main_rows(study, dataset):
+        records = study.group(dataset, *row).records
+        if records and records[0].fit.epochs:
+            fit = records[0].fit
+            rows.append(
+                [
+                    name(row),
+                    f"{fit.step_milliseconds:.1f}",
+                    f"{fit.seconds / fit.epochs:.2f}",
+                    f"{fit.epochs}",
+                    f"{fit.best_epoch}",
+                    f"{fit.seconds / 60:.1f}",
+                ]
+            )
+    if rows:
+        yield "### Cost\n"
+    columns = ["model, first seed", "ms/step, median", "s/epoch with validation", "epochs", "best epoch"]
+    yield from table([*columns, "minutes"], rows)
+
+
+def name(row: Row) -> str:
+    """A row as tables write it."""
+    model, label = row
+    form, _, variant = label.partition("-")
+    if model != MODEL:
+        return f"`{model}`{' + text' if form == 'text' else ''}"
+    task = "sequential" if variant.startswith("sequential") else "direct"
+    variant = variant.removeprefix("sequential").removeprefix("-").replace("-", " ")
+    if form in {"shuffled", "random"}:
+        return f"{task}, {form} vectors"
+    return f"{task}, {variant}" if variant else f"`{MODEL}`, {task}{_compared(form)}"
+
+
+def _compared(form: str) -> str:
+    return ", users by their texts" if form == "both" else ""
+
+
+def _main_rows(study: Study, dataset: str) -> list[Row]:
+    """ISRF in each task, then what it stands beside, where that is declared."""
+    own: list[Row] = []
+    for task in TASKS:
+        items = by_items(dataset, task)
+        own += [row_of(dataset, task), *([items] if items else [])]
+    return [row for row in (*own, *BESIDE_IT) if study.group(dataset, *row).standings]
+
+
+def _table(
+    study: Study,
+    dataset: str,
+    rows: Sequence[Row],
+    cells: Mapping[str, Callable[[Group], str]],
+    tests: Mapping[str, Tests],
+) -> Iterator[str]:
+    """A line per row: what the cells say of its seeds, then one column for each comparison."""
+    lines: list[list[str]] = []
+    for row in rows:
+        group = study.group(dataset, *row)
+        last = [found.get(row) for found in tests.values()]
+        marked = [f"{interval(test)}{test.mark}" if test else "" for test in last]
+        lines.append([name(row), *(cell(group) for cell in cells.values()), *marked])
+    yield from table(["model", *cells, *tests], lines)
+
+
+def _mean(metric: str) -> Callable[[Group], str]:
+    return lambda group: group.cell(metric)
+
+
+def _sampled(ranks: SampledRanks, metric: str) -> Callable[[Group], str]:
+    return lambda group: ranks.cell(group, metric)
