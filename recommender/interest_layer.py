@@ -75,6 +75,8 @@ class InterestLayer(torch.nn.Module):
 class ReluAdapter(torch.nn.Module):
     """E_V = W2 relu(W1 Ẽ + b1) + b2; W1 starts as He et al. (2015) draw it, so that E_V begins near s.
 
+    As in `recommender.layer_zero`, what trains is each matrix times its number of inputs.
+
     Args:
         vectors: (I, d') float32 Ẽ, frozen.
         config: Gives d and s.
@@ -87,20 +89,20 @@ class ReluAdapter(torch.nn.Module):
         self, vectors: torch.Tensor, config: InterestLayerConfig, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.register_buffer("vectors", vectors, persistent=False)
         input_dim, output_dim = vectors.shape[1], config.embedding_dim
         hidden_dim = (input_dim + output_dim) // 2 or 1
-        first = torch.randn(hidden_dim, input_dim, generator=generator) * (2 / input_dim) ** 0.5
-        second = torch.randn(output_dim, hidden_dim, generator=generator) * config.init_std * hidden_dim**-0.5
-        self.weight_in, self.weight_out = torch.nn.Parameter(first), torch.nn.Parameter(second)  # W1, W2
+        self.register_buffer("vectors", vectors / input_dim, persistent=False)
+        first = torch.randn(hidden_dim, input_dim, generator=generator) * (2 * input_dim) ** 0.5
+        second = torch.randn(output_dim, hidden_dim, generator=generator) * config.init_std * hidden_dim**0.5
+        self.scaled_in, self.scaled_out = torch.nn.Parameter(first), torch.nn.Parameter(second)
         self.bias_in = torch.nn.Parameter(torch.zeros(hidden_dim))  # b1
         self.bias_out = torch.nn.Parameter(torch.zeros(output_dim))  # b2
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """(I, d) E_V; ``ids`` are not read."""
         del ids
-        hidden = relu(linear(self.vectors, self.weight_in, self.bias_in))  # (I, (d' + d)/2)
-        return linear(hidden, self.weight_out, self.bias_out)
+        hidden = relu(linear(self.vectors, self.scaled_in, self.bias_in))  # (I, (d' + d)/2)
+        return linear(hidden, self.scaled_out / self.scaled_out.shape[1], self.bias_out)
 
 
 class _Frozen(torch.nn.Module):

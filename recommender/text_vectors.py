@@ -2,13 +2,13 @@
 
 RecMind (arXiv 2509.06286), eq. 4, Ẽ a node's frozen vector (`recommender.projection`), d̃ its degree:
 
-    z_v = W Ẽ_v / √d'                              W of users' texts, or of items'
+    z_v = W Ẽ_v / d'                               W of users' texts, or of items'
     z_v = MLP([d̃_v ‖ mean of z over neighbours])   without a text
     d̃_v = ln(1 + d_v) / ln(1 + d_max)
 
-Our reconstruction: √d', without which a step of Adam moves z a hundred times as far as an ID embedding, and
-texts are learned by heart; one MLP with one hidden layer for both sides. Categories, which the paper's
-fallback may read besides, are not in the training data.
+Our reconstruction: d', without which a step of Adam moves z a hundred times as far as an ID embedding, and
+texts are learned by heart (see `recommender.layer_zero`); one MLP with one hidden layer for both sides.
+Categories, which the paper's fallback may read besides, are not in the training data.
 
 Neighbours are those that have a text. If the other side has none at all, a neighbour stands for the texts of
 its own neighbours: an item's z comes from items that its users had, a user's from users of its items. d_max
@@ -163,9 +163,9 @@ class TextVectors(torch.nn.Module):
 class _Side(torch.nn.Module):
     """Texts of the nodes of one side, and W."""
 
-    text: torch.Tensor | None  # (n, d') Ẽ / √d'
+    text: torch.Tensor | None  # (n, d') Ẽ / d'
     known: torch.Tensor  # (n,) bool
-    context: torch.Tensor | None  # (n, d') means of Ẽ / √d' over neighbours
+    context: torch.Tensor | None  # (n, d') means of Ẽ / d' over neighbours
 
     def __init__(
         self, vectors: FloatArray | None, size: int, config: EmbeddingConfig, generator: torch.Generator
@@ -179,14 +179,14 @@ class _Side(torch.nn.Module):
         weight = None
         if text is not None:
             drawn = torch.randn(config.embedding_dim, text.shape[1], generator=generator)
-            weight = torch.nn.Parameter(drawn * config.init_std)
-        self.weight = weight  # (d, d') W
+            weight = torch.nn.Parameter(drawn * config.init_std * text.shape[1] ** 0.5)
+        self.scaled = weight  # (d, d') W
 
     def project(self, vectors: torch.Tensor | None) -> torch.Tensor | None:
         """(m, d) W of (m, d') vectors of this side's space; None if the side has no texts."""
-        return None if vectors is None or self.weight is None else linear(vectors, self.weight)
+        return None if vectors is None or self.scaled is None else linear(vectors, self.scaled)
 
 
 def scaled_text(vectors: torch.Tensor) -> torch.Tensor:
-    """Ẽ / √d' of (n, d') Ẽ: lengths around 1."""
-    return vectors * vectors.shape[1] ** -0.5
+    """Ẽ / d' of (n, d') Ẽ: lengths around 1 / √d'."""
+    return vectors / vectors.shape[1]

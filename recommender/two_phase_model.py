@@ -153,7 +153,7 @@ class TwoPhaseModel:
             )
         projected = projection.apply(EntityFeatures(vectors, np.ones(len(vectors), np.bool_)))
         given = scaled_text(torch.from_numpy(projected)).numpy()  # (n, d')
-        weight = groups["weights"]["parameter.text.items.weight"]  # (d, d') W
+        weight = groups["weights"]["parameter.text.items.scaled"]  # (d, d') W
         return ((1 - self.config.alpha) * (given @ weight.T)).astype(np.float32)
 
     def vectors_of_users(self, data: TrainingData, features: NodeFeatures, users: RowArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 RecMind (arXiv 2509.06286), N = U + I nodes, E ID embeddings N(0, s²), s = init_std:
 
-    z^L_v = W Ẽ_v / √d', or a fallback              eq. 4, `recommender.text_vectors`
+    z^L_v = W Ẽ_v / d', or  a fallback              eq. 4, `recommender.text_vectors`
     E(l+1) = Â (g(l) E(l) + (1 - g(l)) z^L)         eq. 6-8, `recommender.gated_propagation`
     z^G = layer mean of E(0) to E(L)                eq. 2
     h = alpha z^G + (1 - alpha) z^L                 eq. 9, score(u, i) = <h_u, h_i>

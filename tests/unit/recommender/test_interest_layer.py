@@ -21,9 +21,10 @@ def layer(vectors: np.ndarray | None = VECTORS, **settings) -> InterestLayer:
 
 def adapted_by_hand(made: InterestLayer, *, activation: bool) -> np.ndarray:
     """Eq. 2, an item at a time."""
-    names = ("weight_in", "bias_in", "weight_out", "bias_out")
+    names = ("scaled_in", "bias_in", "scaled_out", "bias_out")
     w1, b1, w2, b2 = (getattr(made.adapter, name).detach().double().numpy() for name in names)
     assert w1.shape == (5, 6)  # hidden size (d' + d)/2
+    w1, w2 = w1 / 6, w2 / 5
     items = []
     for text in VECTORS.astype(np.float64):
         hidden = w1 @ text + b1

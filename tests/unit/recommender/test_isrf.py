@@ -55,10 +55,9 @@ def leaves(ours: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def layer_zero_by_hand(weights: dict[str, torch.Tensor], texts: np.ndarray = TEXTS) -> torch.Tensor:
-    hidden = (
-        torch.from_numpy(texts).double() @ weights[ADAPTER + "weight_in"].T + weights[ADAPTER + "bias_in"]
-    )
-    adapted = hidden @ weights[ADAPTER + "weight_out"].T + weights[ADAPTER + "bias_out"]
+    inner, outer = (w / w.shape[1] for w in (weights[ADAPTER + "scaled_in"], weights[ADAPTER + "scaled_out"]))
+    hidden = torch.from_numpy(texts).double() @ inner.T + weights[ADAPTER + "bias_in"]
+    adapted = hidden @ outer.T + weights[ADAPTER + "bias_out"]
     return torch.cat([weights[PARTS + "ids"], adapted])
 
 

@@ -135,7 +135,7 @@ def test_gradients_reach_every_weight_and_texts_are_none(pooling):
     for turn in ("distil", "sequence"):
         ours.loss(TurnBatch(batch_of([0, 3, 5]), turn), torch.Generator()).backward()
     names = {name for name, _ in ours.named_parameters()}
-    assert names >= {PARTS + "ids", OWN, ADAPTER + "weight_in", "encoder.ages"}
+    assert names >= {PARTS + "ids", OWN, ADAPTER + "scaled_in", "encoder.ages"}
     for name, weight in ours.named_parameters():
         assert weight.shape != TEXTS.shape, name
         assert weight.grad is not None, name

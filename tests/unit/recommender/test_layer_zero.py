@@ -21,9 +21,9 @@ def test_adapter_equals_two_linear_layers_one_after_the_other():
     with torch.no_grad():
         adapter.bias_in.normal_(generator=torch.Generator().manual_seed(2))
         adapter.bias_out.normal_(generator=torch.Generator().manual_seed(3))
-    hidden = torch.nn.functional.linear(features, adapter.weight_in, adapter.bias_in)
-    expected = torch.nn.functional.linear(hidden, adapter.weight_out, adapter.bias_out)
-    assert adapter.weight_in.shape == (5, 6)  # hidden size (d' + d) / 2
+    hidden = torch.nn.functional.linear(features, adapter.scaled_in / 6, adapter.bias_in)
+    expected = torch.nn.functional.linear(hidden, adapter.scaled_out / 5, adapter.bias_out)
+    assert adapter.scaled_in.shape == (5, 6)  # hidden size (d' + d) / 2
     torch.testing.assert_close(adapter(torch.zeros(0, 4)), expected)
 
 
@@ -54,7 +54,7 @@ def test_add_and_gate_and_concat_equal_their_formulas():
                 expected = gate * ids + (1 - gate) * adapted
             case _:
                 both = torch.cat([ids, torch.from_numpy(VECTORS)], dim=1)
-                expected = both @ fused.weight.T + fused.bias
+                expected = both @ torch.cat([fused.weight, fused.scaled_weight / 6], dim=1).T + fused.bias
         torch.testing.assert_close(zero()[3:], expected)
 
 
@@ -94,3 +94,16 @@ def test_both_sides_may_have_vectors_of_spaces_of_their_own():
     assert zero.ids.shape == (0, 4)
     torch.testing.assert_close(zero()[0], zero()[1])
     assert not torch.allclose(zero()[3], zero()[4])
+
+
+@pytest.mark.parametrize("num_inputs", [8, 512])
+@pytest.mark.parametrize("fusion", ["replace", "add", "gate", "concat"])
+def test_texts_are_learned_no_faster_than_ids_however_wide_they_are(fusion, num_inputs):
+    vectors = np.random.default_rng(1).standard_normal((5, num_inputs)).astype(np.float32)
+    zero = layer(fusion, vectors=vectors)
+    optimizer = torch.optim.Adam([w for name, w in zero.named_parameters() if name != "ids"], lr=0.01)
+    before = zero()
+    before.sum().backward()
+    optimizer.step()
+    moved = (zero() - before)[3:].abs().mean()
+    assert 0.3 * 0.01 < moved < 5 * 0.01

@@ -49,8 +49,8 @@ def by_formulas(parts: Parts, items: np.ndarray) -> tuple[float, list[np.ndarray
     config, network = parts.config, parts.network
     weights = {n.removeprefix("parameter."): a.astype(float) for n, a in parameter_arrays(network).items()}
     of_text = {name.removeprefix("text."): weight for name, weight in weights.items()}
-    items = items / np.sqrt(items.shape[1])
-    text = by_hand.text_vectors(items.astype(float), [], of_text["items.weight"], of_text)
+    items = items / items.shape[1]
+    text = by_hand.text_vectors(items.astype(float), [], of_text["items.scaled"], of_text)
     gate = weights["gate_weight"], weights["gate_bias"][0]
     graph, _ = by_hand.propagate(weights["ids"], text, *gate, num_layers=3)
     final = 0.6 * graph + 0.4 * text
@@ -327,8 +327,8 @@ def test_a_new_item_is_placed_by_its_text():
     assert (scores[1::2, :2] < scores[1::2, 2:]).all()
     weights = model.arrays()["weights"]
     pca = model.arrays()["pca"]
-    projected = (even[0] - pca["mean"]) @ pca["components"] / pca["scale"] / np.sqrt(3)
-    expected = 0.4 * weights["parameter.text.items.weight"] @ projected
+    projected = (even[0] - pca["mean"]) @ pca["components"] / pca["scale"] / 3
+    expected = 0.4 * weights["parameter.text.items.scaled"] @ projected
     np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-6)
 
 

@@ -48,7 +48,7 @@ def test_texts_of_items_equal_the_formula(hidden):
     weights = weights_of(text)
     mask = torch.zeros(9, dtype=torch.bool)
     mask[hidden] = True
-    expected = by_hand.text_vectors(items.astype(float) / 2, hidden, weights["items.weight"], weights)
+    expected = by_hand.text_vectors(items.astype(float) / 4, hidden, weights["items.scaled"], weights)
     np.testing.assert_allclose(text.table(mask).detach(), expected, rtol=1e-4, atol=1e-5)
     if not hidden:
         np.testing.assert_allclose(text.table().detach(), expected, rtol=1e-4, atol=1e-5)
@@ -58,7 +58,7 @@ def test_with_texts_of_both_sides_a_neighbour_speaks_for_itself():
     users, items = texts(4, without=1, seed=2, dim=2), texts(5, without=3, seed=1)
     text = vectors_of(users, items)
     weights, table = weights_of(text), text.table().detach().numpy()
-    of_users, of_items = weights["users.weight"] / np.sqrt(2), weights["items.weight"] / 2  # W / √d'
+    of_users, of_items = weights["users.scaled"] / 2, weights["items.scaled"] / 4
     np.testing.assert_allclose(table[2], of_users @ users[2], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(table[4 + 2], of_items @ items[2], rtol=1e-5, atol=1e-6)
     user_mean = (of_items @ items[1] + of_items @ items[2]) / 2  # user 1 had items 1 and 2
