@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from featurestore import columns as c
 from featurestore.errors import FeatureStoreError
@@ -21,11 +22,27 @@ from recommender.evaluation.case_study import GroupEffect, group_effect
 from recommender.evaluation.tasks import load_task
 from recommender.saved import check_binding, load_model
 
+TITLE: Final = "Which neighbours brought a hit"
+
 
 def case_study(
-    folder: Path, release: Release, *, item_texts: str | None, user_texts: str | None, num_cases: int
+    folder: Path,
+    release: Release,
+    *,
+    title: str = TITLE,
+    item_texts: str | None = None,
+    user_texts: str | None = None,
+    num_cases: int = 5,
 ) -> str:
     """The page of one saved model.
+
+    Args:
+        folder: Of the model.
+        release: That it was fitted on.
+        title: Of the page.
+        item_texts: Feature whose texts are shown of items; none are if None.
+        user_texts: The same of users.
+        num_cases: Cases at most.
 
     Raises:
         StoreError: If there is no such model, or it was fitted on another release.
@@ -37,11 +54,12 @@ def case_study(
     effect = group_effect(saved.model, data, task.held_out, num_cases=num_cases)
     feature = saved.info.feature or "none"
     source = (
-        f"`{saved.info.model}` {folder.name}, seed {saved.info.seed}, vectors of items: {feature}, of users: "
-        f"{saved.info.user_feature or 'the means of their items'}; release {release.number}."
+        "Written by `scripts/case_study.py`: do not edit it by hand. "
+        f"`{saved.info.model}`, seed {saved.info.seed}, epoch {saved.info.best_epoch}; vectors of items: "
+        f"{feature}, of users: {saved.info.user_feature or 'the means of their items'}."
     )
     names = _names(release, effect, item_texts, user_texts)
-    return render_cases(effect, names, title="Which neighbours brought a hit", source=source)
+    return render_cases(effect, names, title=title, source=source)
 
 
 def _names(release: Release, effect: GroupEffect, item_texts: str | None, user_texts: str | None) -> Names:
@@ -81,6 +99,7 @@ def main() -> None:
     parser.add_argument("--item-texts", metavar="FEATURE", help="texts of items to show")
     parser.add_argument("--user-texts", metavar="FEATURE", help="texts of users to show")
     parser.add_argument("--cases", type=int, default=5)
+    parser.add_argument("--title", default=TITLE, help="heading of the page")
     parser.add_argument("--output", type=Path, help="file to write; printed without")
     options = parser.parse_args()
     try:
@@ -88,6 +107,7 @@ def main() -> None:
         page = case_study(
             options.model,
             release,
+            title=options.title,
             item_texts=options.item_texts,
             user_texts=options.user_texts,
             num_cases=options.cases,

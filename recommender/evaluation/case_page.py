@@ -39,11 +39,13 @@ def render_cases(effect: GroupEffect, names: Names, *, title: str, source: str) 
     counted = (
         f"Of {effect.num_pairs:,} test pairs, {effect.num_kept:,} are among the user's best {k} by "
         f"individual interest and with the group; the group brought {effect.num_brought:,} more and lost "
-        f"{effect.num_lost:,}. Below: {len(effect.cases)} of those that it brought, drawn at random.\n"
+        f"{effect.num_lost:,}. Of those that it brought, {effect.num_by_neighbors:,} owe more to neighbours "
+        f"than to the user's own group vector. Below: {len(effect.cases)} of them all, drawn at random.\n"
     )
     explained = (
         f"A lead is the score of the hit minus that of its rival, which stood at place {k} by individual "
-        "interest. A neighbour's part of it follows from the model's vectors; the parts add up.\n"
+        "interest. Each neighbour's part of it is a product of the model's vectors, and the parts add up. A "
+        "hit may come in without passing its rival, where the group pushes others down.\n"
     )
     lines = [f"# {title}\n", f"{source}\n", counted, explained]
     for case in effect.cases:
@@ -55,12 +57,11 @@ def _case(case: Case, names: Names, cutoff: int) -> Iterator[str]:
     yield f"## {_escaped(names.items[case.item])}, for user {_escaped(names.users[case.user])}\n"
     yield from _quoted("The user", names.user_texts.get(case.user))
     yield from _quoted("The hit", names.item_texts.get(case.item))
-    added = case.lead_after - case.lead_before - case.own_lead
     yield (
         f"Place {case.rank_before:,} by individual interest, {case.rank_after} with the group. Against "
         f"{_escaped(names.items[case.rival])} (place {cutoff}) the lead was {case.lead_before:+.4f}; "
         f"the user's own group vector added {case.own_lead:+.4f}, {case.num_neighbors} neighbours "
-        f"{added:+.4f}: {case.lead_after:+.4f} in all.\n"
+        f"{case.neighbors_lead:+.4f}: {case.lead_after:+.4f} in all.\n"
     )
     yield "| neighbour | part of the lead | had the item | what is said of the neighbour |"
     yield "|---|---|---|---|"

@@ -74,6 +74,11 @@ class Case:
     num_neighbors: int
     best: tuple[Neighbor, ...]
 
+    @property
+    def neighbors_lead(self) -> float:
+        """What all other users added."""
+        return self.lead_after - self.lead_before - self.own_lead
+
 
 @dataclass(frozen=True, slots=True)
 class GroupEffect:
@@ -84,6 +89,7 @@ class GroupEffect:
         num_pairs: Test pairs of users with training events.
         num_kept: Hits of individual interest that are hits of the whole score too.
         num_brought: Hits of the whole score alone.
+        num_by_neighbors: Brought hits to whose lead neighbours added more than the user's own row of H(0).
         num_lost: Hits of individual interest alone.
         cases: Some brought hits, drawn evenly, by user.
     """
@@ -92,6 +98,7 @@ class GroupEffect:
     num_pairs: int
     num_kept: int
     num_brought: int
+    num_by_neighbors: int
     num_lost: int
     cases: tuple[Case, ...]
 
@@ -104,14 +111,14 @@ class _Parts:
         individual: (U, d) e.
         groups: (U, d) w h_v, rows of w H(0).
         items: (I, d) e.
-        graph: (U, U) Ŝ.
+        backward: (U, U) Ŝᵀ.
         num_layers: L_u.
     """
 
     individual: torch.Tensor
     groups: FloatArray
     items: torch.Tensor
-    graph: SparseRows
+    backward: SparseRows
     num_layers: int
 
     def score(self, users: IntArray) -> FloatArray:
@@ -120,11 +127,11 @@ class _Parts:
 
     def weights(self, user: int) -> FloatArray:
         """(U,) row u of W."""
-        row = np.zeros((len(self.graph), 1), np.float32)
+        row = np.zeros((len(self.backward), 1), np.float32)
         row[user] = 1.0
-        total, backward = row.copy(), self.graph.transposed()
+        total = row.copy()
         for _ in range(self.num_layers):
-            row = backward.times_dense(row)
+            row = self.backward.times_dense(row)
             total += row
         return total[:, 0] / np.float32(self.num_layers + 1)
 
@@ -160,7 +167,7 @@ def group_effect(
 ) -> GroupEffect:
     """Count hits that groups brought and lost, and take some of the brought ones apart.
 
-    Cost: two passes over the scores of all test users, then a product with the graph per case.
+    Cost: two passes over the scores of all test users, then L_u products with the graph per brought hit.
 
     Args:
         model: A fitted `isrf` of the direct task.
@@ -179,16 +186,18 @@ def group_effect(
     known = data.seen.degrees[held_out.users] > 0  # others are scored as an average user
     before, after = (better < cutoff for better in ranks)  # (m,) each
     brought = np.flatnonzero(known & after & ~before)
-    generator = np.random.default_rng(seed)
-    drawn = np.sort(generator.choice(brought, min(num_cases, len(brought)), replace=False))
     studied = _Studied(parts, data, held_out, (ranks[0], ranks[1]), cutoff)
+    found = [_case(studied, pair, num_best) for pair in brought.tolist()]
+    generator = np.random.default_rng(seed)
+    drawn = np.sort(generator.choice(len(found), min(num_cases, len(found)), replace=False))
     return GroupEffect(
         cutoff=cutoff,
         num_pairs=int(known.sum()),
         num_kept=int((known & before & after).sum()),
-        num_brought=len(brought),
+        num_brought=len(found),
+        num_by_neighbors=sum(case.neighbors_lead > case.own_lead for case in found),
         num_lost=int((known & before & ~after).sum()),
-        cases=tuple(_case(studied, pair, num_best) for pair in drawn.tolist()),
+        cases=tuple(found[place] for place in drawn.tolist()),
     )
 
 
@@ -250,6 +259,6 @@ def _parts_of(model: Recommender) -> _Parts:
         individual=users - config.group_weight * groups.everything(),
         groups=(config.group_weight * groups.own.detach()).numpy(),
         items=items,
-        graph=normalized_graph(neighbors),
+        backward=normalized_graph(neighbors).transposed(),
         num_layers=config.group_layers,
     )

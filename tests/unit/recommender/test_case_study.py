@@ -78,6 +78,7 @@ def test_parts_of_a_lead_are_those_of_the_sum(world):
     users, items, groups, weights = by_hand(model)
     whole = torch.from_numpy(model.score(np.arange(data.num_users)))
     effect = group_effect(model, data, held_out, cutoff=CUTOFF, num_cases=1000, num_best=2)
+    num_by_neighbors = 0
     for case in effect.cases:
         unseen = [i for i in range(data.num_items) if i not in data.seen.of(case.user)]
         ordered = sorted(unseen, key=lambda i: -float(users[case.user] @ items[i]))
@@ -87,6 +88,7 @@ def test_parts_of_a_lead_are_those_of_the_sum(world):
         assert case.own_lead == pytest.approx(leads.pop(case.user), abs=1e-5)
         assert case.lead_before == pytest.approx(float(users[case.user] @ apart), abs=1e-5)
         assert case.lead_before <= 0
+        assert case.neighbors_lead == pytest.approx(sum(leads.values()), abs=1e-5)
         lead = float(whole[case.user, case.item] - whole[case.user, case.rival])
         assert case.lead_after == pytest.approx(lead, abs=1e-5)
         assert case.num_neighbors == sum(weights[case.user, v] > 0 for v in leads)
@@ -94,6 +96,8 @@ def test_parts_of_a_lead_are_those_of_the_sum(world):
         assert [n.user for n in case.best] == best
         assert [n.lead for n in case.best] == pytest.approx([leads[v] for v in best], abs=1e-5)
         assert [n.had_it for n in case.best] == [case.item in data.seen.of(v) for v in best]
+        num_by_neighbors += sum(leads.values()) > case.own_lead
+    assert effect.num_by_neighbors == num_by_neighbors > 0
 
 
 def test_some_cases_are_drawn_by_a_seed(world):
@@ -124,9 +128,11 @@ def test_a_page_says_what_was_found():
         user_texts={1: "Likes\nloud *things*.", 5: "word " * 60},
         item_texts={},
     )
-    page = render_cases(GroupEffect(10, 2_000, 7, 3, 1, (case,)), names, title="Cases", source="Of a test.")
+    page = render_cases(
+        GroupEffect(10, 2_000, 7, 3, 2, 1, (case,)), names, title="Cases", source="Of a test."
+    )
     assert page.startswith("# Cases\n\nOf a test.\n\nOf 2,000 test pairs, 7 are among the user's best 10")
-    assert "the group brought 3 more and lost 1. Below: 1 of those" in page
+    assert "brought 3 more and lost 1. Of those that it brought, 2 owe more to neighbours" in page
     assert "## A / B, for user u1\n\nThe user: *Likes loud things.*\n" in page
     assert (
         "Place 31 by individual interest, 4 with the group. Against C (place 10) the lead was -0.5000" in page
@@ -142,8 +148,8 @@ def test_a_saved_model_gives_a_page(toy, tmp_path):
     given = {"item_texts": "item_cot", "user_texts": None, "num_cases": 2}
     page = case_study(tmp_path / "ours", toy.release(), **given)
     assert page.startswith(
-        "# Which neighbours brought a hit\n\n`isrf` ours, seed 0, vectors of items: item_text, of users: "
-        "the means of their items; release 1.\n"
+        "# Which neighbours brought a hit\n\nWritten by `scripts/case_study.py`: do not edit it by hand. "
+        "`isrf`, seed 0, epoch 10; vectors of items: item_text, of users: the means of their items.\n"
     )
     assert "among the user's best 10 by individual interest" in page
     train_models(toy.release(), TrainRequest("popularity"), tmp_path / "p")
