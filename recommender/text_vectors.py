@@ -3,11 +3,13 @@
 RecMind (arXiv 2509.06286), eq. 4, Ẽ a node's frozen vector (`recommender.projection`), d̃ its degree:
 
     z_v = W Ẽ_v / d'                               W of users' texts, or of items'
-    z_v = MLP([d̃_v ‖ mean of z over neighbours])   without a text
+    z_v = m_v + MLP([d̃_v ‖ m_v])                   without a text; m_v mean of z over neighbours
     d̃_v = ln(1 + d_v) / ln(1 + d_max)
 
 Our reconstruction: d', without which a step of Adam moves z a hundred times as far as an ID embedding, and
-texts are learned by heart (see `recommender.layer_zero`); one MLP with one hidden layer for both sides.
+texts are learned by heart (see `recommender.layer_zero`); a fallback that begins at the mean, without which
+colakg-lastfm's users, who have no texts, took NDCG@20 of its validation part from .2200 to .2016; one MLP
+with one hidden layer for both sides.
 Categories, which the paper's fallback may read besides, are not in the training data.
 
 Neighbours are those that have a text. If the other side has none at all, a neighbour stands for the texts of
@@ -64,12 +66,13 @@ class TextVectors(torch.nn.Module):
         counts = torch.from_numpy(np.concatenate([data.seen.degrees, data.item_degrees])).float()
         self.register_buffer("_log_counts", torch.log1p(counts), persistent=False)
         self.largest_degree = torch.nn.Parameter(counts.max().unsqueeze(0), requires_grad=False)
-        scale = torch.full((1 + dim,), (2 / dim) ** 0.5)
+        scale = torch.full((1 + dim,), (2 * dim) ** 0.5)
         scale[0] *= config.init_std  # d̃ is larger than z, and shall not drown it
-        self.hidden_weight = torch.nn.Parameter(torch.randn(dim, 1 + dim, generator=generator) * scale)
-        self.hidden_bias = torch.nn.Parameter(torch.zeros(dim))
-        self.out_weight = torch.nn.Parameter(torch.randn(dim, dim, generator=generator) * dim**-0.5)
-        self.out_bias = torch.nn.Parameter(torch.zeros(dim))
+        inner = torch.randn(dim, 1 + dim, generator=generator) * scale
+        outer = torch.randn(dim, dim, generator=generator) * config.init_std  # z begins near the mean
+        self.scaled_inner, self.scaled_outer = torch.nn.Parameter(inner), torch.nn.Parameter(outer)
+        self.inner_bias = torch.nn.Parameter(torch.zeros(dim))
+        self.outer_bias = torch.nn.Parameter(torch.zeros(dim))
         for number, side in enumerate(self._both):
             side.context = None if side.known.all() else self._context(number)
 
@@ -155,9 +158,10 @@ class TextVectors(torch.nn.Module):
 
     def _fallback(self, degrees: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """(m, d) of (m,) d̃ and (m, d) means."""
+        dim = means.shape[1]
         given = torch.cat([degrees.unsqueeze(1), means], dim=1)  # (m, 1 + d)
-        inner = relu(linear(given, self.hidden_weight, self.hidden_bias))  # (m, d)
-        return linear(inner, self.out_weight, self.out_bias)
+        inner = relu(linear(given, self.scaled_inner / dim, self.inner_bias))  # (m, d)
+        return means + linear(inner, self.scaled_outer / dim, self.outer_bias)
 
 
 class _Side(torch.nn.Module):

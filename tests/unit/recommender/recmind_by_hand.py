@@ -37,10 +37,10 @@ def degree_feature(node: int) -> float:
 
 
 def fallback(node: int, mean: Vectors, weights: Mapping[str, Vectors]) -> Vectors:
-    """MLP([d̃ ‖ mean])."""
+    """mean + MLP([d̃ ‖ mean])."""
     given = np.concatenate([[degree_feature(node)], mean])
-    inner = np.maximum(weights["hidden_weight"] @ given + weights["hidden_bias"], 0)
-    return weights["out_weight"] @ inner + weights["out_bias"]
+    inner = np.maximum(weights["scaled_inner"] @ given / len(mean) + weights["inner_bias"], 0)
+    return mean + weights["scaled_outer"] @ inner / len(mean) + weights["outer_bias"]
 
 
 def mean_of(vectors: Sequence[Vectors], dim: int) -> Vectors:

@@ -32,8 +32,9 @@ def texts(num_rows: int, *, without: int, seed: int, dim: int = 4) -> np.ndarray
 def vectors_of(users: np.ndarray | None, items: np.ndarray | None) -> TextVectors:
     found = TextVectors(CONFIG, world(), (users, items), torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found.hidden_bias += 0.3
-        found.out_bias -= 0.2
+        found.inner_bias += 0.3
+        found.outer_bias -= 0.2
+        found.scaled_outer += 0.5
     return found
 
 
