@@ -1,0 +1,284 @@
+"""One run of the generative form: from release to record."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from featurestore.errors import MissingIdsError, SetupError
+from featurestore.ids import RowArray, digest, digest_bytes
+from featurestore.progress import Progress
+from featurestore.reader import Release, open_store
+from recommender.base import FitReport
+from recommender.checkpoint import CheckpointFile, load_checkpoint
+from recommender.data import (
+    FloatArray,
+    HeldOut,
+    Histories,
+    IntArray,
+    TrainingData,
+    load_histories,
+    load_training_data,
+    training_data,
+)
+from recommender.evaluation.tasks import load_test_data
+from recommender.features import NodeFeatures, entity_features
+from recommender.generative.config import SYSTEMS, GenerativeConfig
+from recommender.generative.job import WritesLists
+from recommender.generative.model import GenerativeModel, SeenItems
+from recommender.generative.ranks import list_ranks
+from recommender.generative.saved import SavedGenerative, load_generative, save_generative
+from recommender.generative.tokens import digits_of, sequential_numbers, shuffled_numbers
+from recommender.metrics import ranking_metrics
+from recommender.registry import parse_settings
+from recommender.saved import bind
+from recommender.user_graph import user_vectors
+from scripts.study.datasets import ROOT, Dataset
+from scripts.study.generative_records import GenerativeRecord, GenerativeRun, Profiles
+
+PROJECTS: Final = ROOT / ".cache" / "generative"
+MODELS: Final = PROJECTS / "models"
+_CUTOFFS: Final = (5, 10)
+_PARTS: Final = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class World:
+    """A data set's release, and what is read of it when it is needed.
+
+    Attributes:
+        dataset: The data set.
+        data: Digest of its data.
+        release: With semantic ids of its items, if runs ask for them.
+    """
+
+    dataset: Dataset
+    data: str
+    release: Release
+
+    @classmethod
+    def open(cls, dataset: Dataset, data: str, project: Path) -> "World":
+        """The release of a project."""
+        return cls(dataset, data, open_store(str(project / "store")).release("production"))
+
+    @cached_property
+    def training(self) -> TrainingData:
+        """Training and validation events."""
+        return load_training_data(self.release)
+
+    @cached_property
+    def test(self) -> HeldOut:
+        """Test items; read once training is over."""
+        return load_test_data(self.release)
+
+    def item_digits(self, config: GenerativeConfig, seed: int) -> IntArray:
+        """(I, w) names of items. ``sequential`` ones read whole histories: that is the leak.
+
+        Raises:
+            SetupError: If semantic ids are asked for and absent.
+        """
+        num_items = self.training.num_items
+        match config.tokens:
+            case "sequential":
+                whole = load_histories(self.release, *_PARTS)
+                return digits_of(sequential_numbers(whole, num_items), config.num_digits)
+            case "shuffled":
+                return digits_of(shuffled_numbers(num_items, seed), config.num_digits)
+            case "codes":
+                return self._codes()
+
+    def features(self, profiles: Profiles) -> NodeFeatures | None:
+        """Vectors of items; with ``whole``, users' means over all that they ever had: that is the leak."""
+        if self.dataset.item_feature is None:
+            return None
+        items = NodeFeatures(entity_features(self.release, "item", self.dataset.item_feature))
+        if profiles == "train":
+            return items
+        whole = load_histories(self.release, *_PARTS)
+        users = np.repeat(np.arange(len(whole)), whole.lengths)
+        nothing = np.empty(0, np.int64)
+        events = training_data(
+            num_users=len(whole),
+            num_items=self.training.num_items,
+            train=(users, whole.items),
+            valid=(nothing, nothing),
+        )
+        return NodeFeatures(items.items, user_vectors(events, items))
+
+    def _codes(self) -> IntArray:
+        feature = self.dataset.item_feature
+        assert feature is not None, f"{self.dataset.name} has no vectors to make semantic ids of"
+        ids = self.release.semantic_ids(feature)
+        try:
+            return ids.rows(self.release.id_map("item").ids).astype(np.int64)
+        except MissingIdsError as error:
+            raise SetupError(
+                f"{error.message}", hint="Items without a vector have no semantic id; embed all of them."
+            ) from error
+
+
+class Watch:
+    """Stops training when its minutes are over, by the way that Ctrl-C takes.
+
+    Args:
+        budget: Seconds in all processes; None: any.
+        spent: Seconds of earlier processes.
+        told: Hears of every epoch.
+    """
+
+    def __init__(self, budget: float | None, spent: float, told: Progress) -> None:
+        self._budget, self._spent, self._told = budget, spent, told
+        self._started = time.monotonic()
+        self._marks = [time.process_time()]
+        self.is_over = False
+
+    @property
+    def cpu_seconds_per_epoch(self) -> float | None:
+        """Median processor time; None before an epoch has ended."""
+        return float(np.median(np.diff(self._marks))) if len(self._marks) > 1 else None
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """See `featurestore.progress.Progress`."""
+        self._told(done, total, note)
+        self._marks.append(time.process_time())
+        if self._budget is not None and self._spent + time.monotonic() - self._started >= self._budget:
+            self.is_over = True
+            raise KeyboardInterrupt
+
+
+def settings_of(run: GenerativeRun, extra: Mapping[str, str]) -> GenerativeConfig:
+    """All settings of a run: the system's, its own, and those of the command line."""
+    values = {**SYSTEMS[run.system], **run.settings, **extra}
+    config = parse_settings(GenerativeConfig, values)
+    assert isinstance(config, GenerativeConfig)
+    return config
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model.
+
+    Attributes:
+        model: The model.
+        fit: How training went.
+        stopped_minutes: The minutes that ended it; None if it ended by itself.
+        cpu_seconds_per_epoch: See `GenerativeRecord`.
+    """
+
+    model: GenerativeModel
+    fit: FitReport
+    stopped_minutes: float | None
+    cpu_seconds_per_epoch: float | None = None
+
+
+def fitted(
+    run: GenerativeRun,
+    world: World,
+    config: GenerativeConfig,
+    *,
+    seed: int,
+    minutes: float | None,
+    told: Progress,
+    folder: Path = MODELS,
+) -> Fitted:
+    """Train and save, or go on from a checkpoint, or load what was saved: of equal settings, data and code.
+
+    Args:
+        run: What to train.
+        world: Its data set.
+        config: All settings.
+        seed: Of everything random.
+        minutes: Training ends after so long, all processes together; None: when it ends by itself.
+        told: Hears of every epoch.
+        folder: Of models and checkpoints.
+
+    Raises:
+        KeyboardInterrupt: If a person stopped it; its checkpoint stays.
+    """
+    asked = [
+        run.dataset,
+        run.profiles,
+        config.model_dump(mode="json"),
+        seed,
+        world.data,
+        code_digest(),
+        minutes,
+    ]
+    key = digest(asked)
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / key
+    if place.exists():
+        model, info = load_generative(place, world.release)
+        return Fitted(model, info.fit, minutes if info.fit.interrupted else None)
+    checkpoint = CheckpointFile(folder / f"{key}.checkpoint.safetensors", key)
+    state = load_checkpoint(checkpoint)
+    spent = float(state.progress["seconds"]) if state else 0.0
+    watch = Watch(None if minutes is None else 60 * minutes, spent, told)
+    model, features = GenerativeModel(config, world.item_digits(config, seed)), world.features(run.profiles)
+    report = model.fit(world.training, features=features, seed=seed, progress=watch, checkpoint=checkpoint)
+    if report.interrupted and not watch.is_over:
+        raise KeyboardInterrupt
+    info = SavedGenerative(config=config, seed=seed, binding=bind(world.release, features), fit=report)
+    save_generative(place, model, info)
+    checkpoint.discard()
+    return Fitted(model, report, minutes if watch.is_over else None, watch.cpu_seconds_per_epoch)
+
+
+def measure(run: GenerativeRun, world: World, found: Fitted, *, seed: int) -> GenerativeRecord:
+    """Decode all users with held-out items, validation and test, and put everything into a record."""
+    model, data = found.model, world.training
+    validation, _ = _metrics(model, data.histories, data.valid, "drop")
+    asked = load_histories(world.release, *_PARTS[:2])
+    test, users_per_second = _metrics(model, asked, world.test, "drop")
+    kept, _ = _metrics(model, asked, world.test, "keep")
+    weights = model.arrays()["weights"]
+    return GenerativeRecord(
+        run=run,
+        seed=seed,
+        code=code_digest(),
+        data=world.data,
+        config=model.config.model_dump(mode="json"),
+        num_parameters=sum(array.size for array in weights.values()),
+        num_train_users=int((data.histories.lengths > 1).sum()),
+        num_test_users=len(np.unique(world.test.users)),
+        threads=torch.get_num_threads(),
+        fit=found.fit,
+        stopped_minutes=found.stopped_minutes,
+        validation=validation,
+        test=test,
+        test_kept=kept,
+        users_per_second=users_per_second,
+        cpu_seconds_per_epoch=found.cpu_seconds_per_epoch,
+    )
+
+
+def lists_now(model: GenerativeModel, world: World, top_k: int) -> WritesLists:
+    """Lists as they are served: asked after training and validation events, which are not listed again."""
+    histories, seen = load_histories(world.release, *_PARTS[:2]), world.test.seen
+
+    def lists(users: RowArray) -> tuple[IntArray, FloatArray]:
+        return model.lists(users, histories, seen, top_k)
+
+    return lists
+
+
+def code_digest() -> str:
+    """Of the files that make the generative form."""
+    files = sorted((ROOT / "recommender" / "generative").glob("*.py"))
+    return digest({path.name: digest_bytes(path.read_bytes()) for path in files})
+
+
+def _metrics(
+    model: GenerativeModel, histories: Histories, held_out: HeldOut, seen_items: SeenItems
+) -> tuple[dict[str, float], float]:
+    users, started = np.unique(held_out.users), time.process_time()
+    lists, _ = model.lists(users, histories, held_out.seen, max(_CUTOFFS), seen_items=seen_items)
+    seconds = time.process_time() - started
+    means = ranking_metrics(list_ranks(lists, users, held_out), _CUTOFFS).means()
+    chosen = {n: v for n, v in means.items() if n.startswith(("hr@", "ndcg@"))}
+    return chosen, len(users) / max(seconds, 1e-9)

@@ -1,0 +1,111 @@
+"""Runs of the generative form: trained on a small release, measured, written down, read again."""
+
+import numpy as np
+import pytest
+
+from featurestore.progress import no_progress
+from recommender.data import load_histories
+from recommender.generative.config import SYSTEMS
+from recommender.generative.model import GenerativeModel
+from scripts.study.datasets import Dataset
+from scripts.study.generative import World, fitted, lists_now, measure, settings_of
+from scripts.study.generative_records import GenerativeRun, path_of, read, runs, write
+
+TINY = {
+    "embedding_dim": "8",
+    "hidden_dim": "16",
+    "num_heads": "2",
+    "num_blocks": "1",
+    "num_neighbors": "5",
+    "epochs": "2",
+    "eval_every": "1",
+    "pca_components": "4",
+    "num_digits": "1",
+    "beam_size": "12",
+}
+
+
+@pytest.fixture(scope="module")
+def world(release):
+    dataset = Dataset("toy", (), "item_text", None, "titles", 10, "ndcg@10")
+    return World(dataset, "d" * 32, release)
+
+
+def run(**changed) -> GenerativeRun:
+    return GenerativeRun(**({"dataset": "toy", "name": "isrf", "system": "isrf", "settings": TINY} | changed))
+
+
+def found(world, folder, each=None, told=no_progress, minutes=None):
+    each = each or run()
+    return fitted(each, world, settings_of(each, {}), seed=0, minutes=minutes, told=told, folder=folder)
+
+
+def test_a_run_becomes_a_record_that_can_be_read(world, tmp_path):
+    record = measure(run(), world, found(world, tmp_path / "models"), seed=0)
+    path = write(record, tmp_path / "records")
+    assert path == path_of(run(), 0, tmp_path / "records")
+    assert read(tmp_path / "records") == [record]
+    assert set(record.test) == set(record.test_kept) == {"hr@5", "ndcg@5", "hr@10", "ndcg@10"}
+    assert (record.num_train_users, record.num_test_users, record.stopped_minutes) == (40, 40, None)
+    assert record.seconds_per_epoch == record.cpu_seconds_per_epoch > 0
+
+
+def test_test_metrics_are_those_of_lists_after_train_and_validation(world, tmp_path):
+    model = found(world, tmp_path).model
+    record = measure(run(), world, found(world, tmp_path), seed=0)
+    users, asked = np.arange(40), load_histories(world.release, "train", "valid")
+    lists, _ = model.lists(users, asked, world.test.seen, 10)
+    held_out = dict(zip(world.test.users.tolist(), world.test.items.tolist(), strict=True))
+    hits = [held_out[user] in lists[user, :5] for user in users.tolist()]
+    assert record.test["hr@5"] == pytest.approx(np.mean(hits))
+    served, _ = lists_now(model, world, 10)(users)
+    assert np.array_equal(served, lists)
+
+
+def test_a_trained_model_is_loaded_not_trained_again(world, tmp_path):
+    first = found(world, tmp_path)
+
+    def never(done: int, total: int, note: str = "") -> None:
+        raise AssertionError("it trains")
+
+    second = found(world, tmp_path, told=never)
+    assert second.model.digest == first.model.digest
+    assert second.fit == first.fit
+
+
+def test_minutes_end_training_and_are_written_down(world, tmp_path):
+    stopped = found(world, tmp_path, minutes=0.0)
+    assert (stopped.fit.epochs, stopped.stopped_minutes) == (1, 0.0)
+    assert found(world, tmp_path, minutes=0.0).stopped_minutes == 0.0
+
+
+def test_a_person_stops_it_and_it_goes_on(world, tmp_path):
+    def stop(done: int, total: int, note: str = "") -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        found(world, tmp_path, told=stop)
+    whole, resumed = found(world, tmp_path / "other"), found(world, tmp_path)
+    assert resumed.model.digest == whole.model.digest
+    assert not list(tmp_path.glob("*.checkpoint.safetensors"))
+
+
+def test_only_sequential_ids_and_whole_profiles_read_held_out_events(world):
+    config = settings_of(run(), {"tokens": "sequential", "num_digits": "1"})
+    order = world.item_digits(config, 0)[:, 0]
+    whole = load_histories(world.release, "train", "valid", "test")
+    assert order[whole.items[0]] == 0
+    assert sorted(order) == list(range(20))
+    texts = world.features("whole").items.matrix
+    profile = world.features("whole").users.matrix
+    for user in (0, 7):
+        assert profile[user] == pytest.approx(texts[np.unique(whole.of(user))].mean(axis=0), abs=1e-5)
+    assert world.features("train").users is None
+
+
+def test_declared_runs_have_settings_and_names_of_their_own():
+    declared = runs()
+    assert len({each.label for each in declared}) == len(declared)
+    for each in declared:
+        assert each.system in SYSTEMS
+        GenerativeModel(settings_of(each, {}), np.arange(4)[:, None])
