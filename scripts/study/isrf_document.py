@@ -11,6 +11,7 @@ from scripts.study.core import AMAZON, LASTFM
 from scripts.study.datasets import find_dataset
 from scripts.study.groups import DAGGER, NOT_RUN, Study
 from scripts.study.isrf import GRAPH_ONLY, minimum, queue, row_of
+from scripts.study.isrf_generative import generative
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.records import Records
 from scripts.study.standing_tables import not_run, status
@@ -53,7 +54,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     parts = [_HEAD, *status(study, minimum()), *_targets(sources), *questions.group_question(sources)]
     for dataset in study.datasets():
         parts += _dataset(sources, dataset)
-    parts += [*questions.measured_cost(study), *questions.not_asked()]
+    parts += [*questions.measured_cost(study), *generative(records.folder.parent), *questions.not_asked()]
     return "\n".join([*parts, *not_run(study)]).rstrip() + "\n"
 
 

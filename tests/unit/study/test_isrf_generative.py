@@ -1,0 +1,60 @@
+"""What the document of ISRF says of generative records made by hand."""
+
+from recommender.base import FitReport
+from scripts.study.generative_records import GenerativeRecord, runs, write
+from scripts.study.isrf_generative import generative
+
+RUNS = {run.name: run for run in runs()}
+
+
+def record(name: str, hits: float, *, seed: int = 0, stopped: float | None = None) -> GenerativeRecord:
+    test = {"hr@5": hits / 2, "ndcg@5": hits / 4, "hr@10": hits, "ndcg@10": hits / 3}
+    return GenerativeRecord(
+        run=RUNS[name],
+        seed=seed,
+        code="c",
+        data="d",
+        config={},
+        num_parameters=1_234_567,
+        num_train_users=100,
+        num_test_users=100,
+        threads=1,
+        fit=FitReport(epochs=8, best_epoch=7, seconds=240.0),
+        stopped_minutes=stopped,
+        validation={},
+        test=test,
+        test_kept=test | {"hr@10": hits - 0.01},
+        users_per_second=41.6,
+    )
+
+
+def test_without_records_everything_is_not_run(tmp_path):
+    lines = list(generative(tmp_path))
+    assert (
+        "| `isrf` | individual and group interests | not run | not run | not run | not run |  |  |  |  |  |"
+        in lines
+    )
+    assert "| ids numbered along histories, P5 | not run | not run |" in lines
+
+
+def test_runs_are_shown_with_what_they_cost(tmp_path):
+    write(record("isrf", 0.06), tmp_path / "generative")
+    write(record("p5", 0.03, stopped=20.0), tmp_path / "generative")
+    write(record("p5", 0.05, seed=1), tmp_path / "generative")
+    lines = list(generative(tmp_path))
+    assert (
+        "| `isrf` | individual and group interests | 0.0300 | 0.0150 | 0.0600 | 0.0200 "
+        "| 0.0500 | 1,234,567 | 8 | 30 | 42 |"
+    ) in lines
+    assert (
+        "| `p5` | no graph, no prompts | 0.0200 ± 0.0071 | 0.0100 ± 0.0035 | 0.0400 ± 0.0141 "
+        "| 0.0133 ± 0.0047 | 0.0200 | 1,234,567 | 8 (stopped after 20 minutes) | 30 | 42 |"
+    ) in lines
+
+
+def test_what_a_leak_is_worth_is_a_difference(tmp_path):
+    for name, hits in (("isrf", 0.06), ("isrf-sequential", 0.09), ("p5-codes", 0.05)):
+        write(record(name, hits), tmp_path / "generative")
+    lines = list(generative(tmp_path))
+    assert "| ids numbered along histories, ISRF | +0.0300 on 0.0600 | +0.0100 on 0.0200 |" in lines
+    assert "| codes of texts for ids, P5 | not run | not run |" in lines
