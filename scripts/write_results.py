@@ -14,6 +14,8 @@ Written by `make docs` from the JSON records in this folder: do not edit it by h
 
 [Core results](core.md): models with and without text on public data, with controls, significance and strata.
 [RecMind](recmind.md): text aligned with the graph and let in by gates, with its parts taken out one by one.
+[LGHRec](lghrec.md): semantic IDs and a contrast that a policy steers, on nine backbones.
+[ISRF](isrf.md): interests of users and of similar users; which of the two helps, and where.
 """
 _SPEED = """## Speed
 

@@ -74,7 +74,8 @@ class Study:
 
     @classmethod
     def read(cls, runs: Sequence[Run], records: Records) -> "Study":
-        """Declared runs beside the records of a folder; data sets are as they were when last run."""
+        """Declared runs beside the records of a folder, each once; data sets are as when last run."""
+        runs = list({run.name: run for run in runs}.values())
         names = dict.fromkeys(run.dataset for run in runs)
         facts = {name: records.facts(name) for name in names}
         data = {name: found.data for name, found in facts.items() if found is not None}
