@@ -1,0 +1,74 @@
+"""Measure a model of sessions by SR-GNN's protocol on Diginetica: every prefix of the test, full ranking.
+
+    python scripts/session_protocol.py srgnn --share 16 --set epochs=10
+
+Trains on the newest 1/share of the training sessions: all of them take a GPU. Nothing is masked. Published
+with all of them (HR@20 / MRR@20, in per cent): GRU4Rec 29.45 / 8.33, STAMP 45.64 / 14.32, NARM 49.70 / 16.17,
+SR-GNN 50.73 / 17.59 (Wu et al., AAAI 2019, table 2).
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from featurestore.errors import FeatureStoreError, UsageError
+from recommender.allocator import keep_freed_memory
+from recommender.base import ReadsHistories
+from recommender.evaluate import evaluate_ranking
+from recommender.registry import find_model, parse_settings
+from scripts.study.session_slice import official_slice
+
+_DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def measure(name: str, settings: dict[str, str], data: Path, share: int) -> None:
+    """Train, rank, print."""
+    task = official_slice(data, share)
+    entry = find_model(name)
+    model = entry.model_type(parse_settings(entry.config_type, settings))
+    if not isinstance(model, ReadsHistories):
+        raise UsageError(f"{name} reads no histories.", hint="Take a model of sequences, such as srgnn.")
+    started = time.monotonic()
+
+    def show(done: int, total: int, note: str = "") -> None:
+        print(f"epoch {done} of {total}, {time.monotonic() - started:.0f} s: {note}", flush=True)
+
+    print(
+        f"{task.data.num_users:,} training sessions, {task.data.num_items:,} items, "
+        f"{len(task.held_out):,} test prefixes ({task.num_left_out:,} test clicks on other items left out)"
+    )
+    model.fit(task.data, features=None, seed=0, progress=show)
+    asked = model.with_histories(task.prefixes)
+    means = evaluate_ranking(asked.score, task.held_out, cutoffs=(10, 20)).means()
+    names = [f"{metric}@{k}" for k in (10, 20) for metric in ("hr", "mrr", "ndcg")]
+    print(name, ", ".join(f"{each} {means[each]:.4f}" for each in names))
+
+
+def main() -> int:
+    """Parse options, run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="a model that reads histories")
+    parser.add_argument("--share", type=int, default=16, help="train on the newest 1/share of the sessions")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEATURESTORE_DATA", _DATA)))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_freed_memory()
+    settings = dict(text.split("=", 1) for text in options.set)
+    try:
+        measure(options.model, settings, options.data, options.share)
+    except FeatureStoreError as error:
+        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
