@@ -31,7 +31,7 @@ class PhasedConfig(AlignmentConfig):
     """Settings of both phases."""
 
     alpha: float = Field(
-        default=0.6, ge=0, le=1, description="Share of z^G in the final vector; the text's is the rest."
+        default=0.8, ge=0, le=1, description="Share of z^G in the final vector; the text's is the rest."
     )
     alignment_epochs: int = Field(default=5, ge=0, description="Epochs T_w of phase 1; 0 leaves it out.")
     hidden_share: float = Field(
