@@ -29,7 +29,7 @@ class AlignmentConfig(RankingConfig):
     """Settings of the alignment."""
 
     align: Sides = Field(default="both", description="Whose vectors of graph and text are aligned.")
-    alignment_weight: float = Field(default=0.1, ge=0, description="Weight λ of the alignment.")
+    alignment_weight: float = Field(default=0.01, ge=0, description="Weight λ of the alignment.")
     temperature: float = Field(default=0.2, gt=0, description="Temperature τ of the alignment.")
     alignment_pairs: int = Field(
         default=128, ge=1, description="Pairs of a batch whose user and item are aligned."

@@ -1,8 +1,8 @@
 """A trained model's vectors of users and items as features of the store.
 
 RecMind (arXiv 2509.06286, eq. 2 and 5) calls the layer mean of a trained LightGCN z^G_v, and aligns texts
-with it. Rows name the training part as their event set: weights learned from it, validation chose
-but the epoch.
+with it. Those of a model that reads histories are the states of users' training histories, and the items'.
+Rows name the training part as their event set: weights learned from it, validation chose but the epoch.
 """
 
 from typing import Protocol, runtime_checkable
@@ -25,6 +25,8 @@ from featurestore.spec import EncoderSpec, Entity, ModelVectorSpec, table_name
 from featurestore.store import Store
 from recommender.data import FloatArray
 from recommender.saved import SavedModel
+from recommender.sequence_model import SequenceModel
+from recommender.sequence_vectors import sequence_vectors
 
 
 @runtime_checkable
@@ -56,7 +58,7 @@ def write_model_vectors(
         UsageError: If the model has no such vectors, or ``name`` cannot name a feature.
         LockHeldError: If another job stores the same vectors.
     """
-    users, items = vectors_of(saved)
+    users, items = _stored_vectors(saved)
     events = training_events(release)
     written: dict[Entity, FeatureVersion] = {}
     sides: tuple[tuple[Entity, FloatArray], ...] = (("user", users), ("item", items))
@@ -85,6 +87,13 @@ def vectors_of(saved: SavedModel) -> tuple[FloatArray, FloatArray]:
         )
     users, items = saved.model.vectors()
     return users.numpy(), items.numpy()
+
+
+def _stored_vectors(saved: SavedModel) -> tuple[FloatArray, FloatArray]:
+    """As `vectors_of`; of a model that reads histories, the states of the training histories and the items."""
+    if isinstance(saved.model, SequenceModel):
+        return sequence_vectors(saved.model)
+    return vectors_of(saved)
 
 
 def vector_table(vectors: FloatArray, rows: RowArray, ids: IdMap, events: str | None) -> pa.Table:

@@ -30,7 +30,7 @@ IMPERSONAL: Final = frozenset({"popularity"})
 """Models whose scores are the same for every user."""
 UNINFORMED: Final = frozenset({"random"})
 """Models that learn nothing: no answer of theirs is right."""
-NEEDS_FEATURES: Final = frozenset({"alpharec", "isrf", "recmind", "rlmrec", "text_knn"})
+NEEDS_FEATURES: Final = frozenset({"alpharec", "fdsa", "isrf", "recmind", "rlmrec", "text_knn"})
 """Models that cannot be fitted without item vectors."""
 
 NUM_USERS: Final = 40
