@@ -32,6 +32,9 @@ class InterestLayerConfig(RankingConfig):
     adapter: Adapter = Field(
         default="linear", description="Between the frozen projection and E_V; none: without adapter."
     )
+    text_pace: float = Field(
+        default=1.0, gt=0, description="How many times as fast as ID embeddings E_V is learned."
+    )
 
 
 class InterestLayer(torch.nn.Module):
@@ -61,14 +64,16 @@ class InterestLayer(torch.nn.Module):
         self.ids = torch.nn.Parameter(ids)  # users first
         self._num_users = num_users
         self._has_item_ids = kept > 0
-        self.adapter = None if given is None else _adapter(given, config, generator)
+        self._pace = 1.0 if config.adapter == "none" else config.text_pace
+        slower = config.model_copy(update={"init_std": config.init_std / self._pace})
+        self.adapter = None if given is None else _adapter(given, slower, generator)
 
     def forward(self) -> torch.Tensor:
         """(N, d), with gradients."""
         if self.adapter is None:
             return self.ids
         users, items = self.ids[: self._num_users], self.ids[self._num_users :]
-        adapted = self.adapter(items)
+        adapted = self._pace * self.adapter(items)
         return torch.cat([users, items + adapted if self._has_item_ids else adapted])
 
 

@@ -65,7 +65,7 @@ class Config(PhasedConfig):
 SPACE: Final[SearchSpace] = {
     **RANKING_SPACE,
     "alpha": Choice((0.4, 0.6, 0.8, 0.9)),
-    "alignment_weight": LogUniform(0.01, 1.0),
+    "alignment_weight": LogUniform(0.001, 0.1),
     "temperature": Choice((0.1, 0.2, 0.4)),
 }
 

@@ -74,3 +74,25 @@ def test_gradients_reach_every_weight_and_no_text():
 def test_other_fusions_are_refused():
     with pytest.raises(ValidationError, match="isrf has no fusion 'gate'; take replace, add or none"):
         Config(fusion="gate")
+
+
+@pytest.mark.parametrize("adapter", ["linear", "relu"])
+def test_a_faster_text_begins_as_small_and_moves_farther(adapter):
+    vectors = np.random.default_rng(1).normal(size=(400, 64)).astype(np.float32)
+    config = Config(embedding_dim=16, init_std=0.1, fusion="replace", adapter=adapter)
+    moved = {}
+    for pace in (1.0, 8.0):
+        made = InterestLayer(
+            config.model_copy(update={"text_pace": pace}),
+            num_users=3,
+            num_items=400,
+            item_vectors=vectors,
+            generator=torch.Generator().manual_seed(3),
+        )
+        before = made()[3:]
+        assert before.std().item() == pytest.approx(0.1, rel=0.3)
+        optimizer = torch.optim.Adam([w for name, w in made.named_parameters() if name != "ids"], lr=1e-3)
+        before.sum().backward()
+        optimizer.step()
+        moved[pace] = (made()[3:] - before).abs().mean().item()
+    assert 3 < moved[8.0] / moved[1.0] < 10
