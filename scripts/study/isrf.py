@@ -19,7 +19,14 @@ TEXT_SETS: Final = (LASTFM, "agent4rec-ml1m")
 """Data sets whose texts of items and users large models wrote."""
 TASKS: Final[Mapping[Task, Mapping[str, str]]] = {
     "direct": {},
-    "sequential": {"task": "sequential", "learning_rate": "0.003", "init_std": "0.02", "num_layers": "2"},
+    "sequential": {
+        "task": "sequential",
+        "learning_rate": "0.003",
+        "init_std": "0.02",
+        "num_layers": "2",
+        "text_pace": "16",
+        "patience": "2",  # of 5 epochs each: it is soon where it gets to
+    },
 }
 """Settings of each task; those of the sequential one were tried on Beauty's validation part."""
 NO_GROUP: Final = "no-graph"
