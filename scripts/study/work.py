@@ -133,15 +133,15 @@ def _compute(found: Standing, prepared: Prepared, records: Records, limits: Limi
             threads=limits.threads,
             deadline=limits.deadline,
         )
+        write(records)
     except Stopped as stopped:
         print(stopped, flush=True)
         return True
-    except Exception:  # noqa: BLE001 - anything that a model under development raises
+    except Exception:  # noqa: BLE001 - anything that a model or a table under development raises
         FAILURES.mkdir(parents=True, exist_ok=True)
         (FAILURES / f"{key}.txt").write_text(f"{run.name}\n{traceback.format_exc()}", encoding="utf-8")
         print(f"{run.name}: failed, see {FAILURES / key}.txt", flush=True)
         return False
-    write(records)
     shown = ", ".join(f"{name} {record.test[name]:.4f}" for name in prepared.dataset.metrics)
     seconds = time.monotonic() - started
     print(f"{run.name}: {shown}; {record.fit.epochs} epochs, {seconds:.0f} s", flush=True)
