@@ -90,7 +90,7 @@ def vectors_of(saved: SavedModel) -> tuple[FloatArray, FloatArray]:
 
 
 def _stored_vectors(saved: SavedModel) -> tuple[FloatArray, FloatArray]:
-    """As `vectors_of`; of a model that reads histories, the states of the training histories and the items."""
+    """As `vectors_of`; of a model that reads histories, the states of these and its items."""
     if isinstance(saved.model, SequenceModel):
         return sequence_vectors(saved.model)
     return vectors_of(saved)

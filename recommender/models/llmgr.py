@@ -1,0 +1,177 @@
+"""LLMGR, served without a language model: a model of sessions whose items a tuned decoder has a say in.
+
+LLMGR (arXiv 2402.16539) ranks by the state of a 7-billion-parameter decoder that reads session graphs; see
+`llm_jobs.tuning.llmgr_job`. Nobody asks one online. Our reconstruction of what stays of it:
+
+    e_i = gate of x_i and t̃_i, t̃ an MLP of the stored t_v             `recommender.semantic_items`
+    score(session, i) = <s, e_i>,  s by the base's encoder over e        base=gcsan, gru4rec, stamp, ...
+    loss = mean over events of -log softmax_i <s, e_i>
+           + reg · half the mean squared length of targets' x + λ_KL L_KL  `recommender.teacher_lists`
+
+x is learned, as the base learns it. Without vectors, or with ``fusion=none``, this is the base, to the bit.
+Items that have a text and no training session are left out of the softmax: as wrong answers to everything,
+they would teach the MLP to tell new items from others. ``semantic_max_degree`` keeps t̃ to cold and rare
+items, at a threshold that the validation part chooses (`featurestore search`). ``teacher`` names lists that
+``featurestore tune llmgr --stage behaviour`` wrote; without, there is no L_KL. The base's own settings are
+its defaults. Letters: U sessions, I items, T events of a batch, d embedding_dim.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from recommender.data import TrainingData
+from recommender.full_softmax import catalogue_cross_entropy
+from recommender.layer_zero import Fusion, LayerZero, NodeVectors
+from recommender.models import gcsan, gru4rec, narm, srgnn, stamp
+from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.semantic_items import SemanticItems
+from recommender.sequence_model import SequenceModel, history_states
+from recommender.sequences import SequenceBatch, SequenceSampler
+from recommender.session_network import SessionConfig, SessionEncoder
+from recommender.teacher_lists import TeacherLists, load_teacher, teacher_divergence
+
+Base: TypeAlias = Literal["gcsan", "gru4rec", "stamp", "srgnn", "narm"]
+NewEncoder: TypeAlias = Callable[[Any, torch.Generator], SessionEncoder]
+_BASES: Final[Mapping[Base, tuple[type[SessionConfig], NewEncoder]]] = MappingProxyType(
+    {
+        "gcsan": (gcsan.Config, gcsan.new_encoder),
+        "gru4rec": (gru4rec.Config, gru4rec.Encoder),
+        "stamp": (stamp.Config, stamp.Encoder),
+        "srgnn": (srgnn.Config, srgnn.new_encoder),
+        "narm": (narm.Config, narm.Encoder),
+    }
+)
+
+
+class Config(SessionConfig):
+    """Settings of LLMGR's small model."""
+
+    base: Base = Field(default="gcsan", description="The model whose encoder reads sessions.")
+    fusion: Fusion = Field(
+        default="gate", description="Texts join items by a gate, or nobody looks at them (none)."
+    )
+    semantic_max_degree: int | None = Field(
+        default=None,
+        ge=1,
+        description="Items of more training sessions are their own vector alone; none lets texts into all. "
+        "The MLP learns from items that somebody had, so that there must be some.",
+    )
+    id_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of items with a text that a batch reads by it alone."
+    )
+    teacher: str | None = Field(
+        default=None, description="File with lists of a tuned decoder to learn from; none for no teacher."
+    )
+    teacher_weight: float = Field(default=0.5, ge=0, description="λ_KL: how much the teacher's lists count.")
+
+    @model_validator(mode="after")
+    def _fits_the_formulas(self) -> "Config":
+        if self.temperature is not None:
+            raise ValueError("llmgr scores by inner products; leave temperature out")
+        if self.fusion not in {"gate", "none"}:
+            raise ValueError(f"llmgr has no fusion {self.fusion!r}; take gate or none")
+        return self
+
+
+SPACE: Final[SearchSpace] = {
+    **RANKING_SPACE,
+    "semantic_max_degree": Choice((3, 5, 10, 20, 50, "none")),
+    "teacher_weight": LogUniform(0.05, 2.0),
+}
+
+
+class Network(torch.nn.Module):
+    """The trainable part.
+
+    Args:
+        config: Settings.
+        data: Its training histories are learned from.
+        vectors: Projected vectors t of items; those of users are not read.
+        seed: Of the first weights.
+    """
+
+    _ranked: torch.Tensor
+    _places: torch.Tensor
+
+    def __init__(self, config: Config, data: TrainingData, vectors: NodeVectors, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self._config, self._data = config, data
+        self._sampler = SequenceSampler(data.histories, config.batch_size, config.max_length)
+        self._teacher: TeacherLists | None = None
+        self.layer_zero = LayerZero(config, num_users=0, num_items=data.num_items, generator=generator)
+        self.encoder = new_encoder(config, generator)
+        self.semantic: SemanticItems | None = None
+        ranked = np.ones(data.num_items, np.bool_)
+        if vectors[1] is not None and config.fusion != "none":
+            self.semantic = SemanticItems(
+                vectors[1],
+                data.item_degrees,
+                max_degree=config.semantic_max_degree,
+                dim=config.embedding_dim,
+                std=config.init_std,
+                generator=generator,
+            )
+            ranked = (data.item_degrees > 0) | ~vectors[1].any(axis=1)
+        self.register_buffer("_ranked", torch.from_numpy(np.flatnonzero(ranked)), persistent=False)
+        self.register_buffer("_places", torch.from_numpy(np.cumsum(ranked) - 1), persistent=False)
+
+    @property
+    def num_batches(self) -> int:
+        """See `Trainable.num_batches`."""
+        return self._sampler.num_batches
+
+    def epoch(self, generator: np.random.Generator) -> Iterator[SequenceBatch]:
+        """See `Trainable.epoch`; reads the teacher's lists first, if there is one.
+
+        Raises:
+            InputError, StoreError, UsageError: See `recommender.teacher_lists.load_teacher`.
+        """
+        if self._config.teacher is not None and self._teacher is None:
+            self._teacher = load_teacher(
+                Path(self._config.teacher), num_users=self._data.num_users, num_items=self._data.num_items
+            )
+        return self._sampler.epoch(generator)
+
+    def loss(self, batch: SequenceBatch, noise: torch.Generator) -> torch.Tensor:
+        """See the module's head."""
+        config, ids = self._config, self.layer_zero()
+        items = self._items(ids, noise)
+        states = self.encoder(items, batch.sequences, noise)  # (T, d)
+        targets = torch.from_numpy(batch.targets).to(items.device)
+        ranked = items if len(self._ranked) == len(items) else items.index_select(0, self._ranked)
+        loss = catalogue_cross_entropy(states, ranked, self._places[targets])
+        if config.reg:
+            wanted = ids.index_select(0, targets)
+            loss = loss + config.reg * wanted.square().sum() / (2 * len(targets))
+        if self._teacher is None:
+            return loss
+        newest = torch.from_numpy(batch.sequences.newest).to(items.device)
+        asked = states.index_select(0, newest)  # (b, d)
+        return loss + config.teacher_weight * teacher_divergence(asked, items, self._teacher, batch.rows)
+
+    @torch.no_grad()
+    def score_vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(U, d) states of all training sessions, zero where there is none, and (I, d) item vectors."""
+        items, histories = self._items(self.layer_zero()), self._data.histories
+        return history_states(self.encoder, items, histories, np.arange(len(histories))), items.clone()
+
+    def _items(self, ids: torch.Tensor, noise: torch.Generator | None = None) -> torch.Tensor:
+        return ids if self.semantic is None else self.semantic(ids, self._config.id_dropout, noise)
+
+
+def new_encoder(config: Config, generator: torch.Generator | None = None) -> SessionEncoder:
+    """The base's encoder, with first weights of a generator."""
+    config_type, make = _BASES[config.base]
+    shared = {name: getattr(config, name) for name in SessionConfig.model_fields}
+    return make(config_type.model_validate(shared), generator or torch.Generator())
+
+
+Model = partial(SequenceModel, "llmgr", Network, new_encoder)
