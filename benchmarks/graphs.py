@@ -185,8 +185,27 @@ def build_alone(count: int) -> None:
     print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def run(kind: str, count: int, pairs: int, data: Path, memory_nodes: int) -> None:
-    """Measure and record."""
+def run_memory(count: int) -> None:
+    """Measure the memory of a build, and record it: a claim about bytes, which load does not change."""
+    record(
+        f"graphs_memory_{count}",
+        f"a child process that builds a graph of {count:,} x {DIM} random vectors, k = {NUM_NEIGHBORS}",
+        [],
+        packages=("numpy",),
+        facts={f"peak memory at {count:,} x {DIM}": peak_memory(count)},
+    )
+
+
+def run(kind: str, count: int, pairs: int, data: Path, only: list[str]) -> None:
+    """Measure and record.
+
+    Args:
+        kind: Of vectors.
+        count: How many.
+        pairs: How often the two sides of a claim are measured.
+        data: Folder of evaluation data.
+        only: Peers in memory; none: all of them, and updates too.
+    """
     vectors = make_vectors(kind, count, data)
     builder = BlockedGraphBuilder()
     truth = builder.build(vectors, NUM_NEIGHBORS)
@@ -207,6 +226,8 @@ def run(kind: str, count: int, pairs: int, data: Path, memory_nodes: int) -> Non
         ]
     facts: dict[str, str] = {}
     for label, search in peers(vectors).items():
+        if only and label not in only:
+            continue
         found: list[np.ndarray] = []
         claims.append(
             compare(
@@ -221,9 +242,8 @@ def run(kind: str, count: int, pairs: int, data: Path, memory_nodes: int) -> Non
         )
         facts[f"recall of {label}"] = f"{recall_of(found[-1], truth):.4f}"
     facts["threads"] = ", ".join(sorted({f"{p['user_api']} {p['num_threads']}" for p in threadpool_info()}))
-    facts |= update_seconds(vectors, (0.01, 0.1, 0.3))
-    if memory_nodes:
-        facts[f"peak memory at {memory_nodes:,} x {DIM}"] = peak_memory(memory_nodes)
+    if not only:
+        facts |= update_seconds(vectors, (0.01, 0.1, 0.3))
     record(
         f"graphs_{kind}_{count}",
         f"{count:,} x {DIM} {kind} vectors, k = {NUM_NEIGHBORS}, exact search; alternating",
@@ -239,6 +259,10 @@ if __name__ == "__main__":
     parser.add_argument("--nodes", type=int, default=5_000)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="evaluation data")
-    parser.add_argument("--memory-nodes", type=int, default=0, help="also measure the memory of so many")
+    parser.add_argument("--memory-nodes", type=int, default=0, help="measure the memory of so many instead")
+    parser.add_argument("--peer", action="append", default=[], help="of those in memory; may be repeated")
     options = parser.parse_args()
-    run(options.kind, options.nodes, options.pairs, options.data, options.memory_nodes)
+    if options.memory_nodes:
+        run_memory(options.memory_nodes)
+    else:
+        run(options.kind, options.nodes, options.pairs, options.data, options.peer)
