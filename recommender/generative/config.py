@@ -5,8 +5,8 @@
     elmrec    words are LightGCN's propagation of random vectors                   Wang et al., EMNLP 2024
     isrf      words are LightGCN of adapted texts, users have group interests too  arXiv 2603.13934
 
-All of them are decoded in the same way (`recommender.generative.decode`), which is ours: the papers let a
-model write whatever it likes and throw away what is no item.
+All of them are decoded in the same way (`recommender.generative.decode`), which is ours: the authors' code
+lets a model write whatever it likes, and puts random items where that is none.
 """
 
 from typing import Final, Literal, TypeAlias
@@ -30,7 +30,7 @@ class GenerativeConfig(Frozen):
         description="What names an item: its number in P5's order (which leaks), a shuffled number, or its "
         "semantic id.",
     )
-    num_digits: int = Field(default=2, ge=1, description="Tokens of a number, of items and of users.")
+    num_digits: int = Field(default=2, ge=1, le=8, description="Tokens of a number, of items and of users.")
     weights: str | None = Field(
         default=None, description="Folder or hub name of a T5; none begins with random weights."
     )
@@ -67,7 +67,7 @@ class GenerativeConfig(Frozen):
     max_history: int = Field(default=20, ge=1, description="Newest items of a history that are read.")
     candidates: int = Field(default=100, ge=2, description="Items that the direct task chooses from.")
     direct_every: int = Field(
-        default=0, ge=0, description="Every n-th batch is one of the direct task; 1: all, 0: none."
+        default=0, ge=0, description="Every n-th batch is one of the direct task, from 2 on; 0: none."
     )
     epochs: int = Field(default=30, ge=1, description="Passes over the users at most.")
     batch_size: int = Field(default=128, ge=1, description="Users of an optimiser step.")
@@ -77,7 +77,9 @@ class GenerativeConfig(Frozen):
     eval_every: int = Field(default=2, ge=1, description="Epochs between two validations.")
     patience: int = Field(default=5, ge=1, description="Validations without a better value before the end.")
     valid_users: int = Field(default=2000, ge=1, description="Users that a validation decodes at most.")
-    beam_size: int = Field(default=20, ge=1, description="Beginnings of items that decoding keeps.")
+    beam_size: int = Field(
+        default=20, ge=10, description="Beginnings of items that decoding keeps; validation lists ten."
+    )
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where to train and decode.")
 
     @model_validator(mode="after")
@@ -86,6 +88,8 @@ class GenerativeConfig(Frozen):
             raise ValueError(
                 f"embedding_dim {self.embedding_dim} is no multiple of num_heads {self.num_heads}"
             )
+        if self.direct_every == 1:
+            raise ValueError("direct_every 1 leaves out the sequential task, which validation decodes")
         return self
 
     @property

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.errors import InputError
 from featurestore.ids import RowArray
 from recommender.data import Histories, IntArray, TrainingData
 from recommender.generative.config import GenerativeConfig
@@ -73,14 +74,13 @@ def make_inputs(vocabulary: Vocabulary, task: Task, users: RowArray, items: IntA
         vocabulary: Tokens.
         task: Which.
         users: (B,) int64 user rows.
-        items: (B, n) int64 item rows, -1 before the first of a line that has fewer.
+        items: (B, n) int64 item rows, -1 anywhere in a line that has fewer.
     """
     before, between = vocabulary.templates[task]
-    lengths = (items >= 0).sum(axis=1)  # (B,)
-    read = items[:, items.shape[1] - int(lengths.max(initial=0)) :]  # (B, n)
+    longest = int((items >= 0).sum(axis=1).max(initial=0))
     num_users, levels = len(vocabulary.user_tokens), vocabulary.num_levels
-    order = np.argsort(read < 0, axis=1, kind="stable")  # items first, in their order
-    read = np.take_along_axis(read, order, axis=1)
+    order = np.argsort(items < 0, axis=1, kind="stable")  # items first, in their order
+    read = np.take_along_axis(items, order, axis=1)[:, :longest]
     known = np.repeat(read >= 0, levels, axis=1)  # (B, n w)
     item_tokens = vocabulary.item_tokens[read].reshape(len(users), -1)
     item_nodes = np.repeat(num_users + read, levels, axis=1)
@@ -133,6 +133,9 @@ class BatchSampler:
         config: Says which batches are direct ones.
         data: Its training events.
         vocabulary: Tokens.
+
+    Raises:
+        InputError: If there are direct batches, and no user has enough items to choose from.
     """
 
     def __init__(self, config: GenerativeConfig, data: TrainingData, vocabulary: Vocabulary) -> None:
@@ -142,6 +145,12 @@ class BatchSampler:
         self._users = np.flatnonzero(data.histories.lengths > 1)
         free = data.num_items - data.seen.degrees
         self._choosers = np.flatnonzero((data.seen.degrees > 0) & (free >= config.candidates - 1))
+        if config.direct_every and not len(self._choosers):
+            raise InputError(
+                f"the direct task chooses from {config.candidates} items, of which a user had one; no user "
+                f"has so many among {data.num_items}.",
+                hint="Set fewer candidates, or leave the direct task out: direct_every=0.",
+            )
 
     @property
     def num_batches(self) -> int:
@@ -152,7 +161,7 @@ class BatchSampler:
         """One epoch."""
         every = self._config.direct_every
         for number, examples in enumerate(self._sequential(generator), start=1):
-            if every and number % every == 0 and len(self._choosers):
+            if every and number % every == 0:
                 yield self._direct(generator, len(examples.targets))
             else:
                 yield examples

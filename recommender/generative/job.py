@@ -15,9 +15,11 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from featurestore import columns as c
 from featurestore import schema
+from featurestore.errors import UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.id_maps import IdMap
 from featurestore.ids import RowArray
@@ -88,19 +90,12 @@ def write_lists(
         progress: Told about users.
 
     Raises:
+        UsageError: If ``name`` cannot name a feature, or ``top_k`` is not positive.
         LockHeldError: If another job writes these lists.
         StorageFullError: If a disk is full; what was flushed stays.
     """
     started = time.monotonic()
-    spec = RecommendationsSpec(
-        feature=name,
-        view="top",
-        entity="user",
-        model=name,
-        config_digest=model_digest,
-        release=str(release.number),
-        top_k=top_k,
-    )
+    spec = _spec(name, model_digest, release, top_k)
     table, users = table_name(spec), release.id_map("user")
     known = users.known_rows()
     with FeatureLock(store.objects, table) as lock:
@@ -127,6 +122,25 @@ def write_lists(
             path.unlink()
     num_written = len(finished) - num_recovered
     return ListsReport(table, len(known), num_recovered, num_written, time.monotonic() - started)
+
+
+def _spec(name: str, model_digest: str, release: Release, top_k: int) -> RecommendationsSpec:
+    try:
+        return RecommendationsSpec(
+            feature=name,
+            view="top",
+            entity="user",
+            model=name,
+            config_digest=model_digest,
+            release=str(release.number),
+            top_k=top_k,
+        )
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise UsageError(
+            f"lists named {name!r} of {top_k} items cannot be stored: {found['loc'][0]}: {found['msg']}.",
+            hint="Use letters, digits, - and _, at most 64, for a name; lists have one item at least.",
+        ) from error
 
 
 def _flush(log: RunLog, records: list[dict[str, Any]]) -> None:

@@ -4,9 +4,7 @@ It is no `recommender.base.Recommender`: it writes the best items instead of sco
 long as the beam at most, so HR and NDCG are exact up to there and unknown beyond.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -19,30 +17,19 @@ from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, HeldOut, Histories, IntArray, TrainingData, UserItems
 from recommender.features import NodeFeatures
 from recommender.generative.config import GenerativeConfig
-from recommender.generative.decode import write_items
+from recommender.generative.fitted import Fitted, decode_lines
 from recommender.generative.inputs import Inputs, make_inputs
 from recommender.generative.network import GenerativeNetwork
 from recommender.generative.ranks import list_ranks, of_users
-from recommender.generative.tokens import Vocabulary, require_distinct
+from recommender.generative.sources import read_sources
+from recommender.generative.tokens import require_distinct
 from recommender.generative.training import MONITOR, train_generative
 from recommender.generative.trie import CandidateTrie, CatalogueTrie, Trie
-from recommender.generative.words import Sources, lookup
-from recommender.generative.writer import Writer, new_writer
+from recommender.generative.writer import new_writer
 from recommender.metrics import ranking_metrics
-from recommender.model_arrays import fit_projections, load_parameters, parameter_arrays, project
-from recommender.user_graph import user_neighbors
+from recommender.model_arrays import load_parameters, parameter_arrays
 
 SeenItems: TypeAlias = Literal["drop", "keep"]
-_Ask: TypeAlias = Callable[[IntArray], tuple[Inputs, Trie]]
-"""Places of some lines → what T5 reads of them, and what it may write."""
-_LINES_AT_A_TIME: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    writer: Writer
-    vocabulary: Vocabulary
-    table: torch.Tensor | None  # what whole words are read from
 
 
 class GenerativeModel:
@@ -52,6 +39,9 @@ class GenerativeModel:
         config: Settings.
         item_digits: (I, w) int64 names of items, see `recommender.generative.tokens`.
 
+    Attributes:
+        num_parameters: Numbers that learned in `fit`; None before, or of a model that was loaded.
+
     Raises:
         InputError: If two items have one name.
     """
@@ -60,7 +50,8 @@ class GenerativeModel:
         self.config = config
         self._item_digits = require_distinct(item_digits)
         self._trie = CatalogueTrie.of(item_digits)
-        self._fitted: _Fitted | None = None
+        self._fitted: Fitted | None = None
+        self.num_parameters: int | None = None
 
     def fit(
         self,
@@ -89,23 +80,21 @@ class GenerativeModel:
                 f"{len(self._item_digits)} items have names, the training data have {data.num_items}.",
                 hint="Make the names from the same release.",
             )
-        item_vectors, neighbors = _item_vectors(config, features), None
-        if config.has_groups:
-            neighbors = user_neighbors(config.user_graph, config.num_neighbors, data, features, seed=seed)
-        sources = Sources(data, item_vectors, neighbors)
+        sources = read_sources(config, data, features, seed=seed)
         network = GenerativeNetwork(config, sources, self._item_digits, seed).to(_device(config))
+        self.num_parameters = sum(weight.numel() for weight in network.parameters())
         valid = _some_users(data.valid, config.valid_users)
 
         def validate() -> float | None:
             if not len(valid):
                 return None
-            self._fitted = _freeze(network)
+            self._fitted = Fitted.of(network)
             users = np.unique(valid.users)
             lists, _ = self.lists(users, data.histories, valid.seen, 10)
             return ranking_metrics(list_ranks(lists, users, valid), (10,)).means()[MONITOR]
 
         report = train_generative(network, validate, seed=seed, progress=progress, checkpoint=checkpoint)
-        self._fitted = _freeze(network)
+        self._fitted = Fitted.of(network)
         return report
 
     def lists(
@@ -138,7 +127,9 @@ class GenerativeModel:
             inputs = make_inputs(self._require_fitted().vocabulary, "sequential", users[part], items[part])
             return inputs, self._trie.without(self._left_out(users[part], seen, seen_items))
 
-        return self._write(np.argsort((items >= 0).sum(axis=1), kind="stable"), top_k, ask, progress)
+        order = np.argsort((items >= 0).sum(axis=1), kind="stable")  # of one length together: little padding
+        fitted = self._require_fitted()
+        return decode_lines(fitted, self.config, order, top_k, ask=ask, progress=progress)
 
     def choices(
         self, users: RowArray, candidates: IntArray, top_k: int, *, progress: Progress = no_progress
@@ -147,10 +138,25 @@ class GenerativeModel:
 
         Args:
             users: (n,) int64 rows.
-            candidates: (n, c) int64 item rows, at most as many as the model was trained with.
+            candidates: (n, c) int64 item rows, at most as many as the model was trained with; -1 where a
+                line has fewer.
             top_k: Items of a list, ``beam_size`` at most.
             progress: Told about users.
+
+        Raises:
+            UsageError: If the model did not learn to choose, or from fewer items.
         """
+        if not self.config.direct_every:
+            raise UsageError(
+                "this model did not learn the direct task: direct_every=0.",
+                hint="Train it with direct_every=2.",
+            )
+        if candidates.shape[1] > self.config.candidates:
+            raise UsageError(
+                f"{candidates.shape[1]} candidates were given; the model learned to choose from "
+                f"{self.config.candidates}.",
+                hint="Give fewer, or train with more candidates.",
+            )
 
         def ask(part: IntArray) -> tuple[Inputs, Trie]:
             inputs = make_inputs(self._require_fitted().vocabulary, "direct", users[part], candidates[part])
@@ -158,7 +164,8 @@ class GenerativeModel:
             left_out = nothing.to(self._require_fitted().writer.device)
             return inputs, CandidateTrie(self._item_digits, inputs.items, left_out)
 
-        return self._write(np.arange(len(users)), top_k, ask, progress)
+        fitted, order = self._require_fitted(), np.arange(len(users))
+        return decode_lines(fitted, self.config, order, top_k, ask=ask, progress=progress)
 
     def arrays(self) -> ArrayGroups:
         """Everything that lists need: ``weights``, and ``names`` of items."""
@@ -188,7 +195,7 @@ class GenerativeModel:
         load_parameters(writer, weights)
         device = _device(self.config)
         table = torch.from_numpy(weights["words"]).to(device) if "words" in weights else None
-        self._fitted = _Fitted(writer.to(device).eval(), vocabulary, table)
+        self._fitted = Fitted(writer.to(device).eval(), vocabulary, table)
 
     @property
     def digest(self) -> str:
@@ -200,32 +207,6 @@ class GenerativeModel:
         }
         return digest({"config": self.config.model_dump(mode="json"), "arrays": sums})
 
-    def _write(
-        self, order: IntArray, top_k: int, ask: _Ask, progress: Progress
-    ) -> tuple[IntArray, FloatArray]:
-        fitted = self._require_fitted()
-        if top_k > self.config.beam_size:
-            raise UsageError(f"lists of {top_k} items need beam_size {top_k}; it is {self.config.beam_size}.")
-        items = np.full((len(order), top_k), -1, np.int64)
-        scores = np.full((len(order), top_k), -np.inf, np.float32)
-        fitted.writer.eval()
-        for start in range(0, len(order), _LINES_AT_A_TIME):
-            part = order[start : start + _LINES_AT_A_TIME]
-            inputs, trie = ask(part)
-            with torch.no_grad():
-                words = None if fitted.table is None else self._words(fitted.table, inputs)
-                encoded = fitted.writer.encode(inputs, words)
-            found, values = write_items(
-                fitted.writer, fitted.vocabulary, encoded, trie, self.config.beam_size
-            )
-            width = min(top_k, found.shape[1])
-            items[part, :width], scores[part, :width] = found[:, :width], values[:, :width]
-            progress(start + len(part), len(order), "users")
-        return items, scores
-
-    def _words(self, table: torch.Tensor, inputs: Inputs) -> torch.Tensor:
-        return lookup(self.config.word_embeddings, table, inputs)
-
     def _left_out(self, users: RowArray, seen: UserItems, seen_items: SeenItems) -> torch.Tensor:
         left_out = torch.zeros(len(users), len(self._item_digits), dtype=torch.bool)
         if seen_items == "drop":
@@ -233,26 +214,10 @@ class GenerativeModel:
             left_out[torch.from_numpy(lines), torch.from_numpy(items)] = True
         return left_out.to(self._require_fitted().writer.device)
 
-    def _require_fitted(self) -> _Fitted:
+    def _require_fitted(self) -> Fitted:
         if self._fitted is None:
             raise StoreError("this generative model is empty.", hint="Call fit or load_arrays first.")
         return self._fitted
-
-
-def _freeze(network: GenerativeNetwork) -> _Fitted:
-    return _Fitted(network.writer, network.vocabulary, network.words.table())
-
-
-def _item_vectors(config: GenerativeConfig, features: NodeFeatures | None) -> FloatArray | None:
-    if config.word_embeddings != "graph" or config.fusion == "none":
-        return None
-    if features is None or features.items is None:
-        raise UsageError(
-            f"fusion={config.fusion} reads vectors of items, and there are none.",
-            hint="Give vectors of a release, or set fusion=none.",
-        )
-    items = NodeFeatures(features.items)
-    return project(fit_projections(items, config.pca_components), items)[1]
 
 
 def _some_users(valid: HeldOut, most: int) -> HeldOut:

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +14,13 @@ from featurestore.errors import StoreError
 from featurestore.ids import digest_bytes
 from featurestore.reader import Release
 from featurestore.spec import Frozen
-from recommender.base import FitReport
+from recommender.base import ArrayGroups, FitReport
 from recommender.generative.config import GenerativeConfig
 from recommender.generative.model import GenerativeModel
 from recommender.saved import CONFIG_FILE, Binding, bind, require_replaceable
 
 _SUFFIX: Final = ".safetensors"
+_GROUPS: Final = ("weights", "names")
 
 
 class SavedGenerative(Frozen):
@@ -29,6 +31,8 @@ class SavedGenerative(Frozen):
     seed: int
     binding: Binding
     fit: FitReport
+    num_parameters: int | None = None
+    """Numbers that learned."""
     files: dict[str, str] = Field(default_factory=dict[str, str])
     """File name → digest of its bytes."""
 
@@ -39,7 +43,7 @@ def save_generative(folder: Path, model: GenerativeModel, info: SavedGenerative)
     Args:
         folder: Made if need be.
         model: A fitted model.
-        info: Its description; ``files`` is filled in here.
+        info: Its description; ``files`` and ``num_parameters`` are filled in here.
 
     Raises:
         UsageError: If the folder holds something that is no saved model.
@@ -53,7 +57,7 @@ def save_generative(folder: Path, model: GenerativeModel, info: SavedGenerative)
             path = scratch / f"{group}{_SUFFIX}"
             save_file(arrays, path)
             files[path.name] = digest_bytes(path.read_bytes())
-        info = info.model_copy(update={"files": files})
+        info = info.model_copy(update={"files": files, "num_parameters": model.num_parameters})
         (scratch / CONFIG_FILE).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
         scratch.chmod(0o755)
         if folder.exists():
@@ -80,15 +84,26 @@ def load_generative(folder: Path, release: Release) -> tuple[GenerativeModel, Sa
             f"{'; '.join(differing)}.",
             hint="Open that release, or train again on this one.",
         )
-    groups = {}
-    for name, expected in info.files.items():
-        path = folder / name
-        if not path.exists() or digest_bytes(path.read_bytes()) != expected:
-            raise StoreError(f"{path} is damaged or gone.", hint="Restore the folder, or train again.")
-        groups[name.removesuffix(_SUFFIX)] = load_file(path)
+    groups = _read_groups(folder, info.files)
     model = GenerativeModel(info.config, groups["names"]["item_digits"].astype(np.int64))
     model.load_arrays(groups)
     return model, info
+
+
+def _read_groups(folder: Path, files: Mapping[str, str]) -> ArrayGroups:
+    groups: ArrayGroups = {}
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file() or digest_bytes(path.read_bytes()) != expected:
+            raise StoreError(f"{path} is damaged or gone.", hint="Restore the folder, or train again.")
+        groups[path.stem] = load_file(path)
+    absent = [f"{group}{_SUFFIX}" for group in _GROUPS if group not in groups]
+    if absent:
+        raise StoreError(
+            f"{folder / CONFIG_FILE} does not name {' and '.join(absent)}, which every generative model has.",
+            hint="Train the model again, or restore its folder.",
+        )
+    return groups
 
 
 def _read_info(folder: Path) -> SavedGenerative:

@@ -5,6 +5,7 @@ training that was stopped ends with the weights, to the bit, that it would have 
 here: a validation decodes training histories and looks for validation items.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import torch
 
-from featurestore.errors import InputError
+from featurestore.errors import InputError, UsageError
 from featurestore.progress import Progress
 from recommender.base import EpochRecord, FitReport
 from recommender.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
@@ -50,7 +51,7 @@ def train_generative(
     Raises:
         InputError: If no user has two training events.
         StoreError: If the checkpoint is damaged.
-        UsageError: If it belongs to another run.
+        UsageError: If it belongs to another run, or the loss is no number any more.
     """
     if not network.sampler.num_batches:
         raise InputError(
@@ -105,7 +106,13 @@ class _Loop:
         self.network.train()
         losses = [self._run_step(examples) for examples in self.network.sampler.epoch(self.sampler)]
         self.epoch += 1
-        return float(torch.stack(losses).double().mean())
+        loss = float(torch.stack(losses).double().mean())
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"the loss of epoch {self.epoch} is {loss}: training has diverged.",
+                hint="Set a smaller learning_rate, init_std or word_scale.",
+            )
+        return loss
 
     def _run_step(self, examples: Any) -> torch.Tensor:  # noqa: ANN401 - what the sampler yields
         started, config = time.perf_counter(), self.network.config

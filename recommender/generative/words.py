@@ -19,9 +19,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from recommender.data import FloatArray, IntArray, TrainingData
+from recommender.data import IntArray
 from recommender.generative.config import GenerativeConfig
 from recommender.generative.inputs import Inputs
+from recommender.generative.sources import Sources
 from recommender.group_interests import GroupInterests
 from recommender.interest_layer import InterestLayer
 from recommender.interests import means_of
@@ -44,21 +45,6 @@ class ReadWords:
     users: torch.Tensor | None = None
     sequences: torch.Tensor | None = None
     groups: torch.Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What words are made of.
-
-    Attributes:
-        data: Its training pairs become the graph.
-        item_vectors: (I, d') float32 Ẽ, or None.
-        neighbors: (U, K) int64 of `recommender.user_graph`; None without groups.
-    """
-
-    data: TrainingData
-    item_vectors: FloatArray | None = None
-    neighbors: IntArray | None = None
 
 
 class Words(Protocol):

@@ -6,8 +6,8 @@ from recommender.data import TrainingData, training_data
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.generative.config import SYSTEMS, GenerativeConfig
 from recommender.generative.network import GenerativeNetwork
+from recommender.generative.sources import Sources
 from recommender.generative.tokens import digits_of, shuffled_numbers
-from recommender.generative.words import Sources
 from recommender.registry import parse_settings
 
 NUM_USERS, NUM_ITEMS = 12, 23

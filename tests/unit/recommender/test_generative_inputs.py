@@ -89,6 +89,8 @@ def test_a_line_is_the_same_alone_and_among_others():
             assert np.array_equal(getattr(together, name)[row, :width], getattr(alone, name)[0])
     assert together.places[0].max() == 4
     assert set(together.nodes[1]) == {-1, 6, 11 + 7}
+    after = make_inputs(vocabulary, "sequential", np.array([6]), np.array([[7, -1, -1]]))
+    assert np.array_equal(after.tokens[0], together.tokens[1, : after.tokens.shape[1]])
 
 
 def test_examples_are_the_events_of_a_history():
@@ -126,10 +128,16 @@ def test_direct_batches_take_their_turn_and_choose_from_what_was_not_had():
     data, config = ring(), settings(direct_every=2)
     tasks = [batch.inputs.task for batch in epoch_of(config, data)]
     assert tasks == ["sequential", "direct", "sequential"]
-    for batch in epoch_of(settings(direct_every=1), data):
+    for batch in epoch_of(config, data)[1::2]:
         assert len(set(batch.inputs.users)) == len(batch.inputs.users)
         for user, items, target in zip(batch.inputs.users, batch.inputs.items, batch.targets, strict=True):
             own = set(data.seen.of(user).tolist())
             assert len(set(items)) == config.candidates
             assert set(items) & own == {target}
     assert config.candidates < NUM_ITEMS
+
+
+def test_a_catalogue_too_small_to_choose_from_is_refused():
+    message = "chooses from 23 items, of which a user had one; no user has so many among 23"
+    with pytest.raises(InputError, match=message):
+        epoch_of(settings(direct_every=2, candidates=23), ring())

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from toy_store import fill
 
-from featurestore.errors import LockHeldError
+from featurestore.errors import LockHeldError, UsageError
 from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.log import find_logs
@@ -127,6 +127,15 @@ def test_a_job_killed_after_its_commit_has_nothing_left_to_do(store, tmp_path, m
 def test_other_weights_have_another_table(store, tmp_path):
     one, two = run(store, Lists(), tmp_path), run(store, Lists(), tmp_path, model_digest="1" * 32)
     assert one.table != two.table
+
+
+def test_what_cannot_be_stored_is_refused_before_anything_is_decoded(store, tmp_path):
+    lists = Lists()
+    with pytest.raises(UsageError, match=r"lists named 'a b' of 3 items cannot be stored: feature: "):
+        run(store, lists, tmp_path, name="a b")
+    with pytest.raises(UsageError, match=r"lists named 'isrf' of 0 items cannot be stored: top_k: "):
+        run(store, lists, tmp_path, top_k=0)
+    assert not lists.asked
 
 
 def test_two_jobs_do_not_write_the_same_lists(store, tmp_path):

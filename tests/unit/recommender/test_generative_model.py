@@ -10,7 +10,7 @@ from generative_world import NUM_ITEMS, names, ring, settings, vectors
 from featurestore.errors import InputError, StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.checkpoint import CheckpointFile
-from recommender.data import training_data
+from recommender.data import Histories, training_data
 from recommender.generative.config import SYSTEMS, GenerativeConfig
 from recommender.generative.model import GenerativeModel
 from recommender.generative.saved import SavedGenerative, load_generative, save_generative
@@ -69,6 +69,13 @@ def test_choices_are_of_the_candidates():
     found, _ = model.choices(np.array([5, 1]), candidates, 4)
     assert set(found[0]) < set(candidates[0])
     assert sorted(found[1]) == [-1, 2, 4, 6]
+    alone, _ = model.choices(np.array([1]), candidates[1:], 4)
+    assert np.array_equal(alone[0], found[1])
+    with pytest.raises(UsageError, match="7 candidates were given; the model learned to choose from 6"):
+        model.choices(np.array([1]), np.arange(7)[None], 4)
+    other, _ = fitted(data)
+    with pytest.raises(UsageError, match="did not learn the direct task: direct_every=0"):
+        other.choices(np.array([1]), candidates[1:], 4)
 
 
 def test_a_stopped_training_ends_with_the_weights_it_would_have_had(tmp_path):
@@ -117,6 +124,11 @@ def test_a_saved_model_reads_its_own_release_only(toy, tmp_path):
     loaded, found = load_generative(tmp_path / "model", release)
     assert np.array_equal(lists_of(loaded, data)[0], lists_of(model, data)[0])
     assert found.fit.history == report.history
+    size, users = model.arrays()["weights"]["parameter.t5.shared.weight"].shape[1], data.num_users
+    written = sum(a.size for name, a in model.arrays()["weights"].items() if name != "words")
+    hidden = (4 + size) // 2  # eq. 2: (d' + d) / 2
+    adapter = hidden * (4 + 1) + size * (hidden + 1)
+    assert found.num_parameters == written + 2 * users * size + adapter  # E_U and H(0)
     path = tmp_path / "model" / "config.json"
     content = json.loads(path.read_text())
     content["binding"]["num_users"] = 7
@@ -136,6 +148,12 @@ def test_a_damaged_file_is_named(toy, tmp_path):
     (tmp_path / "model" / "weights.safetensors").write_bytes(b"x")
     with pytest.raises(StoreError, match=r"weights\.safetensors is damaged or gone"):
         load_generative(tmp_path / "model", release)
+    content = json.loads((tmp_path / "model" / "config.json").read_text())
+    del content["files"]
+    (tmp_path / "model" / "config.json").write_text(json.dumps(content))
+    absent = r"config\.json does not name weights\.safetensors and names\.safetensors"
+    with pytest.raises(StoreError, match=absent):
+        load_generative(tmp_path / "model", release)
     with pytest.raises(StoreError, match="holds no model"):
         load_generative(tmp_path / "nothing", release)
 
@@ -152,10 +170,43 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(UsageError, match="22 items have names, the training data have 23"):
         GenerativeModel(settings(), names(data)[:22]).fit(data, features=vectors(data), seed=0)
     model.fit(data, features=vectors(data), seed=0)
-    with pytest.raises(UsageError, match="lists of 24 items need beam_size 24; it is 23"):
-        lists_of(model, data, 24)
+    for length in (0, 24):
+        with pytest.raises(UsageError, match=f"lists of {length} items were asked for; .* have 1 to 23"):
+            lists_of(model, data, length)
     with pytest.raises(UsageError, match="embedding_dim 10 is no multiple of num_heads 4"):
         parse_settings(GenerativeConfig, {"embedding_dim": "10"})
+    with pytest.raises(UsageError, match="direct_every 1 leaves out the sequential task"):
+        parse_settings(GenerativeConfig, {"direct_every": "1"})
+    with pytest.raises(UsageError, match=r"beam_size: .*greater than or equal to 10"):
+        parse_settings(GenerativeConfig, {"beam_size": "5"})
+
+
+def test_a_training_that_diverges_says_so():
+    data = ring()
+    with pytest.raises(UsageError, match=r"the loss of epoch . is nan: training has diverged") as caught:
+        fitted(data, settings(epochs=3, learning_rate=1e30))
+    assert "smaller learning_rate" in caught.value.hint
+
+
+def test_users_without_events_are_asked_for_alone_and_among_others():
+    data = ring()
+    model, _ = fitted(data)
+    cut = np.minimum(data.histories.indptr, data.histories.indptr[9])  # the last three had nothing
+    histories = Histories(cut, data.histories.items[: cut[-1]])
+    together, _ = model.lists(np.arange(12), histories, data.valid.seen, 5)
+    alone, _ = model.lists(np.arange(9, 12), histories, data.valid.seen, 5)
+    assert np.array_equal(alone, together[9:])
+    assert (alone >= 0).all()
+
+
+def test_one_user_is_enough_to_learn_from():
+    nobody, one = np.zeros(4, np.int64), np.zeros(1, np.int64)
+    data = training_data(
+        num_users=1, num_items=23, train=(nobody, np.array([1, 2, 2, 5])), valid=(one, np.array([7]))
+    )
+    model, report = fitted(data)
+    assert report.best_metric is not None
+    assert not set(lists_of(model, data, 20)[0][0]) & {1, 2, 5}
 
 
 def test_users_with_one_event_teach_nothing():
