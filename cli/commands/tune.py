@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.commands.tune_llmgr import llmgr
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
 from cli.settings import SetOption, parse_pairs
@@ -22,9 +23,7 @@ group = typer.Typer(
 )
 
 
-@group.callback()
-def _group() -> None:  # pyright: ignore[reportUnusedFunction]  # keeps `recmind` a command of its own
-    """Tune adapters of language models and encoders."""
+group.command("llmgr")(llmgr)
 
 
 @group.command("recmind")

@@ -1,0 +1,167 @@
+"""A decoder that reads vectors among its words, and what goes in and comes out at its ends.
+
+LLMGR (arXiv 2402.16539), its hybrid encoding and output layer:
+
+    x̃_v = W_p x_v + b_p       a node, from the frozen vector of its item
+    z̃_s = W_g Z_s + b_g       a graph, from the frozen vector of its session (its own map: ours)
+    h = F(X) at the last position,   ŷ = softmax(W_o h)
+
+Our reconstruction: W_p and W_g begin at a size that makes the mean square of x̃ and z̃ that of a word's
+embedding, whatever model made x and Z: much longer or shorter ones a decoder has never read.
+
+Letters: b inputs, t tokens, p places, h hidden size, d dimensions of x and Z, I items.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from llm_jobs.encoders.hidden_state import batches_by_length
+from llm_jobs.tuning.hybrid_input import Graph, HybridInput, Node
+
+_MAX_BATCH_TOKENS: Final = 16_384
+_OUTPUT_STD: Final = 0.02
+
+
+class HybridDecoder(torch.nn.Module):
+    """A decoder whose inputs hold vectors.
+
+    Args:
+        network: A causal model of transformers, with a LoRA adapter of peft or as it is.
+    """
+
+    def __init__(self, network: Any) -> None:  # noqa: ANN401 - a type of transformers or peft
+        super().__init__()
+        self.network = network
+
+    @property
+    def trunk(self) -> Any:  # noqa: ANN401 - a type of transformers
+        """The decoder without its output layer, whose products over the vocabulary nobody reads."""
+        whole = self.network.get_base_model() if hasattr(self.network, "get_base_model") else self.network
+        return whole.base_model
+
+    @property
+    def words(self) -> torch.Tensor:
+        """(V, h) embeddings of the vocabulary."""
+        return self.trunk.get_input_embeddings().weight
+
+    def forward(self, inputs: Sequence[HybridInput], placed: torch.Tensor) -> torch.Tensor:
+        """(b, h) float32 states at the last position of each input.
+
+        Args:
+            inputs: b of them; padded here at their ends, where no token that is read sees it.
+            placed: (p, h) what stands at the places, input after input.
+        """
+        device, longest = self.words.device, max(map(len, inputs))
+        lengths = torch.tensor([len(each) for each in inputs])
+        padded = torch.tensor([_padded(each.token_ids, longest) for each in inputs])  # (b, t)
+        mask = (torch.arange(longest) < lengths.unsqueeze(1)).long()  # (b, t)
+        embedded = self.trunk.get_input_embeddings()(padded.to(device))  # (b, t, h)
+        flat = [row * longest + place for row, each in enumerate(inputs) for place, _ in each.places]
+        places = torch.tensor(flat, dtype=torch.int64, device=device)
+        mixed = embedded.flatten(0, 1).index_copy(0, places, placed.to(embedded.dtype)).view_as(embedded)
+        found = self.trunk(inputs_embeds=mixed, attention_mask=mask.to(device), use_cache=False)
+        states = found.last_hidden_state.float()
+        return states[torch.arange(len(inputs), device=device), (lengths - 1).to(device)]
+
+
+class HybridEnds(torch.nn.Module):
+    """W_p, W_g and W_o.
+
+    Args:
+        nodes: (I, d) float32 x of all items, frozen.
+        words: (V, h) embeddings that x̃ and z̃ begin as long as.
+        seed: Of the first weights.
+    """
+
+    def __init__(self, nodes: torch.Tensor, words: torch.Tensor, *, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        width, hidden = nodes.shape[1], words.shape[1]
+        wanted = float(words.float().square().mean().sqrt())
+        known = nodes[nodes.any(dim=1)]
+        found = float(known.square().sum(dim=1).mean().sqrt()) if len(known) else 1.0
+        self.node = _new_map(width, hidden, wanted / max(found, 1e-8), generator)
+        self.graph = _new_map(width, hidden, wanted / max(found, 1e-8), generator)
+        output = torch.randn(len(nodes), hidden, generator=generator) * _OUTPUT_STD
+        self.output = torch.nn.Parameter(output)  # W_o
+        self.to(nodes.device)
+
+    def place(
+        self, inputs: Sequence[HybridInput], nodes: torch.Tensor, sessions: torch.Tensor
+    ) -> torch.Tensor:
+        """(p, h) what stands at the places of some inputs.
+
+        Args:
+            inputs: Whose nodes and graphs are rows of these:
+            nodes: (I, d) x.
+            sessions: (s, d) Z.
+        """
+        found = [what for each in inputs for _, what in each.places]
+        items = torch.tensor([w.item for w in found if isinstance(w, Node)], dtype=torch.int64)
+        rows = torch.tensor([w.session for w in found if isinstance(w, Graph)], dtype=torch.int64)
+        is_node = torch.tensor([isinstance(what, Node) for what in found], dtype=torch.bool)
+        device = nodes.device
+        order = torch.cat([is_node.nonzero(), (~is_node).nonzero()]).flatten().to(device)
+        both = torch.cat(
+            [self.node(nodes[items.to(device)]), self.graph(sessions[rows.to(device)])]
+        )  # (p, h), nodes first
+        return torch.zeros_like(both).index_copy(0, order, both)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All weights, on the CPU."""
+        return {name: weight.detach().cpu().contiguous() for name, weight in self.named_parameters()}
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, torch.Tensor], *, maps: bool) -> None:
+        """Begin at weights that were learned before.
+
+        Args:
+            tensors: What `tensors` gave.
+            maps: Whether W_p and W_g are taken as well: they read vectors of one model only.
+        """
+        for name, weight in self.named_parameters():
+            if maps or name == "output":
+                weight.copy_(tensors[name])
+
+
+def read_states(
+    model: HybridDecoder,
+    ends: HybridEnds,
+    inputs: Sequence[HybridInput],
+    vectors: tuple[torch.Tensor, torch.Tensor],
+    *,
+    batch_size: int,
+) -> npt.NDArray[np.float32]:
+    """(n, h) float32 states of inputs, in order. Inputs of like length share a batch.
+
+    Args:
+        model: The decoder.
+        ends: Places nodes and graphs.
+        inputs: n of them.
+        vectors: (I, d) x and (s, d) Z.
+        batch_size: Inputs that go through the decoder together at most.
+    """
+    states = np.empty((len(inputs), model.words.shape[1]), np.float32)
+    model.eval()
+    with torch.inference_mode():
+        for rows in batches_by_length([len(each) for each in inputs], batch_size, _MAX_BATCH_TOKENS):
+            chosen = [inputs[row] for row in rows]
+            states[rows] = model(chosen, ends.place(chosen, *vectors)).cpu().numpy()
+    return states
+
+
+def _padded(ids: tuple[int, ...], length: int) -> list[int]:
+    return [*ids, *ids[-1:] * (length - len(ids))]
+
+
+def _new_map(width: int, hidden: int, size: float, generator: torch.Generator) -> torch.nn.Linear:
+    """W of standard deviation ``size`` and b of zeros."""
+    new = torch.nn.Linear(width, hidden, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        new.weight.normal_(0.0, size, generator=generator)
+        new.bias.zero_()
+    return new

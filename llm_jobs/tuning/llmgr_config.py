@@ -1,0 +1,80 @@
+"""Settings of LLMGR's stages (arXiv 2402.16539), beside those of the loop.
+
+The paper tunes stage 1 for one epoch and stage 2 for three, in batches of 16, with AdamW, a cosine schedule
+and weight decay 1e-2. It does not say whether by LoRA: rank 16 on the attention's maps is our reconstruction,
+``weights=full`` the other reading.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from featurestore.errors import UnknownNameError
+from llm_jobs.tuning.config import TuningConfig
+
+Stage: TypeAlias = Literal["alignment", "behaviour", "joint"]
+"""``alignment``: which node is a title of (stage 1). ``behaviour``: what comes next in a session (stage 2).
+``joint``: both at once, the control of having two."""
+
+
+class LlmgrConfig(TuningConfig):
+    """Settings of stage 1, and what the others share with it."""
+
+    target_modules: str = Field(
+        default="q_proj,k_proj,v_proj,o_proj",
+        min_length=1,
+        description="Linear maps of every block that are adapted, or all-linear.",
+    )
+    warmup_steps: int = Field(default=20, ge=0, description="Steps over which the step size rises from zero.")
+    epochs: int = Field(default=1, ge=1, description="Passes over the examples.")
+    weights: Literal["lora", "full"] = Field(
+        default="lora", description="What of the decoder learns: a LoRA adapter, or all of its weights."
+    )
+    num_candidates: int = Field(
+        default=10, ge=2, description="Nodes that a title is one of, in the alignment's prompts."
+    )
+    texts: Literal["own", "shuffled"] = Field(
+        default="own", description="Titles are their items' own, or, as a control, those of other items."
+    )
+    max_nodes: int = Field(default=50, ge=1, description="Newest clicks of a session that are read.")
+    graph_token: Literal["readout", "mean", "none"] = Field(
+        default="readout",
+        description="A session's graph is what the base model reads out of it (its folder must be named), "
+        "the mean of its nodes, or left out.",
+    )
+    max_examples: int | None = Field(
+        default=None, ge=1, description="Titles, and sessions, learned from at most; the seed draws them."
+    )
+
+    @model_validator(mode="after")
+    def _what_learns_is_float32(self) -> "LlmgrConfig":
+        if self.weights == "full" and self.precision != "float32":
+            raise ValueError("weights=full needs precision=float32: what learns stays float32")
+        return self
+
+
+class BehaviourConfig(LlmgrConfig):
+    """The same with the epochs of stage 2."""
+
+    epochs: int = Field(default=3, ge=1, description="Passes over the examples.")
+
+
+CONFIGS: Final[Mapping[Stage, type[LlmgrConfig]]] = {
+    "alignment": LlmgrConfig,
+    "behaviour": BehaviourConfig,
+    "joint": BehaviourConfig,
+}
+"""Stage → its settings."""
+
+
+def find_stage(name: str) -> Stage:
+    """A stage by name.
+
+    Raises:
+        UnknownNameError: Listing those there are.
+    """
+    for stage in CONFIGS:
+        if stage == name:
+            return stage
+    raise UnknownNameError("stage", name, CONFIGS)
