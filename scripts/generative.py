@@ -2,55 +2,38 @@
 
     python scripts/generative.py --list
     python scripts/generative.py --only 'amazon14-beauty/isrf' --minutes 40
+    python scripts/generative.py --only 'amazon14-beauty/isrf' --set dropout=0.2 --name dropout
     python scripts/generative.py --only 'amazon14-beauty/isrf' --lists 10
 
-Records lie in docs/results/generative; a run that has one is passed by, unless --again. A stopped run goes on
-from its checkpoint; --minutes ends the training of each run, all its processes together, and measures what is
-there. Data sets are prepared under .cache/results as for the other studies, then copied to .cache/generative,
-where their items get semantic ids. --lists writes the best items of all users into that copy's store
-instead of a record: run it again after a kill, and it goes on.
+Records lie in docs/results/generative; a run whose record is of this code and data is passed by, unless
+--again. A stopped run goes on from its checkpoint; --minutes ends the training of each run, all its processes
+together, and measures what is there. Data sets are prepared under .cache/results as for the other studies,
+then copied to .cache/generative, where their items get semantic ids. --lists writes the best items of all
+users into that copy's store instead of a record: run it again after a kill, and it goes on.
 """
 
 import argparse
 import os
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
 import torch
 
-from featurestore.errors import FeatureStoreError, SetupError
+from cli.settings import parse_pairs
+from featurestore.errors import FeatureStoreError, UnknownNameError
 from featurestore.stores import connect
 from recommender.allocator import keep_freed_memory
+from recommender.generative.fitted import require_length
 from recommender.generative.job import write_lists
-from scripts.study.datasets import ROOT, Dataset, data_digest, find_dataset, prepare
-from scripts.study.generative import PROJECTS, World, fitted, lists_now, measure, settings_of
-from scripts.study.generative_records import GenerativeRun, path_of, runs, write
+from scripts.study.datasets import ROOT, data_digest, find_dataset
+from scripts.study.generative import fitted, lists_now, measure, settings_of
+from scripts.study.generative_records import GenerativeRun, changed, chosen, runs, state_of, write
+from scripts.study.generative_world import World, prepared
 from scripts.study.work import end_on_signals
 
 _DATA: Final = ROOT / "shared" / "data"
-
-
-def prepared(dataset: Dataset, data: Path) -> Path:
-    """A copy of the data set's project in which items have semantic ids; made if there is none."""
-    prepare(dataset, data)
-    project = PROJECTS / dataset.name
-    if project.exists():
-        return project
-    scratch = PROJECTS / f".{dataset.name}.{os.getpid()}"
-    shutil.copytree(dataset.project, scratch)
-    for words in (f"semantic-ids --feature {dataset.item_feature}", "publish"):
-        command = [sys.executable, "-m", "cli.main", *words.split(), "--project", str(scratch), "--json"]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=ROOT, check=False)
-        if done.returncode:
-            raise SetupError(f"`featurestore {words}` for {dataset.name} ended with {done.returncode}.")
-    scratch.replace(project)
-    return project
 
 
 class Line:
@@ -72,32 +55,45 @@ class Line:
 
 def compute(run: GenerativeRun, world: World, options: argparse.Namespace) -> None:
     """Train a run, then write its record or its lists."""
-    extra = dict(pair.split("=", 1) for pair in options.set)
-    config = settings_of(run, extra)
-    found = fitted(run, world, config, seed=options.seed, minutes=options.minutes, told=Line(run.label))
-    if options.lists:
-        project = PROJECTS / run.dataset
+    config, told = settings_of(run), Line(run.label)
+    if options.lists is not None:
+        require_length(config, options.lists)
+    found = fitted(run, world, config, seed=options.seed, minutes=options.minutes, told=told)
+    if options.lists is not None:
         done = write_lists(
-            connect(str(project / "store")),
+            connect(str(world.project / "store")),
             lists_now(found.model, world, options.lists),
             world.release,
             name=run.name,
             model_digest=found.model.digest,
             top_k=options.lists,
-            logs=project / ".featurestore" / "logs",
-            progress=Line(run.label),
+            logs=world.project / ".featurestore" / "logs",
+            progress=told,
         )
         print(f"{run.label}: {done.num_users:,} lists in {done.table}, {done.seconds:.0f} s", flush=True)
         return
     record = measure(run, world, found, seed=options.seed)
-    write(record.model_copy(update={"run": run.model_copy(update={"settings": run.settings | extra})}))
+    write(record)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in record.test.items())
     print(f"{run.label}: {shown}; {record.users_per_second:.0f} users/s", flush=True)
 
 
-def chosen(globs: list[str]) -> Iterator[GenerativeRun]:
-    """Runs whose label fits one of some patterns, or all of them."""
-    return (run for run in runs() if not globs or any(fnmatch(run.label, glob) for glob in globs))
+def work(options: argparse.Namespace) -> None:
+    """List runs, or compute those that are due."""
+    settings, worlds = parse_pairs(options.set), dict[str, World]()
+    wanted = [changed(run, settings, options.name) for run in chosen(options.only)]
+    if not wanted:
+        raise UnknownNameError("run", " ".join(options.only), [run.label for run in runs()])
+    digests = {name: data_digest(find_dataset(name), options.data) for name in {r.dataset for r in wanted}}
+    for run in wanted:
+        dataset, data = find_dataset(run.dataset), digests[run.dataset]
+        state = state_of(run, options.seed, data)
+        if options.list:
+            print(f"{state:8} {run.label:34} {run.why}")
+        elif state != "current" or options.again or options.lists is not None:
+            if run.dataset not in worlds:
+                worlds[run.dataset] = World.open(dataset, data, prepared(dataset, options.data))
+            compute(run, worlds[run.dataset], options)
 
 
 def main() -> int:
@@ -105,9 +101,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--list", action="store_true", help="show runs and whether they have a record")
+    parser.add_argument("--list", action="store_true", help="show how runs stand, and compute nothing")
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="runs; may be repeated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings")
+    parser.add_argument("--name", metavar="WORD", help="joins the names of runs that --set changes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="end the training of each run after this long")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
@@ -118,18 +115,8 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     end_on_signals()
-    worlds: dict[str, World] = {}
     try:
-        for run in chosen(options.only):
-            has_record = path_of(run, options.seed).exists()
-            if options.list:
-                print(f"{'current' if has_record else 'due':8} {run.label:34} {run.why}")
-            elif not has_record or options.again or options.lists:
-                if run.dataset not in worlds:
-                    dataset = find_dataset(run.dataset)
-                    digest = data_digest(dataset, options.data)
-                    worlds[run.dataset] = World.open(dataset, digest, prepared(dataset, options.data))
-                compute(run, worlds[run.dataset], options)
+        work(options)
     except FeatureStoreError as error:
         sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
     except KeyboardInterrupt:

@@ -40,7 +40,7 @@ class GenerativeModel:
         item_digits: (I, w) int64 names of items, see `recommender.generative.tokens`.
 
     Attributes:
-        num_parameters: Numbers that learned in `fit`; None before, or of a model that was loaded.
+        num_parameters: Numbers that learned in `fit`; 0 before.
 
     Raises:
         InputError: If two items have one name.
@@ -51,7 +51,7 @@ class GenerativeModel:
         self._item_digits = require_distinct(item_digits)
         self._trie = CatalogueTrie.of(item_digits)
         self._fitted: Fitted | None = None
-        self.num_parameters: int | None = None
+        self.num_parameters = 0
 
     def fit(
         self,

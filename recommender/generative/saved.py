@@ -31,7 +31,7 @@ class SavedGenerative(Frozen):
     seed: int
     binding: Binding
     fit: FitReport
-    num_parameters: int | None = None
+    num_parameters: int = 0
     """Numbers that learned."""
     files: dict[str, str] = Field(default_factory=dict[str, str])
     """File name → digest of its bytes."""
@@ -87,6 +87,7 @@ def load_generative(folder: Path, release: Release) -> tuple[GenerativeModel, Sa
     groups = _read_groups(folder, info.files)
     model = GenerativeModel(info.config, groups["names"]["item_digits"].astype(np.int64))
     model.load_arrays(groups)
+    model.num_parameters = info.num_parameters
     return model, info
 
 

@@ -1,125 +1,32 @@
 """One run of the generative form: from release to record."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
 
-from featurestore.errors import MissingIdsError, SetupError
-from featurestore.ids import RowArray, digest, digest_bytes
+from featurestore.errors import UsageError
+from featurestore.ids import RowArray, digest
 from featurestore.progress import Progress
-from featurestore.reader import Release, open_store
 from recommender.base import FitReport
 from recommender.checkpoint import CheckpointFile, load_checkpoint
-from recommender.data import (
-    FloatArray,
-    HeldOut,
-    Histories,
-    IntArray,
-    TrainingData,
-    load_histories,
-    load_training_data,
-    training_data,
-)
-from recommender.evaluation.tasks import load_test_data
-from recommender.features import NodeFeatures, entity_features
+from recommender.data import FloatArray, HeldOut, Histories, IntArray, load_histories, load_seen
 from recommender.generative.config import SYSTEMS, GenerativeConfig
 from recommender.generative.job import WritesLists
 from recommender.generative.model import GenerativeModel, SeenItems
 from recommender.generative.ranks import list_ranks
 from recommender.generative.saved import SavedGenerative, load_generative, save_generative
-from recommender.generative.tokens import digits_of, sequential_numbers, shuffled_numbers
 from recommender.metrics import ranking_metrics
 from recommender.registry import parse_settings
 from recommender.saved import bind
-from recommender.user_graph import user_vectors
-from scripts.study.datasets import ROOT, Dataset
-from scripts.study.generative_records import GenerativeRecord, GenerativeRun, Profiles
+from scripts.study.generative_records import GenerativeRecord, GenerativeRun, generative_version
+from scripts.study.generative_world import PARTS, PROJECTS, World
 
-PROJECTS: Final = ROOT / ".cache" / "generative"
 MODELS: Final = PROJECTS / "models"
 _CUTOFFS: Final = (5, 10)
-_PARTS: Final = ("train", "valid", "test")
-
-
-@dataclass(frozen=True)
-class World:
-    """A data set's release, and what is read of it when it is needed.
-
-    Attributes:
-        dataset: The data set.
-        data: Digest of its data.
-        release: With semantic ids of its items, if runs ask for them.
-    """
-
-    dataset: Dataset
-    data: str
-    release: Release
-
-    @classmethod
-    def open(cls, dataset: Dataset, data: str, project: Path) -> "World":
-        """The release of a project."""
-        return cls(dataset, data, open_store(str(project / "store")).release("production"))
-
-    @cached_property
-    def training(self) -> TrainingData:
-        """Training and validation events."""
-        return load_training_data(self.release)
-
-    @cached_property
-    def test(self) -> HeldOut:
-        """Test items; read once training is over."""
-        return load_test_data(self.release)
-
-    def item_digits(self, config: GenerativeConfig, seed: int) -> IntArray:
-        """(I, w) names of items. ``sequential`` ones read whole histories: that is the leak.
-
-        Raises:
-            SetupError: If semantic ids are asked for and absent.
-        """
-        num_items = self.training.num_items
-        match config.tokens:
-            case "sequential":
-                whole = load_histories(self.release, *_PARTS)
-                return digits_of(sequential_numbers(whole, num_items), config.num_digits)
-            case "shuffled":
-                return digits_of(shuffled_numbers(num_items, seed), config.num_digits)
-            case "codes":
-                return self._codes()
-
-    def features(self, profiles: Profiles) -> NodeFeatures | None:
-        """Vectors of items; with ``whole``, users' means over all that they ever had: that is the leak."""
-        if self.dataset.item_feature is None:
-            return None
-        items = NodeFeatures(entity_features(self.release, "item", self.dataset.item_feature))
-        if profiles == "train":
-            return items
-        whole = load_histories(self.release, *_PARTS)
-        users = np.repeat(np.arange(len(whole)), whole.lengths)
-        nothing = np.empty(0, np.int64)
-        events = training_data(
-            num_users=len(whole),
-            num_items=self.training.num_items,
-            train=(users, whole.items),
-            valid=(nothing, nothing),
-        )
-        return NodeFeatures(items.items, user_vectors(events, items))
-
-    def _codes(self) -> IntArray:
-        feature = self.dataset.item_feature
-        assert feature is not None, f"{self.dataset.name} has no vectors to make semantic ids of"
-        ids = self.release.semantic_ids(feature)
-        try:
-            return ids.rows(self.release.id_map("item").ids).astype(np.int64)
-        except MissingIdsError as error:
-            raise SetupError(
-                f"{error.message}", hint="Items without a vector have no semantic id; embed all of them."
-            ) from error
 
 
 class Watch:
@@ -151,9 +58,9 @@ class Watch:
             raise KeyboardInterrupt
 
 
-def settings_of(run: GenerativeRun, extra: Mapping[str, str]) -> GenerativeConfig:
-    """All settings of a run: the system's, its own, and those of the command line."""
-    values = {**SYSTEMS[run.system], **run.settings, **extra}
+def settings_of(run: GenerativeRun) -> GenerativeConfig:
+    """All settings of a run: the system's, and its own."""
+    values = {**SYSTEMS[run.system], **run.settings}
     config = parse_settings(GenerativeConfig, values)
     assert isinstance(config, GenerativeConfig)
     return config
@@ -186,7 +93,7 @@ def fitted(
     told: Progress,
     folder: Path = MODELS,
 ) -> Fitted:
-    """Train and save, or go on from a checkpoint, or load what was saved: of equal settings, data and code.
+    """Train and save, or go on from a checkpoint, or load what was saved of equal settings, release and code.
 
     Args:
         run: What to train.
@@ -199,17 +106,10 @@ def fitted(
 
     Raises:
         KeyboardInterrupt: If a person stopped it; its checkpoint stays.
+        UsageError: If the minutes are over before anything was validated.
     """
-    asked = [
-        run.dataset,
-        run.profiles,
-        config.model_dump(mode="json"),
-        seed,
-        world.data,
-        code_digest(),
-        minutes,
-    ]
-    key = digest(asked)
+    settings, binding = config.model_dump(mode="json"), bind(world.release, None).model_dump(mode="json")
+    key = digest([run.profiles, settings, seed, world.data, binding, generative_version(), minutes])
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / key
     if place.exists():
@@ -220,7 +120,18 @@ def fitted(
     spent = float(state.progress["seconds"]) if state else 0.0
     watch = Watch(None if minutes is None else 60 * minutes, spent, told)
     model, features = GenerativeModel(config, world.item_digits(config, seed)), world.features(run.profiles)
-    report = model.fit(world.training, features=features, seed=seed, progress=watch, checkpoint=checkpoint)
+    try:
+        report = model.fit(
+            world.training, features=features, seed=seed, progress=watch, checkpoint=checkpoint
+        )
+    except KeyboardInterrupt:
+        if watch.is_over:
+            raise UsageError(
+                f"{minutes or 0:g} minutes were over before the first validation, which is after epoch "
+                f"{config.eval_every}.",
+                hint="Give more --minutes, or validate earlier: --set eval_every=1.",
+            ) from None
+        raise
     if report.interrupted and not watch.is_over:
         raise KeyboardInterrupt
     info = SavedGenerative(config=config, seed=seed, binding=bind(world.release, features), fit=report)
@@ -233,17 +144,16 @@ def measure(run: GenerativeRun, world: World, found: Fitted, *, seed: int) -> Ge
     """Decode all users with held-out items, validation and test, and put everything into a record."""
     model, data = found.model, world.training
     validation, _ = _metrics(model, data.histories, data.valid, "drop")
-    asked = load_histories(world.release, *_PARTS[:2])
+    asked = load_histories(world.release, *PARTS[:2])
     test, users_per_second = _metrics(model, asked, world.test, "drop")
     kept, _ = _metrics(model, asked, world.test, "keep")
-    weights = model.arrays()["weights"]
     return GenerativeRecord(
         run=run,
         seed=seed,
-        code=code_digest(),
+        code=generative_version(),
         data=world.data,
         config=model.config.model_dump(mode="json"),
-        num_parameters=sum(array.size for array in weights.values()),
+        num_parameters=model.num_parameters,
         num_train_users=int((data.histories.lengths > 1).sum()),
         num_test_users=len(np.unique(world.test.users)),
         threads=torch.get_num_threads(),
@@ -259,18 +169,12 @@ def measure(run: GenerativeRun, world: World, found: Fitted, *, seed: int) -> Ge
 
 def lists_now(model: GenerativeModel, world: World, top_k: int) -> WritesLists:
     """Lists as they are served: asked after training and validation events, which are not listed again."""
-    histories, seen = load_histories(world.release, *_PARTS[:2]), world.test.seen
+    histories, seen = load_histories(world.release, *PARTS[:2]), load_seen(world.release)
 
     def lists(users: RowArray) -> tuple[IntArray, FloatArray]:
         return model.lists(users, histories, seen, top_k)
 
     return lists
-
-
-def code_digest() -> str:
-    """Of the files that make the generative form."""
-    files = sorted((ROOT / "recommender" / "generative").glob("*.py"))
-    return digest({path.name: digest_bytes(path.read_bytes()) for path in files})
 
 
 def _metrics(

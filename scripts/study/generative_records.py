@@ -2,16 +2,22 @@
 
 A run trains one of the systems of `recommender.generative.config` on all users of a data set and decodes all
 test users. What a document may say is in the record; `read` gives all of them. They stand apart from
-`study.records`: a run of these has lists instead of ranks of all items.
+`study.records`: a run of these has lists instead of ranks of all items. A record is current while the code
+that the run reaches, its settings and its data are as they were.
 """
 
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field
 
+from featurestore.errors import UsageError
 from featurestore.spec import Frozen
 from recommender.base import FitReport
+from scripts.study.code_version import code_version
+from scripts.study.definitions import Place
 from scripts.study.runs import as_lines
 
 RESULTS: Final = Path(__file__).resolve().parents[2] / "docs" / "results" / "generative"
@@ -19,6 +25,21 @@ RESULTS: Final = Path(__file__).resolve().parents[2] / "docs" / "results" / "gen
 Profiles: TypeAlias = Literal["train", "whole"]
 """What a user's vector is the mean of: texts of the items of training events, or of the whole history, as the
 published profiles are: held-out items included."""
+State: TypeAlias = Literal["current", "earlier", "due"]
+"""``current``: a record of this code, run and data. ``earlier``: a record of others. ``due``: no record."""
+_PATH: Final[tuple[Place, ...]] = (
+    ("recommender.generative.model", "GenerativeModel"),
+    ("recommender.generative.ranks", "list_ranks"),
+    ("recommender.generative.tokens", "digits_of"),
+    ("recommender.generative.tokens", "sequential_numbers"),
+    ("recommender.generative.tokens", "shuffled_numbers"),
+    ("recommender.data", "load_training_data"),
+    ("recommender.data", "load_histories"),
+    ("recommender.evaluation.tasks", "load_test_data"),
+    ("recommender.features", "entity_features"),
+    ("recommender.user_graph", "user_vectors"),
+)
+"""What every run goes through."""
 
 
 class GenerativeRun(Frozen):
@@ -52,7 +73,7 @@ class GenerativeRecord(Frozen):
     Attributes:
         run: The run.
         seed: Of everything random.
-        code: Digest of the files of `recommender.generative`.
+        code: See `generative_version`.
         data: Digest of the data set, see `study.datasets`.
         config: All settings, defaults filled in.
         num_parameters: Numbers that learn.
@@ -133,6 +154,65 @@ def runs() -> list[GenerativeRun]:
     ]
 
 
+def chosen(globs: Sequence[str]) -> list[GenerativeRun]:
+    """Runs whose label fits one of some patterns such as ``amazon14-beauty/*-codes``; all without any."""
+    return [run for run in runs() if not globs or any(fnmatchcase(run.label, glob) for glob in globs)]
+
+
+def changed(run: GenerativeRun, settings: Mapping[str, str], word: str | None) -> GenerativeRun:
+    """A run with other settings, which is another run: its record lies beside that of the declared one.
+
+    Args:
+        run: A declared run.
+        settings: In the place of its own; none leave it as it is.
+        word: Joins its name.
+
+    Raises:
+        UsageError: If there are settings and no word.
+    """
+    if not settings:
+        return run
+    if not word:
+        raise UsageError(
+            f"with other settings {run.label} is another run, which needs a name.",
+            hint="Give one with --name WORD: it joins the run's own.",
+        )
+    why = ", ".join(f"{key}={value}" for key, value in settings.items())
+    values = {"name": f"{run.name}-{word}", "settings": run.settings | dict(settings), "why": why}
+    return run.model_copy(update=values)
+
+
+def generative_version() -> str:
+    """The version of the code that every run computes with, see `study.code_version`.
+
+    ISRF's graph form is in it, which shares its layers with the generative one.
+    """
+    return code_version("isrf", path=_PATH)
+
+
+def is_current(record: GenerativeRecord, run: GenerativeRun, data: str | None) -> bool:
+    """Whether a record is of this code, run and data; None: of whatever data."""
+    said = {"why"}
+    same = record.run.model_dump(exclude=said) == run.model_dump(exclude=said)
+    return same and record.code == generative_version() and data in {None, record.data}
+
+
+def state_of(run: GenerativeRun, seed: int, data: str | None, folder: Path = RESULTS) -> State:
+    """How a run stands.
+
+    Args:
+        run: The run.
+        seed: Of everything random.
+        data: Digest of its data, see `study.datasets`.
+        folder: Of records.
+    """
+    path = path_of(run, seed, folder)
+    if not path.exists():
+        return "due"
+    record = GenerativeRecord.model_validate_json(path.read_bytes())
+    return "current" if is_current(record, run, data) else "earlier"
+
+
 def path_of(run: GenerativeRun, seed: int, folder: Path = RESULTS) -> Path:
     """Where a record lies, whether there is one or not."""
     return folder / run.dataset / f"{run.name}.{seed}.json"
@@ -142,7 +222,7 @@ def write(record: GenerativeRecord, folder: Path = RESULTS) -> Path:
     """Write a record, whole or not at all; an earlier one of the same run is replaced."""
     path = path_of(record.run, record.seed, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}")
+    scratch = path.with_suffix(".fresh")  # no record, should the process end here
     scratch.write_text(as_lines(record), encoding="utf-8")
     scratch.replace(path)
     return path

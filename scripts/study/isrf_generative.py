@@ -9,7 +9,8 @@ import numpy as np
 
 from scripts.study import generative_records
 from scripts.study.generative_records import GenerativeRecord, GenerativeRun
-from scripts.study.groups import NOT_RUN
+from scripts.study.groups import DAGGER, NOT_RUN
+from scripts.study.records import Records
 from scripts.study.tables import table, title
 
 _METRICS: Final = ("hr@5", "ndcg@5", "hr@10", "ndcg@10")
@@ -38,10 +39,12 @@ class _Seeds:
     Attributes:
         run: The run.
         records: One per seed; none if it was not run.
+        mark: A dagger if a record is of earlier code, settings or data.
     """
 
     run: GenerativeRun
     records: Sequence[GenerativeRecord]
+    mark: str
 
     def mean(self, metric: str) -> float | None:
         """Over seeds; None without records."""
@@ -53,17 +56,18 @@ class _Seeds:
         if not values:
             return NOT_RUN
         spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-        return f"{np.mean(values):.4f}{spread}"
+        return f"{np.mean(values):.4f}{spread}{self.mark}"
 
 
 def generative(results: Path) -> Iterator[str]:
     """The section.
 
     Args:
-        results: Folder of the documents, in which ``generative`` holds the records.
+        results: Folder of the documents, in which ``generative`` holds the records, and ``runs`` what is
+            known of the data sets.
     """
     yield _INTRODUCTION
-    found = _by_run(generative_records.read(results / "generative"))
+    found = _by_run(generative_records.read(results / "generative"), Records(results / "runs"))
     for dataset in dict.fromkeys(seeds.run.dataset for seeds in found):
         inside = [seeds for seeds in found if seeds.run.dataset == dataset]
         yield f"### {dataset}, generated\n"
@@ -71,10 +75,18 @@ def generative(results: Path) -> Iterator[str]:
         yield from _leaks({seeds.run.name: seeds for seeds in inside})
 
 
-def _by_run(records: Sequence[GenerativeRecord]) -> list[_Seeds]:
+def _by_run(records: Sequence[GenerativeRecord], known: Records) -> list[_Seeds]:
     """Declared runs in their order, then others that have records."""
-    runs = {run.label: run for run in (*generative_records.runs(), *(r.run for r in records))}
-    return [_Seeds(run, [r for r in records if r.run.label == run.label]) for run in runs.values()]
+    declared = {run.label: run for run in generative_records.runs()}
+    runs = declared | {r.run.label: r.run for r in records if r.run.label not in declared}
+    return [_seeds(run, [r for r in records if r.run.label == run.label], known) for run in runs.values()]
+
+
+def _seeds(run: GenerativeRun, records: Sequence[GenerativeRecord], known: Records) -> _Seeds:
+    facts = known.facts(run.dataset)
+    data = None if facts is None else facts.data
+    current = all(generative_records.is_current(record, run, data) for record in records)
+    return _Seeds(run, records, "" if current else DAGGER)
 
 
 def _results(found: Sequence[_Seeds]) -> Iterator[str]:
@@ -105,9 +117,10 @@ def _leaks(found: Mapping[str, _Seeds]) -> Iterator[str]:
     for what, (with_it, without) in _LEAKS.items():
         if with_it in found and without in found:
             ours, theirs = found[with_it], found[without]
-            rows.append([what, *(_difference(ours.mean(m), theirs.mean(m)) for m in _JUDGED)])
+            cells = (_difference(ours.mean(m), theirs.mean(m), ours.mark or theirs.mark) for m in _JUDGED)
+            rows.append([what, *cells])
     yield from table(["what differs", *map(title, _JUDGED)], rows)
 
 
-def _difference(ours: float | None, theirs: float | None) -> str:
-    return NOT_RUN if ours is None or theirs is None else f"{ours - theirs:+.4f} on {theirs:.4f}"
+def _difference(ours: float | None, theirs: float | None, mark: str) -> str:
+    return NOT_RUN if ours is None or theirs is None else f"{ours - theirs:+.4f} on {theirs:.4f}{mark}"

@@ -128,7 +128,9 @@ def test_a_saved_model_reads_its_own_release_only(toy, tmp_path):
     written = sum(a.size for name, a in model.arrays()["weights"].items() if name != "words")
     hidden = (4 + size) // 2  # eq. 2: (d' + d) / 2
     adapter = hidden * (4 + 1) + size * (hidden + 1)
-    assert found.num_parameters == written + 2 * users * size + adapter  # E_U and H(0)
+    assert (
+        loaded.num_parameters == found.num_parameters == written + 2 * users * size + adapter
+    )  # E_U and H(0)
     path = tmp_path / "model" / "config.json"
     content = json.loads(path.read_text())
     content["binding"]["num_users"] = 7

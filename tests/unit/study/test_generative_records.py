@@ -1,15 +1,19 @@
 """Runs of the generative form: trained on a small release, measured, written down, read again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from featurestore.errors import SetupError, UsageError
 from featurestore.progress import no_progress
 from recommender.data import load_histories
 from recommender.generative.config import SYSTEMS
 from recommender.generative.model import GenerativeModel
 from scripts.study.datasets import Dataset
-from scripts.study.generative import World, fitted, lists_now, measure, settings_of
-from scripts.study.generative_records import GenerativeRun, path_of, read, runs, write
+from scripts.study.generative import fitted, lists_now, measure, settings_of
+from scripts.study.generative_records import GenerativeRun, changed, path_of, read, runs, state_of, write
+from scripts.study.generative_world import World
 
 TINY = {
     "embedding_dim": "8",
@@ -26,9 +30,9 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def world(release):
+def world(release, tmp_path_factory):
     dataset = Dataset("toy", (), "item_text", None, "titles", 10, "ndcg@10")
-    return World(dataset, "d" * 32, release)
+    return World(dataset, "d" * 32, release, tmp_path_factory.mktemp("project"))
 
 
 def run(**changed) -> GenerativeRun:
@@ -37,7 +41,7 @@ def run(**changed) -> GenerativeRun:
 
 def found(world, folder, each=None, told=no_progress, minutes=None):
     each = each or run()
-    return fitted(each, world, settings_of(each, {}), seed=0, minutes=minutes, told=told, folder=folder)
+    return fitted(each, world, settings_of(each), seed=0, minutes=minutes, told=told, folder=folder)
 
 
 def test_a_run_becomes_a_record_that_can_be_read(world, tmp_path):
@@ -79,6 +83,48 @@ def test_minutes_end_training_and_are_written_down(world, tmp_path):
     assert found(world, tmp_path, minutes=0.0).stopped_minutes == 0.0
 
 
+def test_minutes_that_end_before_a_validation_are_too_few(world, tmp_path):
+    rarely = run(settings=TINY | {"eval_every": "2"})
+    with pytest.raises(UsageError, match=r"0 minutes were over before the first validation, .* epoch 2"):
+        found(world, tmp_path, rarely, minutes=0.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_of_other_code_settings_or_data_is_an_earlier_one(world, tmp_path):
+    record = measure(run(), world, found(world, tmp_path / "models"), seed=0)
+    assert state_of(run(), 0, world.data, tmp_path) == "due"
+    write(record, tmp_path)
+    assert state_of(run(why="in other words"), 0, world.data, tmp_path) == "current"
+    assert state_of(run(), 1, world.data, tmp_path) == "due"
+    assert state_of(run(), 0, "e" * 32, tmp_path) == "earlier"
+    assert state_of(run(settings=TINY | {"dropout": "0.2"}), 0, world.data, tmp_path) == "earlier"
+    write(record.model_copy(update={"code": "older"}), tmp_path)
+    assert state_of(run(), 0, world.data, tmp_path) == "earlier"
+
+
+def test_what_a_killed_process_left_is_no_record(world, tmp_path):
+    path = write(measure(run(), world, found(world, tmp_path / "models"), seed=0), tmp_path / "records")
+    path.with_suffix(".fresh").write_text("{", encoding="utf-8")
+    assert len(read(tmp_path / "records")) == 1
+
+
+def test_other_settings_make_another_run():
+    assert changed(run(), {}, None) == run()
+    other = changed(run(), {"epochs": "3"}, "short")
+    assert (other.label, other.why) == ("toy/isrf-short", "epochs=3")
+    assert settings_of(other).epochs == 3
+    assert settings_of(other).num_blocks == 1
+    with pytest.raises(UsageError, match="with other settings toy/isrf is another run, which needs a name"):
+        changed(run(), {"epochs": "3"}, None)
+
+
+def test_items_without_vectors_have_no_semantic_ids(world):
+    config = settings_of(run(settings=TINY | {"tokens": "codes"}))
+    blank = replace(world, dataset=Dataset("blank", (), None, None, "none", 10, "ndcg@10"))
+    with pytest.raises(SetupError, match="blank has no vectors of items, of which semantic ids are made"):
+        blank.item_digits(config, 0)
+
+
 def test_a_person_stops_it_and_it_goes_on(world, tmp_path):
     def stop(done: int, total: int, note: str = "") -> None:
         raise KeyboardInterrupt
@@ -91,7 +137,7 @@ def test_a_person_stops_it_and_it_goes_on(world, tmp_path):
 
 
 def test_only_sequential_ids_and_whole_profiles_read_held_out_events(world):
-    config = settings_of(run(), {"tokens": "sequential", "num_digits": "1"})
+    config = settings_of(run(settings=TINY | {"tokens": "sequential", "num_digits": "1"}))
     order = world.item_digits(config, 0)[:, 0]
     whole = load_histories(world.release, "train", "valid", "test")
     assert order[whole.items[0]] == 0
@@ -108,4 +154,4 @@ def test_declared_runs_have_settings_and_names_of_their_own():
     assert len({each.label for each in declared}) == len(declared)
     for each in declared:
         assert each.system in SYSTEMS
-        GenerativeModel(settings_of(each, {}), np.arange(4)[:, None])
+        GenerativeModel(settings_of(each), np.arange(4)[:, None])

@@ -1,7 +1,7 @@
 """What the document of ISRF says of generative records made by hand."""
 
 from recommender.base import FitReport
-from scripts.study.generative_records import GenerativeRecord, runs, write
+from scripts.study.generative_records import GenerativeRecord, GenerativeRun, generative_version, runs, write
 from scripts.study.isrf_generative import generative
 
 RUNS = {run.name: run for run in runs()}
@@ -12,7 +12,7 @@ def record(name: str, hits: float, *, seed: int = 0, stopped: float | None = Non
     return GenerativeRecord(
         run=RUNS[name],
         seed=seed,
-        code="c",
+        code=generative_version(),
         data="d",
         config={},
         num_parameters=1_234_567,
@@ -50,6 +50,26 @@ def test_runs_are_shown_with_what_they_cost(tmp_path):
         "| `p5` | no graph, no prompts | 0.0200 ± 0.0071 | 0.0100 ± 0.0035 | 0.0400 ± 0.0141 "
         "| 0.0133 ± 0.0047 | 0.0200 | 1,234,567 | 8 (stopped after 20 minutes) | 30 | 42 |"
     ) in lines
+
+
+def test_a_dagger_is_at_what_is_of_earlier_code_or_settings(tmp_path):
+    earlier = record("isrf", 0.06).model_copy(update={"code": "c"})
+    other = RUNS["p5"].model_copy(update={"settings": {"dropout": "0.5"}})
+    for each in (earlier, record("p5", 0.04).model_copy(update={"run": other}), record("isrf-codes", 0.05)):
+        write(each, tmp_path / "generative")
+    lines = list(generative(tmp_path))
+    assert any(line.startswith("| `isrf` | individual and group interests | 0.0300† | ") for line in lines)
+    assert any(line.startswith("| `p5` | no graph, no prompts | 0.0200† | ") for line in lines)
+    assert any(line.startswith("| `isrf-codes` | semantic ids | 0.0250 | ") for line in lines)
+    assert "| codes of texts for ids, ISRF | -0.0100 on 0.0600† | -0.0033 on 0.0200† |" in lines
+
+
+def test_a_run_that_is_not_declared_is_shown_last(tmp_path):
+    extra = GenerativeRun(dataset="amazon14-beauty", name="p5-short", system="p5", why="epochs=3")
+    write(record("p5", 0.03).model_copy(update={"run": extra}), tmp_path / "generative")
+    lines = list(generative(tmp_path))
+    shown = [line for line in lines if line.startswith("| `")]
+    assert shown[-1].startswith("| `p5-short` | epochs=3 | 0.0150 | ")
 
 
 def test_what_a_leak_is_worth_is_a_difference(tmp_path):
