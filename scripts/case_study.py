@@ -117,6 +117,7 @@ def main() -> None:
     if options.output is None:
         print(page, end="")
     else:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(page, encoding="utf-8")
 
 

@@ -7,6 +7,8 @@ from typing import Final
 from recommender.evaluation.case_study import Case, GroupEffect
 
 _LONGEST: Final = 160
+_PLAIN: Final = str.maketrans({"|": "/", "*": None, "`": "'", "<": "&lt;", ">": "&gt;", "[": "(", "]": ")"})
+"""What would end a cell, or begin a link, a tag or code → what looks like it on the page."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,13 @@ def _quoted(who: str, text: str | None) -> Iterator[str]:
 
 
 def _shortened(text: str) -> str:
-    """On one line, cut at a word, with nothing that Markdown would read."""
-    words = _escaped(" ".join(text.split()))
+    """As `_escaped`, cut at a word."""
+    words = _escaped(text)
     if len(words) <= _LONGEST:
         return words
-    return words[:_LONGEST].rpartition(" ")[0] + " …"
+    return (words[:_LONGEST].rpartition(" ")[0] or words[:_LONGEST]) + " …"
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "/").replace("*", "").replace("`", "'")
+    """On one line, as text that does nothing to the page: names and texts come from anywhere."""
+    return " ".join(text.split()).translate(_PLAIN)

@@ -13,22 +13,13 @@ Letters: U users, I items, d embedding_dim, K cutoff, m test pairs.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-import torch
 
-from featurestore.errors import UsageError
 from recommender.base import Recommender
-from recommender.data import FloatArray, HeldOut, IntArray, TrainingData
+from recommender.data import HeldOut, IntArray, TrainingData
 from recommender.evaluate import Scorer, masked_scores, rank_held_out, top_lists
-from recommender.group_interests import GroupInterests, normalized_graph
-from recommender.group_model import GRAPH, GroupModel
-from recommender.model_arrays import load_parameters
-from recommender.sparse import SparseRows
-from recommender.trainer import score_users
-
-_PART: Final = "interests.groups."
+from recommender.evaluation.score_parts import ScoreParts, score_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,39 +95,6 @@ class GroupEffect:
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """A fitted model's arrays.
-
-    Attributes:
-        individual: (U, d) e.
-        groups: (U, d) w h_v, rows of w H(0).
-        items: (I, d) e.
-        backward: (U, U) Ŝᵀ.
-        num_layers: L_u.
-    """
-
-    individual: torch.Tensor
-    groups: FloatArray
-    items: torch.Tensor
-    backward: SparseRows
-    num_layers: int
-
-    def score(self, users: IntArray) -> FloatArray:
-        """(n, I) <e_u, e_i>."""
-        return score_users(self.individual, self.items, users)
-
-    def weights(self, user: int) -> FloatArray:
-        """(U,) row u of W."""
-        row = np.zeros((len(self.backward), 1), np.float32)
-        row[user] = 1.0
-        total = row.copy()
-        for _ in range(self.num_layers):
-            row = self.backward.times_dense(row)
-            total += row
-        return total[:, 0] / np.float32(self.num_layers + 1)
-
-
-@dataclass(frozen=True)
 class _Studied:
     """What cases are taken from.
 
@@ -148,7 +106,7 @@ class _Studied:
         cutoff: K.
     """
 
-    parts: _Parts
+    parts: ScoreParts
     data: TrainingData
     held_out: HeldOut
     better: tuple[IntArray, IntArray]
@@ -181,7 +139,7 @@ def group_effect(
     Raises:
         UsageError: If the model has no group interests in its scores, or no graph.
     """
-    parts = _parts_of(model)
+    parts = score_parts(model)
     ranks = [rank_held_out(score, held_out).better for score in (parts.score, model.score)]
     known = data.seen.degrees[held_out.users] > 0  # others are scored as an average user
     before, after = (better < cutoff for better in ranks)  # (m,) each
@@ -230,35 +188,3 @@ def _at_place(score: Scorer, user: int, held_out: HeldOut, place: int) -> int:
     """The item at a place of a user's ranking, from 1."""
     scores = masked_scores(score, np.array([user]), held_out)
     return int(top_lists(scores, place)[0, -1])
-
-
-def _parts_of(model: Recommender) -> _Parts:
-    if not isinstance(model, GroupModel):
-        raise UsageError(
-            f"{model.name} has no interests of groups to take apart.",
-            hint="Train isrf with task=direct, the default.",
-        )
-    arrays, config = model.arrays(), model.config
-    neighbors = arrays[GRAPH]["neighbors"].astype(np.int64)
-    if not neighbors.shape[1] or not config.group_layers or not config.group_weight:
-        raise UsageError(
-            f"no neighbour enters the scores of this {model.name}: user_graph={config.user_graph}, "
-            f"group_layers={config.group_layers}, group_weight={config.group_weight:g}.",
-            hint="Train it with a graph of users, a layer over it, and a group_weight above 0.",
-        )
-    groups = GroupInterests(
-        neighbors,
-        config.group_layers,
-        embedding_dim=config.embedding_dim,
-        std=config.init_std,
-        generator=torch.Generator(),
-    )
-    load_parameters(groups, arrays["weights"], part=_PART)
-    users, items = model.vectors()
-    return _Parts(
-        individual=users - config.group_weight * groups.everything(),
-        groups=(config.group_weight * groups.own.detach()).numpy(),
-        items=items,
-        backward=normalized_graph(neighbors).transposed(),
-        num_layers=config.group_layers,
-    )

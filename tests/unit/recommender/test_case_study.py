@@ -142,6 +142,15 @@ def test_a_page_says_what_was_found():
     assert f"| u5 | +0.2500 | yes | {long} |\n| u6 | +0.1250 | no |  |\n" in page
 
 
+def test_hostile_names_do_nothing_to_a_page():
+    case = Case(1, 2, 3, 31, 4, -0.5, 0.125, 0.25, 1, (Neighbor(1, 0.25, had_it=True),))
+    title = "# One\n\n| <img src=x> [link](http://x) `code`"
+    names = Names(users={1: "a\n|b"}, items={2: title, 3: "C"}, user_texts={1: "x" * 200}, item_texts={})
+    page = render_cases(GroupEffect(10, 1, 0, 1, 1, 0, (case,)), names, title="Cases", source="Of a test.")
+    assert "## # One / &lt;img src=x&gt; (link)(http://x) 'code', for user a /b\n" in page
+    assert f"\n| a /b | +0.2500 | yes | {'x' * 160} … |\n" in page
+
+
 def test_a_saved_model_gives_a_page(toy, tmp_path):
     settings = QUICK | {"epochs": "10", "group_weight": "1", "init_std": "0.5"}
     train_models(toy.release(), TrainRequest("isrf", settings, feature="item_text"), tmp_path / "ours")
