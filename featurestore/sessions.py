@@ -26,12 +26,17 @@ def cut_at_gaps(events: pl.DataFrame, *, gap_seconds: int = _HALF_AN_HOUR) -> pl
 
     Raises:
         RowContractError: If there is no timestamp, or one is missing.
+        UsageError: If the gap is negative.
     """
-    if c.TIMESTAMP not in events.columns or events[c.TIMESTAMP].null_count():
+    if gap_seconds < 0:
+        raise UsageError(f"a pause of {gap_seconds} seconds ends no session.", hint="Half an hour is 1800.")
+    is_there = c.TIMESTAMP in events.columns
+    num_missing = events[c.TIMESTAMP].null_count() if is_there else events.height
+    if num_missing or not is_there:
+        found = f"{num_missing:,} of {events.height:,} have none" if is_there else "there is no such column"
         raise RowContractError(
-            f"sessions are cut by time: every event needs a {c.TIMESTAMP!r}; found columns "
-            f"{', '.join(events.columns)}.",
-            hint="Take whole histories of users as sessions if there are no times.",
+            f"sessions are cut by time: every event needs a {c.TIMESTAMP!r}, and {found}.",
+            hint="Leave those events out, or take whole histories of users as sessions.",
         )
     ordered = events.sort(c.USER_ID, c.TIMESTAMP, maintain_order=True)
     pause = pl.col(c.TIMESTAMP).diff().fill_null(0).over(c.USER_ID)
@@ -55,7 +60,10 @@ def core(events: pl.DataFrame, *, per_item: int = 5, per_session: int = 3, longe
         UsageError: If a session may not be as long as it must be.
     """
     if longest < per_session:
-        raise UsageError(f"sessions of {per_session} to {longest} events: nothing is as long as that.")
+        raise UsageError(
+            f"sessions of {per_session} to {longest} events: nothing is as long as that.",
+            hint=f"Set longest to {per_session} at least.",
+        )
     age = pl.len().over(c.USER_ID) - pl.int_range(pl.len()).over(c.USER_ID)
     left = events.filter(age <= longest)
     while True:
