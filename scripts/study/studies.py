@@ -13,6 +13,8 @@ from scripts.study import (
     lghrec_document,
     recmind,
     recmind_document,
+    sequential,
+    sequential_document,
 )
 from scripts.study.comparisons import Comparisons
 from scripts.study.records import Records
@@ -39,6 +41,7 @@ STUDIES: Final = {
     "recmind": DeclaredStudy(recmind.minimum, recmind.queue, recmind_document.render),
     "lghrec": DeclaredStudy(lghrec.minimum, lghrec.queue, lghrec_document.render),
     "isrf": DeclaredStudy(isrf.minimum, isrf.queue, isrf_document.render),
+    "sequential": DeclaredStudy(sequential.minimum, sequential.queue, sequential_document.render),
 }
 """Name of the document → study."""
 
