@@ -52,7 +52,13 @@ class _Seeds:
 
     def cell(self, metric: str) -> str:
         """Mean ± standard deviation over seeds, or that it was not run."""
-        values = [record.test[metric] for record in self.records]
+        return self._cell([record.test[metric] for record in self.records])
+
+    def kept_cell(self, metric: str) -> str:
+        """The same of lists in which items of the history stay."""
+        return self._cell([record.test_kept[metric] for record in self.records])
+
+    def _cell(self, values: Sequence[float]) -> str:
         if not values:
             return NOT_RUN
         spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
@@ -93,17 +99,18 @@ def _results(found: Sequence[_Seeds]) -> Iterator[str]:
     rows: list[list[str]] = []
     for seeds in found:
         run, first = seeds.run, seeds.records[0] if seeds.records else None
-        rows.append([f"`{run.name}`", run.why, *(seeds.cell(metric) for metric in _METRICS), *_facts(first)])
-    facts = ["HR@10, history kept", "parameters", "epochs", "CPU s/epoch", "users/CPU s"]
+        kept = seeds.kept_cell("hr@10")
+        cells = (seeds.cell(metric) for metric in _METRICS)
+        rows.append([f"`{run.name}`", run.why, *cells, kept, *_facts(first)])
+    facts = ["HR@10, history kept", "parameters", "epochs, first seed", "CPU s/epoch", "users/CPU s"]
     yield from table(["run", "what it is there for", *map(title, _METRICS), *facts], rows)
 
 
 def _facts(record: GenerativeRecord | None) -> list[str]:
     if record is None:
-        return [""] * 5
+        return [""] * 4
     stopped = f" (stopped after {record.stopped_minutes:g} minutes)" if record.stopped_minutes else ""
     return [
-        f"{record.test_kept['hr@10']:.4f}",
         f"{record.num_parameters:,}",
         f"{record.fit.epochs}{stopped}",
         f"{record.seconds_per_epoch:.0f}",
