@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands.tune_llmgr import llmgr
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
 from cli.settings import SetOption, parse_pairs
+from cli.tune_llmgr import llmgr
 from featurestore.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
