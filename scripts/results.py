@@ -13,23 +13,32 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from featurestore.errors import FeatureStoreError
-from scripts.study.datasets import data_digest, find_dataset, prepare
+from scripts.study.datasets import CACHE, SLICE, data_digest, find_dataset, prepare
 from scripts.study.queue import DUE, chosen, standings
 from scripts.study.records import Records
 from scripts.study.runs import Run
+from scripts.study.session_slice import write_slice
 from scripts.study.studies import STUDIES, declared, minimum, write
 from scripts.study.work import Limits, end_on_signals, work
 
 _DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@cache
+def folder_of(dataset: str, data: Path) -> Path:
+    """The folder that holds a data set's own: the evaluation data, or what is written from it first."""
+    return write_slice(data, CACHE / "sources") if dataset == SLICE.name else data
+
+
 def digests(runs: Sequence[Run], data: Path) -> dict[str, str]:
     """Data set → digest of its files."""
-    return {name: data_digest(find_dataset(name), data) for name in dict.fromkeys(r.dataset for r in runs)}
+    names = dict.fromkeys(run.dataset for run in runs)
+    return {name: data_digest(find_dataset(name), folder_of(name, data)) for name in names}
 
 
 def show(runs: Sequence[Run], data: Path) -> None:
@@ -46,7 +55,7 @@ def compute(runs: Sequence[Run], options: argparse.Namespace) -> int:
     data = digests(runs, options.data)
     due = [s.run for s in standings(runs, Records(), data) if s.state in DUE]
     for name in dict.fromkeys(run.dataset for run in due):
-        prepare(find_dataset(name), options.data)
+        prepare(find_dataset(name), folder_of(name, options.data))
     num_failed = work(due, data, Limits(options.threads, deadline), options.workers)
     return 1 if num_failed else 0
 

@@ -16,6 +16,7 @@ Written by `make docs` from the JSON records in this folder: do not edit it by h
 [RecMind](recmind.md): text aligned with the graph and let in by gates, with its parts taken out one by one.
 [LGHRec](lghrec.md): semantic IDs and a contrast that a policy steers, on nine backbones.
 [ISRF](isrf.md): interests of users and of similar users; which of the two helps, and where.
+[LLMGR](llmgr.md): models of sessions, and texts in the small model that a tuned decoder is served by.
 [Sequential baselines](sequential.md): six models that published tables stand on, and what their losses cost.
 """
 _SPEED = """## Speed

@@ -103,6 +103,21 @@ def _with_profiles(name: str, producer: str, texts: str, user_groups: tuple[str,
     )
 
 
+SLICE: Final = Dataset(
+    name="session-diginetica-slice",
+    steps=(
+        "init",
+        "ingest --interactions {data}/interactions.parquet --split leave_one_out",
+        "publish",
+    ),
+    item_feature=None,
+    user_feature=None,
+    texts="none",
+    cutoff=20,
+    monitor="ndcg@20",
+)
+"""Its files are written by `study.session_slice`."""
+
 DATASETS: Final = {
     dataset.name: dataset
     for dataset in (
@@ -129,6 +144,7 @@ DATASETS: Final = {
             "one-sentence summaries of films and tastes of users that GPT-3.5 wrote (Agent4Rec)",
             user_groups=("gender", "age"),
         ),
+        SLICE,
     )
 }
 

@@ -21,22 +21,9 @@ from featurestore.errors import InputError
 from featurestore.sessions import core
 from recommender.data import HeldOut, Histories, IntArray, TrainingData, training_data
 from recommender.evaluation.sessions import next_item_examples
-from scripts.study.datasets import Dataset
+from scripts.study.datasets import SLICE
 
 SOURCE: Final = "session-diginetica"
-SLICE: Final = Dataset(
-    name="session-diginetica-slice",
-    steps=(
-        "init",
-        "ingest --interactions {data}/interactions.parquet --split leave_one_out",
-        "publish",
-    ),
-    item_feature=None,
-    user_feature=None,
-    texts="none",
-    cutoff=20,
-    monitor="ndcg@20",
-)
 _SHARE: Final = 4
 _VALID_SHARE: Final = 10
 
@@ -76,7 +63,9 @@ def write_slice(data: Path, folder: Path) -> Path:
     target = folder / SLICE.name
     target.mkdir(parents=True, exist_ok=True)
     place = pl.int_range(pl.len(), dtype=pl.Int64).over(c.USER_ID).alias(c.POSITION)
-    events.with_columns(place).write_parquet(target / "interactions.parquet")
+    fresh = target / "interactions.fresh"  # another process may be reading the one before
+    events.with_columns(place).write_parquet(fresh)
+    fresh.replace(target / "interactions.parquet")
     return folder
 
 

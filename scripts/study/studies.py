@@ -11,6 +11,8 @@ from scripts.study import (
     isrf_document,
     lghrec,
     lghrec_document,
+    llmgr,
+    llmgr_document,
     recmind,
     recmind_document,
     sequential,
@@ -41,6 +43,7 @@ STUDIES: Final = {
     "recmind": DeclaredStudy(recmind.minimum, recmind.queue, recmind_document.render),
     "lghrec": DeclaredStudy(lghrec.minimum, lghrec.queue, lghrec_document.render),
     "isrf": DeclaredStudy(isrf.minimum, isrf.queue, isrf_document.render),
+    "llmgr": DeclaredStudy(llmgr.minimum, llmgr.queue, llmgr_document.render),
     "sequential": DeclaredStudy(sequential.minimum, sequential.queue, sequential_document.render),
 }
 """Name of the document → study."""
