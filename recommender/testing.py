@@ -13,12 +13,14 @@ nothing but features is named in ``NEEDS_FEATURES`` and gets vectors that show t
 """
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from functools import cache
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from featurestore.errors import StoreError
 from featurestore.progress import no_progress
+from featurestore.spec import Frozen
 from recommender.base import Recommender
 from recommender.data import FloatArray, IntArray, TrainingData, training_data
 from recommender.features import EntityFeatures, NodeFeatures
@@ -87,18 +89,30 @@ def fitted(entry: ModelEntry, *, seed: int = 7) -> tuple[Recommender, TrainingDa
     return model, data, answers
 
 
+def _shared(entry: ModelEntry) -> tuple[Recommender, TrainingData, IntArray]:
+    """As `fitted`, once per process: for checks that look at a model and leave it as it is."""
+    return _fitted_once(entry.name, entry.config_type, entry.model_type)
+
+
+@cache
+def _fitted_once(
+    name: str, config_type: type[Frozen], model_type: Callable[[Any], Recommender]
+) -> tuple[Recommender, TrainingData, IntArray]:
+    return fitted(ModelEntry(name, config_type, model_type))
+
+
 def check_right_answer(entry: ModelEntry) -> None:
     """The best unseen item is the one the pattern asks for, for at least nine users of ten."""
     if entry.name in IMPERSONAL | UNINFORMED:
         return
-    model, data, answers = fitted(entry)
+    model, data, answers = _shared(entry)
     right = _first_choices(model, data)[:NUM_USERS] == answers
     assert right.mean() >= 0.9, f"{entry.name}: only {right.sum()} of {NUM_USERS} first choices are right"
 
 
 def check_impersonal_is_said(entry: ModelEntry) -> None:
     """A model named in ``IMPERSONAL`` scores all users alike, and no other model does."""
-    model, _, _ = fitted(entry)
+    model, _, _ = _shared(entry)
     scores = model.score(np.arange(NUM_USERS))
     alike = bool(np.allclose(scores, scores[:1]))
     assert alike == (entry.name in IMPERSONAL), f"{entry.name}: scores are the same for all users: {alike}"
@@ -106,7 +120,7 @@ def check_impersonal_is_said(entry: ModelEntry) -> None:
 
 def check_batch_equals_single(entry: ModelEntry) -> None:
     """Scoring users together or one by one gives the same, in the order asked for, repeats allowed."""
-    model, _, _ = fitted(entry)
+    model, _, _ = _shared(entry)
     users = np.array([3, 0, COLD_USER, 3, 17])
     batch = model.score(users)
     assert batch.shape == (5, NUM_ITEMS + 1)
@@ -118,7 +132,7 @@ def check_batch_equals_single(entry: ModelEntry) -> None:
 
 def check_scores_are_the_callers(entry: ModelEntry) -> None:
     """What the caller does to scores does not reach the model."""
-    model, _, _ = fitted(entry)
+    model, _, _ = _shared(entry)
     users = np.arange(3)
     expected = model.score(users).copy()
     model.score(users)[:] = -np.inf
@@ -127,7 +141,7 @@ def check_scores_are_the_callers(entry: ModelEntry) -> None:
 
 def check_arrays_round_trip(entry: ModelEntry) -> None:
     """A model made of another's arrays gives equal scores, to the bit."""
-    model, _, _ = fitted(entry)
+    model, _, _ = _shared(entry)
     other = quick_model(entry)
     other.load_arrays(model.arrays())
     users = np.arange(NUM_USERS + 1)
@@ -148,7 +162,7 @@ def check_refit_forgets(entry: ModelEntry) -> None:
 
 def check_cold_rows_have_scores(entry: ModelEntry) -> None:
     """A user and an item without events get finite scores; the cold item is no cold user's first choice."""
-    model, _, _ = fitted(entry)
+    model, _, _ = _shared(entry)
     scores = model.score(np.array([COLD_USER, 0]))
     assert np.isfinite(scores).all()
     assert entry.name in UNINFORMED or scores[0].argmax() != COLD_ITEM
