@@ -4,10 +4,12 @@ LLMGR (arXiv 2402.16539), its hybrid encoding and output layer:
 
     x̃_v = W_p x_v + b_p       a node, from the frozen vector of its item
     z̃_s = W_g Z_s + b_g       a graph, from the frozen vector of its session (its own map: ours)
-    h = F(X) at the last position,   ŷ = softmax(W_o h)
+    h = F(X) at the last position,   ŷ = softmax(W_o (h - m) / s), the quotient by column
 
 Our reconstruction: W_p and W_g begin at a size that makes the mean square of x̃ and z̃ that of a word's
-embedding, whatever model made x and Z: much longer or shorter ones a decoder has never read.
+embedding, whatever model made x and Z: much longer or shorter ones a decoder has never read. And m and s,
+mean and standard deviation of h over a stage's prompts before it is tuned: the states of prompts that share
+most of their words are nearly one (SmolLM2: a root mean square of 1.87, 0.11 of which tells prompts apart).
 
 Letters: b inputs, t tokens, p places, h hidden size, d dimensions of x and Z, I items.
 """
@@ -19,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from featurestore.errors import InputError
 from llm_jobs.encoders.hidden_state import batches_by_length
 from llm_jobs.tuning.hybrid_input import Graph, HybridInput, Node
 
@@ -69,13 +72,16 @@ class HybridDecoder(torch.nn.Module):
 
 
 class HybridEnds(torch.nn.Module):
-    """W_p, W_g and W_o.
+    """W_p, W_g, W_o, and the fixed m and 1 / s, which are 0 and 1 until they are measured.
 
     Args:
         nodes: (I, d) float32 x of all items, frozen.
         words: (V, h) embeddings that x̃ and z̃ begin as long as.
         seed: Of the first weights.
     """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, nodes: torch.Tensor, words: torch.Tensor, *, seed: int) -> None:
         super().__init__()
@@ -88,7 +94,30 @@ class HybridEnds(torch.nn.Module):
         self.graph = _new_map(width, hidden, wanted / max(found, 1e-8), generator)
         output = torch.randn(len(nodes), hidden, generator=generator) * _OUTPUT_STD
         self.output = torch.nn.Parameter(output)  # W_o
+        self.register_buffer("mean", torch.zeros(hidden))
+        self.register_buffer("scale", torch.ones(hidden))
         self.to(nodes.device)
+
+    def measure(self, states: torch.Tensor) -> None:
+        """Take m and s from (n, h) states of n prompts; of fewer than two there is no s, and nothing is done.
+
+        Raises:
+            InputError: If all prompts have the same state.
+        """
+        if len(states) < 2:
+            return
+        deviation = states.std(dim=0)
+        if not deviation.any():
+            raise InputError(
+                f"all {len(states)} prompts have the same state.",
+                hint="Are their titles, or their items' vectors, all the same?",
+            )
+        self.mean.copy_(states.mean(dim=0))
+        self.scale.copy_(torch.where(deviation > 0, 1 / deviation, 0.0))
+
+    def standard(self, states: torch.Tensor) -> torch.Tensor:
+        """(b, h) what W_o reads of (b, h) states."""
+        return (states - self.mean) * self.scale
 
     def place(
         self, inputs: Sequence[HybridInput], nodes: torch.Tensor, sessions: torch.Tensor
@@ -112,8 +141,8 @@ class HybridEnds(torch.nn.Module):
         return torch.zeros_like(both).index_copy(0, order, both)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All weights, on the CPU."""
-        return {name: weight.detach().cpu().contiguous() for name, weight in self.named_parameters()}
+        """All weights, m and 1 / s, on the CPU."""
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, torch.Tensor], *, maps: bool) -> None:
@@ -123,9 +152,9 @@ class HybridEnds(torch.nn.Module):
             tensors: What `tensors` gave.
             maps: Whether W_p and W_g are taken as well: they read vectors of one model only.
         """
-        for name, weight in self.named_parameters():
-            if maps or name == "output":
-                weight.copy_(tensors[name])
+        for name, tensor in self.state_dict().items():
+            if maps or name in {"output", "mean", "scale"}:
+                tensor.copy_(tensors[name])
 
 
 def read_states(
@@ -136,11 +165,11 @@ def read_states(
     *,
     batch_size: int,
 ) -> npt.NDArray[np.float32]:
-    """(n, h) float32 states of inputs, in order. Inputs of like length share a batch.
+    """(n, h) float32 (h - m) / s of inputs, in order. Inputs of like length share a batch.
 
     Args:
         model: The decoder.
-        ends: Places nodes and graphs.
+        ends: Places nodes and graphs, and knows m and s.
         inputs: n of them.
         vectors: (I, d) x and (s, d) Z.
         batch_size: Inputs that go through the decoder together at most.
@@ -150,7 +179,8 @@ def read_states(
     with torch.inference_mode():
         for rows in batches_by_length([len(each) for each in inputs], batch_size, _MAX_BATCH_TOKENS):
             chosen = [inputs[row] for row in rows]
-            states[rows] = model(chosen, ends.place(chosen, *vectors)).cpu().numpy()
+            found = model(chosen, ends.place(chosen, *vectors))
+            states[rows] = ends.standard(found).cpu().numpy()
     return states
 
 

@@ -31,6 +31,7 @@ from llm_jobs.tuning.config import tuning_device
 from llm_jobs.tuning.hybrid_input import HybridTokens, load_hybrid_tokens
 from llm_jobs.tuning.hybrid_weights import Start, begin, hybrid_files
 from llm_jobs.tuning.llmgr_config import LlmgrConfig, Stage
+from llm_jobs.tuning.llmgr_objective import measure_states
 from llm_jobs.tuning.llmgr_sources import LlmgrData, LlmgrSources, new_objective, read_llmgr
 from llm_jobs.tuning.loop import TuningReport, tune
 from llm_jobs.tuning.recmind_adapters import StoredSide
@@ -127,6 +128,7 @@ def tune_llmgr(
         tokens = load_hybrid_tokens(base.folder, base.spec)
         begun = _begin(base, found, config, seed, before)
         objective = new_objective(found, stage, tokens, begun.ends, config, seed=seed)
+        measure_states(begun.model, objective, batch_size=config.batch_size)
         file = _checkpoint_file(
             work_folder, sources.name, found, [base.spec.digest, stage, config.result_settings, seed, start]
         )

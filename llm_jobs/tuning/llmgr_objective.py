@@ -3,12 +3,15 @@
     stage 1    -log softmax(W_o h)_v over the candidates that a title is offered with, v the title's item
     stage 2    -log softmax(W_o h)_v over the whole catalogue, v what came next in the session
 
+(h as `llm_jobs.tuning.hybrid_model` standardises it.)
 LLMGR (arXiv 2402.16539): cross-entropy and one output layer for both. The paper does not say whether stage 1
 looks at the whole catalogue; all that is no candidate is masked here, our reconstruction. x and Z are frozen
 in both stages. Letters: b examples of a batch, c candidates, h hidden size, d dimensions of x and Z, I items.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,6 +23,9 @@ from llm_jobs.tuning.hybrid_model import HybridDecoder, HybridEnds
 from llm_jobs.tuning.llmgr_examples import SessionExamples, TitleExamples
 from llm_jobs.tuning.llmgr_prompts import alignment_prompt, behaviour_prompt
 from recommender.full_softmax import catalogue_cross_entropy
+
+_MEASURED: Final = 256
+"""Prompts whose states give mean and deviation, spread over all."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Reading:
         return behaviour_prompt(examples.clicks(number), number if len(self.sessions) else None)
 
     def states(self, model: HybridDecoder, ends: HybridEnds, prompts: list[list[Part]]) -> torch.Tensor:
-        """(b, h) float32 states of some prompts."""
+        """(b, h) float32 states of some prompts, as the decoder leaves them."""
         inputs = [self.tokens.input(parts) for parts in prompts]
         return model(inputs, ends.place(inputs, self.nodes, self.sessions))
 
@@ -65,14 +71,19 @@ class TitleStage(torch.nn.Module):
         """See `Objective.num_examples`."""
         return len(self._examples)
 
+    def states(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
+        """(b, h) states of some examples, as the decoder leaves them."""
+        found = self._examples
+        prompts = [
+            alignment_prompt(found.candidates(number)[0].tolist(), found.titles[number])
+            for number in examples.tolist()
+        ]
+        return self._reading.states(model, self.ends, prompts)
+
     def loss(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
         """See `Objective.loss`."""
+        states = self.ends.standard(self.states(model, examples))
         drawn = [self._examples.candidates(number) for number in examples.tolist()]
-        titles = [self._examples.titles[number] for number in examples.tolist()]
-        prompts = [
-            alignment_prompt(rows.tolist(), title) for (rows, _), title in zip(drawn, titles, strict=True)
-        ]
-        states = self._reading.states(model, self.ends, prompts)
         offered = torch.from_numpy(np.stack([rows for rows, _ in drawn])).to(states.device)  # (b, c)
         right = torch.tensor([place for _, place in drawn], device=states.device)
         with torch.autocast(states.device.type, enabled=False):
@@ -103,10 +114,14 @@ class SessionStage(torch.nn.Module):
         """See `Objective.num_examples`."""
         return len(self._examples)
 
+    def states(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
+        """(b, h) states of some examples, as the decoder leaves them."""
+        prompts = [self._reading.session_prompt(self._examples, number) for number in examples.tolist()]
+        return self._reading.states(model, self.ends, prompts)
+
     def loss(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
         """See `Objective.loss`."""
-        prompts = [self._reading.session_prompt(self._examples, number) for number in examples.tolist()]
-        states = self._reading.states(model, self.ends, prompts)
+        states = self.ends.standard(self.states(model, examples))
         targets = self._targets[torch.from_numpy(examples)].to(states.device)
         return catalogue_cross_entropy(states, self.ends.output, targets)
 
@@ -132,18 +147,44 @@ class JointStage(torch.nn.Module):
         """See `Objective.num_examples`."""
         return sum(part.num_examples for part in self._parts)
 
+    def states(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
+        """(b, h) states of some examples, titles first."""
+        return torch.cat([part.states(model, rows) for part, rows in self._by_part(examples)])
+
     def loss(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
         """See `Objective.loss`: each example weighs the same."""
-        titles, sessions = self._parts
-        first = titles.num_examples
-        total = torch.zeros((), device=model.words.device)
-        for part, rows in (
-            (titles, examples[examples < first]),
-            (sessions, examples[examples >= first] - first),
-        ):
-            if len(rows):
-                total = total + part.loss(model, rows) * (len(rows) / len(examples))
-        return total
+        losses = [
+            part.loss(model, rows) * (len(rows) / len(examples)) for part, rows in self._by_part(examples)
+        ]
+        return torch.stack(losses).sum()
 
     def after_step(self) -> None:
         """See `Objective.after_step`: nothing follows."""
+
+    def _by_part(self, examples: Examples) -> Iterator[tuple[TitleStage | SessionStage, Examples]]:
+        """The stages that have some of the examples, with these."""
+        titles, sessions = self._parts
+        first = titles.num_examples
+        mine = examples[examples < first], examples[examples >= first] - first
+        yield from ((part, rows) for part, rows in zip((titles, sessions), mine, strict=True) if len(rows))
+
+
+@torch.no_grad()
+def measure_states(
+    model: HybridDecoder, objective: TitleStage | SessionStage | JointStage, *, batch_size: int
+) -> None:
+    """Give the objective's ends m and s of its prompts, before anything is tuned.
+
+    Cost: a few hundred prompts go through the decoder once.
+
+    Raises:
+        InputError: If all prompts have the same state.
+    """
+    num_examples = objective.num_examples
+    chosen = np.unique(np.linspace(0, num_examples - 1, min(num_examples, _MEASURED)).astype(np.int64))
+    parts = [
+        objective.states(model, chosen[start : start + batch_size])
+        for start in range(0, len(chosen), batch_size)
+    ]
+    if parts:
+        objective.ends.measure(torch.cat(parts))

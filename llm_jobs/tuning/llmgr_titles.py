@@ -1,7 +1,8 @@
 """t_v: what a decoder that was aligned with nodes says of an item by its title alone.
 
 LLMGR's own ranker is the decoder, which nobody can ask online. Our reconstruction (its paper has none): t_v
-is h of stage 1's prompt without candidates, stored like any vector. Items without events have one too.
+is h of stage 1's prompt without candidates, standardised as W_o reads it, and stored like any vector. Items
+without events have one too.
 """
 
 from collections.abc import Callable, Sequence

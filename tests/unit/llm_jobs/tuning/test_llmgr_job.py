@@ -146,7 +146,7 @@ def scores_by_hand(tuned: Tuned, clicks: list[int]) -> np.ndarray:
     ends = tuned.start.ends
     with torch.no_grad():
         state = tuned.start.model([found], ends.place([found], nodes, mean))[0]
-        return (ends.output @ state).numpy()
+        return (ends.output @ ((state - ends.mean) * ends.scale)).numpy()
 
 
 def test_a_stage_that_was_stopped_goes_on_and_ends_the_same(store, run):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from session_world import QUICK, QUICK_BEHAVIOUR
 
+from featurestore.errors import InputError
 from llm_jobs.tuning.base_model import load_base
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.hybrid_input import Graph, HybridInput, Node, Part, load_hybrid_tokens
@@ -19,7 +20,14 @@ from llm_jobs.tuning.llmgr_examples import (
     other_titles,
     session_examples,
 )
-from llm_jobs.tuning.llmgr_objective import JointStage, Reading, SessionStage, TitleStage
+from llm_jobs.tuning.llmgr_objective import (
+    JointStage,
+    Reading,
+    SessionStage,
+    TitleStage,
+    measure_states,
+)
+from llm_jobs.tuning.llmgr_prompts import alignment_prompt
 from llm_jobs.tuning.loop import tune
 from recommender.checkpoint import CheckpointFile
 from recommender.data import Histories
@@ -129,6 +137,25 @@ def test_a_batch_gives_what_each_input_gives_alone_and_a_node_is_as_long_as_a_wo
     placed = start.ends.node(known).detach().square().mean().sqrt()
     words = start.model.words.square().mean().sqrt()
     assert float(placed / words) == pytest.approx(1.0, abs=0.25)
+
+
+def test_states_are_standardised_by_what_a_stage_s_prompts_have_before_it_is_tuned(world):
+    start, reading, titles, sessions = world()
+    parts = TitleStage(titles, reading, start.ends), SessionStage(sessions, reading, start.ends)
+    joint = JointStage(*parts)
+    measure_states(start.model, joint, batch_size=5)
+    inputs = [reading.tokens.input(alignment_prompt(titles.candidates(n)[0], TITLES[n])) for n in range(7)]
+    inputs += [reading.tokens.input(reading.session_prompt(sessions, n)) for n in range(7)]
+    raw = np.stack([state_by_hand(start.model, start.ends, reading, each) for each in inputs])
+    expected = (raw - raw.mean(axis=0)) / raw.std(axis=0, ddof=1)
+    found = read_states(start.model, start.ends, inputs, (reading.nodes, reading.sessions), batch_size=4)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    logits = start.ends.output.detach().numpy() @ expected[7]
+    with torch.no_grad():
+        loss = float(joint.loss(start.model, np.array([7])))
+    assert loss == pytest.approx(cross_entropy_by_hand(logits, int(sessions.targets[0])), abs=1e-4)
+    with pytest.raises(InputError, match="all 2 prompts have the same state"):
+        start.ends.measure(torch.ones(2, 32))
 
 
 def test_candidates_are_different_items_and_hang_on_seed_and_example_alone():
