@@ -82,7 +82,7 @@ class Config(SessionConfig):
 
 SPACE: Final[SearchSpace] = {
     **RANKING_SPACE,
-    "semantic_max_degree": Choice((3, 5, 10, 20, 50, "none")),
+    "semantic_max_degree": Choice((3, 5, 10, 20, 50, 1_000_000)),
     "teacher_weight": LogUniform(0.05, 2.0),
 }
 

@@ -27,7 +27,7 @@ from recommender.probe import FrozenProbe
 from recommender.testing import checkerboard, parity_features
 
 POLICY = GatePolicy()
-SETTINGS = QUICK | {"fusion": "replace"}
+SETTINGS = QUICK | {"fusion": "replace", "num_layers": "1", "learning_rate": "0.05"}  # vectors decide
 
 
 @pytest.fixture
