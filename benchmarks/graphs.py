@@ -37,6 +37,7 @@ ENCODER = EncoderSpec(
 )
 SPEC = VectorSpec(feature="item_text", view="text", entity="item", text_digest="0" * 32, encoder=ENCODER)
 ITEMS_OF_A_USER = 9
+PEERS = ("scikit-learn brute", "FAISS flat", "FAISS HNSW", "nn-descent")
 
 
 def make_vectors(kind: str, count: int, data: Path) -> np.ndarray:
@@ -131,7 +132,7 @@ def peers(vectors: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
             vectors, metric="cosine", n_neighbors=NUM_NEIGHBORS + 1, random_state=0
         ).neighbor_graph[0]
 
-    return {"scikit-learn brute": brute, "FAISS flat": flat, "FAISS HNSW": hnsw, "nn-descent": descent}
+    return dict(zip(PEERS, (brute, flat, hnsw, descent), strict=True))
 
 
 def recall_of(rows: np.ndarray, truth: NeighborLists) -> float:
@@ -260,7 +261,9 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="evaluation data")
     parser.add_argument("--memory-nodes", type=int, default=0, help="measure the memory of so many instead")
-    parser.add_argument("--peer", action="append", default=[], help="of those in memory; may be repeated")
+    parser.add_argument(
+        "--peer", action="append", default=[], choices=PEERS, help="of those in memory; may be repeated"
+    )
     options = parser.parse_args()
     if options.memory_nodes:
         run_memory(options.memory_nodes)
