@@ -37,6 +37,11 @@ class LlmgrConfig(TuningConfig):
     texts: Literal["own", "shuffled"] = Field(
         default="own", description="Titles are their items' own, or, as a control, those of other items."
     )
+    sessions: Literal["nodes", "titles"] = Field(
+        default="nodes",
+        description="What stands for a click in a session's prompt: its node, or, as in RSL, its title "
+        "alone; then there is no graph either.",
+    )
     max_nodes: int = Field(default=50, ge=1, description="Newest clicks of a session that are read.")
     graph_token: Literal["readout", "mean", "none"] = Field(
         default="readout",

@@ -9,7 +9,7 @@ looks at the whole catalogue; all that is no candidate is masked here, our recon
 in both stages. Letters: b examples of a batch, c candidates, h hidden size, d dimensions of x and Z, I items.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ from llm_jobs.tuning.config import Examples
 from llm_jobs.tuning.hybrid_input import HybridTokens, Part
 from llm_jobs.tuning.hybrid_model import HybridDecoder, HybridEnds
 from llm_jobs.tuning.llmgr_examples import SessionExamples, TitleExamples
-from llm_jobs.tuning.llmgr_prompts import alignment_prompt, behaviour_prompt
+from llm_jobs.tuning.llmgr_prompts import alignment_prompt, behaviour_prompt, words_prompt
 from recommender.full_softmax import catalogue_cross_entropy
 
 _MEASURED: Final = 256
@@ -36,14 +36,18 @@ class Reading:
         tokens: Makes inputs.
         nodes: (I, d) float32 x, frozen.
         sessions: (s, d) float32 Z, one for each example of sessions, frozen; no rows without graphs.
+        titles: Title of each of I items, for prompts in words alone; None for prompts of nodes.
     """
 
     tokens: HybridTokens
     nodes: torch.Tensor
     sessions: torch.Tensor
+    titles: Sequence[str] | None = None
 
     def session_prompt(self, examples: SessionExamples, number: int) -> list[Part]:
         """Stage 2's prompt of one example."""
+        if self.titles is not None:
+            return words_prompt([self.titles[item] for item in reversed(examples.clicks(number))])
         return behaviour_prompt(examples.clicks(number), number if len(self.sessions) else None)
 
     def states(self, model: HybridDecoder, ends: HybridEnds, prompts: list[list[Part]]) -> torch.Tensor:

@@ -40,6 +40,21 @@ def behaviour_prompt(clicks: Sequence[int], session: int | None) -> list[Part]:
     return [*graph, "Nodes in click order: ", *_listed(clicks), ". Recommend the next item."]
 
 
+def words_prompt(titles: Sequence[str]) -> list[Part]:
+    """A session in words alone, without any vector.
+
+    RSL (Chu et al., arXiv 2308.10837) tunes a language model on events as text. It published no code: the
+    words, and reading its answer by W_o instead of writing it, are our reconstruction.
+
+    Args:
+        titles: Of the items, newest first: where there is no room for all, the oldest are cut.
+    """
+    listed: list[Part] = []
+    for title in titles:
+        listed += ["; ", Title(title)] if listed else [Title(title)]
+    return ["Items, newest first: ", *listed, ". Recommend the next item."]
+
+
 def _listed(items: Sequence[int]) -> list[Part]:
     listed: list[Part] = []
     for item in items:

@@ -80,6 +80,12 @@ class LlmgrData:
         texts = self.side.texts.texts
         return tuple(texts[row] for row in self.side.rows)
 
+    @property
+    def all_titles(self) -> tuple[str, ...]:
+        """Title of each of I items; empty where an item has none."""
+        known = dict(zip(self.item_rows.tolist(), self.titles, strict=True))
+        return tuple(known.get(row, "") for row in range(len(self.nodes)))
+
 
 def read_llmgr(release: Release, sources: LlmgrSources) -> LlmgrData:
     """Read a release.
@@ -130,7 +136,7 @@ def graph_vectors(found: LlmgrData, prefixes: Histories, config: LlmgrConfig) ->
         UsageError: If the base model is needed, and none is named.
     """
     width = found.nodes.shape[1]
-    match config.graph_token:
+    match "none" if config.sessions == "titles" else config.graph_token:
         case "none":
             return np.zeros((0, width), np.float32)
         case "mean":
@@ -159,7 +165,9 @@ def reading_of(
         else graph_vectors(found, examples.prefixes if len(examples) else none, config)
     )
     device = tuning_device(config)
-    return Reading(tokens, torch.from_numpy(found.nodes).to(device), torch.from_numpy(sessions).to(device))
+    titles = found.all_titles if config.sessions == "titles" else None
+    nodes, graphs = (torch.from_numpy(each).to(device) for each in (found.nodes, sessions))
+    return Reading(tokens, nodes, graphs, titles)
 
 
 def new_objective(
