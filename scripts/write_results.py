@@ -1,4 +1,4 @@
-"""Write docs/results/README.md from the records beside it; `tests/docs` compares the two."""
+"""Write docs/results/speed.md from the records beside it; `tests/docs` compares the two."""
 
 import json
 from collections.abc import Iterator
@@ -6,20 +6,13 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
-DOCUMENT = RESULTS / "README.md"
+DOCUMENT = RESULTS / "speed.md"
 _METRICS = ("hr@10", "ndcg@10", "recall@20", "ndcg@20")
-_HEAD = """# Measured results
+_HEAD = """# Speed, and the main path
 
 Written by `make docs` from the JSON records in this folder: do not edit it by hand.
-
-[Core results](core.md): models with and without text on public data, with controls, significance and strata.
-[RecMind](recmind.md): text aligned with the graph and let in by gates, with its parts taken out one by one.
-[LGHRec](lghrec.md): semantic IDs and a contrast that a policy steers, on nine backbones.
-[ISRF](isrf.md): interests of users and of similar users; which of the two helps, and where.
-[LLMGR](llmgr.md): models of sessions, and texts in the small model that a tuned decoder is served by.
-[Sequential baselines](sequential.md): six models that published tables stand on, and what their losses cost.
 """
-_SPEED = """## Speed
+_SPEED = """## Against peers
 
 `make bench` measures each ratio against its peer in one run, in alternating pairs; above 1 means that we are
 better. The range is over the pairs.

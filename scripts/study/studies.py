@@ -13,6 +13,7 @@ from scripts.study import (
     lghrec_document,
     llmgr,
     llmgr_document,
+    overview,
     recmind,
     recmind_document,
     sequential,
@@ -47,6 +48,7 @@ STUDIES: Final = {
     "sequential": DeclaredStudy(sequential.minimum, sequential.queue, sequential_document.render),
 }
 """Name of the document → study."""
+OVERVIEW: Final = "README"
 
 
 def minimum(names: Iterable[str] = STUDIES) -> list[Run]:
@@ -61,8 +63,9 @@ def declared(names: Iterable[str] = STUDIES) -> list[Run]:
 
 
 def render(records: Records, comparisons: Comparisons) -> dict[str, str]:
-    """Name → document, of all studies."""
-    return {name: study.render(records, comparisons) for name, study in STUDIES.items()}
+    """Name → document: one of each study, and the page before them."""
+    found = {name: study.render(records, comparisons) for name, study in STUDIES.items()}
+    return found | {OVERVIEW: overview.render(records, comparisons, declared())}
 
 
 def write(records: Records) -> None:

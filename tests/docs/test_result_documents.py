@@ -4,7 +4,7 @@ import pytest
 
 from scripts.study.comparisons import Comparisons
 from scripts.study.records import Records
-from scripts.study.studies import STUDIES, declared, render
+from scripts.study.studies import OVERVIEW, STUDIES, declared, render
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def documents():
     return render(records, Comparisons(records))
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [*STUDIES, OVERVIEW])
 def test_documents_are_up_to_date(documents, project_root, name):
     stored = (project_root / f"docs/results/{name}.md").read_text(encoding="utf-8")
     assert stored == documents[name], "run `make docs`"

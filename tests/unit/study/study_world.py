@@ -54,7 +54,15 @@ def small_release(store: Store, folder: Path) -> None:
     publish(store, gates=GatePolicy())
 
 
-def write_record(records: Records, run: Run, better: list[int], *, key: str = "k", code: str = "c") -> Record:
+def write_record(
+    records: Records,
+    run: Run,
+    better: list[int],
+    *,
+    key: str = "k",
+    code: str = "c",
+    validation: dict[str, float] | None = None,
+) -> Record:
     """A record whose user u has one test item, with ``better[u]`` items above it and none beside it."""
     ranks = np.array(better)
     users = np.arange(len(better))
@@ -72,7 +80,7 @@ def write_record(records: Records, run: Run, better: list[int], *, key: str = "k
         threads=1,
         fit=FitReport(epochs=10, best_epoch=5, seconds=60.0, step_milliseconds=2.0),
         stopped_minutes=None,
-        validation={},
+        validation=validation or {},
         test=test,
         strata=(
             Stratum("item degree", "1-9", len(users), len(users), test),

@@ -1,0 +1,81 @@
+"""The page before the documents: the best of each kind, chosen by validation alone."""
+
+import pytest
+from study_world import FACTS, write_record
+
+from scripts.study.code_version import code_version
+from scripts.study.comparisons import Comparisons
+from scripts.study.core import LASTFM, declare
+from scripts.study.overview import GRAPH, GRAPH_TEXT, HISTORY, HISTORY_TEXT, kind_of, render
+from scripts.study.records import Records
+from scripts.study.runs import Run
+
+GOOD, FAIR, BAD = [0] * 40, [3] * 40, [15] * 40
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "kind"),
+    [
+        ("lightgcn", "plain", GRAPH),
+        ("lightgcn", "text-concat", GRAPH_TEXT),
+        ("recmind", "text-no-alignment", GRAPH_TEXT),
+        ("lghrec", "plain-lightgcn", GRAPH),
+        ("isrf", "text-no-graph", GRAPH_TEXT),
+        ("isrf", "text-sequential-random-graph", HISTORY_TEXT),
+        ("sasrec", "plain", HISTORY),
+        ("fdsa", "text", HISTORY_TEXT),
+        ("lightgcn", "shuffled", None),
+        ("isrf", "both", None),
+        ("random", "plain", None),
+    ],
+)
+def test_a_kind_is_what_a_model_reads(model, label, kind):
+    assert kind_of(model, label) == kind
+
+
+@pytest.fixture
+def records(tmp_path) -> Records:
+    return Records(tmp_path / "runs")
+
+
+def current(records: Records, run: Run, better: list[int], validation: float) -> None:
+    key = run.key(code_version(run.model), FACTS.data)
+    write_record(records, run, better, key=key, validation={"ndcg@20": validation})
+
+
+def rows_of(records: Records, runs: list[Run]) -> dict[str, list[str]]:
+    """What a data set's table has, by its second column."""
+    text = render(records, Comparisons(records), runs)
+    part = text.partition(f"### {LASTFM}\n")[2].partition("###")[0]
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in part.splitlines() if line[:1] == "|"]
+    return {row[1]: row for row in cells}
+
+
+def test_validation_chooses_and_the_test_part_does_not(records):
+    runs = [declare(LASTFM, model) for model in ("lightgcn", "xsimgcl", "ease")]
+    current(records, runs[0], BAD, validation=0.9)
+    current(records, runs[1], GOOD, validation=0.1)
+    current(records, runs[2], FAIR, validation=0.5)
+    rows = rows_of(records, runs)
+    assert "`lightgcn`" in rows
+    assert "`xsimgcl`" not in rows
+    assert rows["`lightgcn`"][4].startswith("-")
+    assert rows["`lightgcn`"][5:] == ["1", "2"]
+    assert rows["`ease`"][4] == ""
+
+
+def test_records_of_earlier_code_are_left_out(records):
+    runs = [declare(LASTFM, model) for model in ("lightgcn", "xsimgcl")]
+    write_record(records, runs[0], GOOD, validation={"ndcg@20": 0.9})
+    current(records, runs[1], FAIR, validation=0.1)
+    assert list(rows_of(records, runs))[2:] == ["`xsimgcl`"]
+    assert "| colakg-lastfm | 1 | 2 |" in render(records, Comparisons(records), runs)
+
+
+def test_what_text_adds_is_said_with_its_chance(records):
+    runs = [declare(LASTFM, "lightgcn"), declare(LASTFM, "lightgcn", "text")]
+    current(records, runs[0], FAIR, validation=0.1)
+    current(records, runs[1], GOOD, validation=0.2)
+    text = render(records, Comparisons(records), runs)
+    assert "`lightgcn` + text minus `lightgcn`: NDCG@20 +" in text
+    assert "better beyond chance." in text
