@@ -12,6 +12,7 @@ from featurestore.errors import ConfigError, nearest_name, own_words
 from featurestore.gates.policy import GatePolicy
 from featurestore.graphs.options import GraphOptions
 from featurestore.releases.retention import GcPolicy
+from featurestore.sessions import SessionPolicy
 from featurestore.spec import Frozen
 from featurestore.splits import SplitPolicy
 from llm_jobs.engines.options import EngineOptions
@@ -46,6 +47,7 @@ class IngestConfig(Frozen):
     users: str | None = None
     interactions: str | None = None
     columns: ColumnsConfig = ColumnsConfig()
+    sessions: SessionPolicy = SessionPolicy()
     split: SplitPolicy = SplitPolicy()
 
 

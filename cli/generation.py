@@ -124,10 +124,7 @@ def choose_model(project: "Project", name: str | None, folder: Path | None) -> "
         UsageError: If none was named.
         UnknownNameError: If there is no such model.
     """
-    from llm_jobs.models import find_model
-
-    alias = _named("model", name or project.config.generate.model)
-    return find_model(alias, project.config.models, folder=folder, root=project.root)
+    return _find_model(project, _named("model", name or project.config.generate.model), folder)
 
 
 def choose_upstream(
@@ -139,11 +136,9 @@ def choose_upstream(
         UsageError: If prompts read each other in a circle.
     """
     from llm_jobs.job_graph import upstream_jobs
-    from llm_jobs.models import find_model
 
     def find_known(alias: str) -> "ModelEntry":
-        same = alias == entry.alias
-        return entry if same else find_model(alias, project.config.models, root=project.root)
+        return entry if alias == entry.alias else _find_model(project, alias, None)
 
     def find_shortened(name: str) -> "Prompt":
         return choose_prompt(project, name, max_field_chars)
@@ -229,6 +224,26 @@ def choose_spending(
     own = engine.tensor_parallel_size * engine.data_parallel_size
     num_gpus = num_engines * max(1, gpus_per_engine or own)
     return Spending(known, num_gpus, max_cost=max_cost, max_tokens=max_tokens)
+
+
+def _find_model(project: "Project", alias: str, folder: Path | None) -> "ModelEntry":
+    """The model of an alias; where there is none, the one that this store's own tuning gave that name."""
+    from llm_jobs.models import find_model, load_models
+    from llm_jobs.tuned_models import find_tuned, tuned_entry
+
+    own = project.config.models
+    tuned = None if alias in load_models(own) else find_tuned(project.store.objects, alias)
+    if tuned is None:
+        return find_model(alias, own, folder=folder, root=project.root)
+    return tuned_entry(
+        project.store.objects,
+        alias,
+        tuned,
+        project=own,
+        folder=folder,
+        root=project.root,
+        adapters=project.work_folder / "adapters",
+    )
 
 
 def _named(kind: str, name: str | None) -> str:

@@ -28,6 +28,17 @@ format = "table"
 [ingest.columns.interactions]
 # timestamp = "time"
 
+# Sessions in the place of users, for models that read sessions.
+[ingest.sessions]
+# none (interactions as they are), user (each user's sequence) or gap (a pause ends a session).
+by = "none"
+# gap: the longest pause inside a session.
+gap_seconds = 1800
+# user, gap: rarer items and shorter sessions are left out; of longer ones the newest events are kept.
+per_item = 5
+shortest = 3
+longest = 50
+
 [ingest.split]
 # leave_one_out (each user's last event tests, the one before validates), official (a split column of the
 # data), temporal (one cut in time for all), ratio (each user's newest share) or none.

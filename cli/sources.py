@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
+    from cli.config import IngestConfig
     from cli.project import Project
     from featurestore.ingest import IngestRequest
     from featurestore.sources.source import Role
-    from featurestore.splits import SplitPolicy
 
 _NO_FILES: "Mapping[Role, Path | None]" = {}
-_NO_SPLIT: Mapping[str, object] = {}
+_NOT_GIVEN: Mapping[str, object] = {}
 
 
 def ingest_request(
@@ -22,7 +22,8 @@ def ingest_request(
     files: "Mapping[Role, Path | None]" = _NO_FILES,
     source_format: str | None = None,
     columns: Sequence[str] = (),
-    split: Mapping[str, object] = _NO_SPLIT,
+    split: Mapping[str, object] = _NOT_GIVEN,
+    sessions: Mapping[str, object] = _NOT_GIVEN,
 ) -> "IngestRequest":
     """What to ingest.
 
@@ -32,10 +33,11 @@ def ingest_request(
         source_format: By default the project's.
         columns: ``FILE.OURS=THEIRS``, beyond the project's.
         split: Fields of the split policy that options give; None stands for the project's.
+        sessions: The same of the session policy.
 
     Raises:
         UsageError: If a column mapping is no mapping.
-        ConfigError: If the split is none.
+        ConfigError: If the split, or the sessions, are none.
     """
     from featurestore.ingest import IngestRequest
 
@@ -44,7 +46,8 @@ def ingest_request(
         files=_files(project, files),
         format=source_format or config.format,
         columns=_columns(project, columns),
-        split=_split(project, split),
+        split=_policies(project, split=split).split,
+        sessions=_policies(project, sessions=sessions).sessions,
     )
 
 
@@ -83,9 +86,12 @@ def _columns(project: "Project", pairs: Sequence[str]) -> "dict[Role, dict[str, 
     return columns
 
 
-def _split(project: "Project", given: Mapping[str, object]) -> "SplitPolicy":
+def _policies(project: "Project", **given: Mapping[str, object]) -> "IngestConfig":
+    """The project's policies of some names, with what options give."""
     from cli.config import parse_config
 
-    stated = {name: value for name, value in given.items() if value is not None}
-    values = project.config.ingest.split.model_dump() | stated
-    return parse_config({"ingest": {"split": values}}, origin="options of ingest").ingest.split
+    values: dict[str, dict[str, object]] = {}
+    for name, fields in given.items():
+        stated = {field: value for field, value in fields.items() if value is not None}
+        values[name] = getattr(project.config.ingest, name).model_dump() | stated
+    return parse_config({"ingest": values}, origin="options of ingest").ingest

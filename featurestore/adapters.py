@@ -1,8 +1,8 @@
-"""Adapters: what tuning made of a base model, as artefacts that vectors are made with.
+"""Adapters: what tuning made of a base model, as artefacts that vectors and texts are made with.
 
 ``adapters/<digest>/`` holds the files (a LoRA adapter as peft saves it, and what else learned beside it) and
 ``about.json``, which says where they came from. The digest is taken from the files. All are created once and
-never change: whoever holds the digest has what its vectors were made with. No file is opened here.
+never change: whoever holds the digest has what its rows were made with. No file is opened here.
 """
 
 import json
@@ -13,10 +13,10 @@ from typing import Any, Final
 from blake3 import blake3
 from pydantic import Field
 
-from featurestore.errors import MissingVersionError, StoreError, UnknownNameError
+from featurestore.errors import EmbeddingSpaceError, MissingVersionError, StoreError, UnknownNameError
 from featurestore.ids import DIGEST_LENGTH, canonical_json
 from featurestore.objects import same_object
-from featurestore.spec import EncoderSpec, Entity, Frozen
+from featurestore.spec import EncoderSpec, Entity, Frozen, ModelSpec
 from featurestore.store import ObjectStore
 
 _FOLDER: Final = "adapters/"
@@ -28,8 +28,8 @@ class AdapterOrigin(Frozen):
 
     job: str
     """What it was tuned for, such as ``recmind``."""
-    base: EncoderSpec
-    """The base model, and how its vectors are pooled."""
+    base: EncoderSpec | ModelSpec
+    """The base model: an encoder and how its vectors are pooled, or a model that writes."""
     settings: dict[str, Any]
     """Of the loop and the objective."""
     seed: int
@@ -64,6 +64,21 @@ class Adapter:
         for name in sorted(self.files):
             hasher.update(f"{name}\0{len(self.files[name])}\0".encode() + self.files[name])
         return hasher.hexdigest()[:DIGEST_LENGTH]
+
+    @property
+    def encoder_base(self) -> EncoderSpec:
+        """The base model of an adapter that makes vectors.
+
+        Raises:
+            EmbeddingSpaceError: If it was tuned to write.
+        """
+        if isinstance(self.origin.base, EncoderSpec):
+            return self.origin.base
+        raise EmbeddingSpaceError(
+            f"the adapter {self.digest[:16]} was tuned to write by {self.origin.base.alias!r}; it makes no "
+            "vectors.",
+            hint="Name an adapter that `featurestore tune recmind` or `tune llmgr` made.",
+        )
 
     def save(self, objects: ObjectStore) -> None:
         """Store it, unless it is stored already; what says that it is there comes last.

@@ -8,7 +8,7 @@ names it. What each column may hold and what becomes of a row that breaks the co
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from featurestore.errors import UsageError
 from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
 from featurestore.row_contract import CheckedRows, check_rows
+from featurestore.sessions import SessionPolicy, as_sessions
 from featurestore.sources import read_source
 from featurestore.sources.source import REJECTED_SCHEMA, ROLES, Role
 from featurestore.spec import Entity
@@ -32,6 +33,7 @@ from featurestore.suitability import SuitabilityReport, assess
 SOURCES_LOCK = "source-tables"
 """Name of the lock under which source tables are written."""
 _STEPS = 5
+_LEFT_OUT = "events in no session that is kept"
 _TABLES: Mapping[Entity, tuple[str, pa.Schema]] = {
     "item": (source_tables.ITEMS, schema.ITEMS),
     "user": (source_tables.USERS, schema.USERS),
@@ -47,17 +49,19 @@ class IngestRequest:
         format: A name of `featurestore.sources.FORMATS`.
         columns: For each role: our column name → the file's.
         split: How events are assigned to parts.
+        sessions: Whether sessions take the place of users, and which.
     """
 
     files: Mapping[Role, Path]
     format: str = "table"
     columns: Mapping[Role, Mapping[str, str]] = field(default_factory=dict[Role, Mapping[str, str]])
     split: SplitPolicy = field(default_factory=SplitPolicy)
+    sessions: SessionPolicy = field(default_factory=SessionPolicy)
 
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """One file: every row read was either kept or quarantined for one reason.
+    """One file: every row read was kept, or quarantined for one reason, or is in no session (a note).
 
     Attributes:
         role: What the file held.
@@ -113,7 +117,8 @@ def ingest(store: Store, request: IngestRequest, *, progress: Progress = no_prog
         progress: Called after each of five steps.
 
     Raises:
-        UsageError: If neither items nor interactions are given, or a name is unknown.
+        UsageError: If neither items nor interactions are given, a name is unknown, or users are given whose
+            sessions are cut apart.
         InputError: If a file is missing, empty or unreadable, or none of its rows can be used.
         RowContractError: If a required column is absent or of the wrong type.
         LockHeldError: If another ingest into the store is going on. Nothing is written in any of these cases.
@@ -122,6 +127,12 @@ def ingest(store: Store, request: IngestRequest, *, progress: Progress = no_prog
         raise UsageError(
             "there is nothing to ingest: neither an items nor an interactions file was given.",
             hint="Name them with --items and --interactions, or under [ingest] in featurestore.toml.",
+        )
+    if "users" in request.files and request.sessions.by == "gap":
+        raise UsageError(
+            f"sessions that pauses end have ids of their own, so that {request.files['users'].name} "
+            "describes none of them.",
+            hint="Leave the users file out, or take whole users as sessions: --sessions user.",
         )
     checked = _read_all(request)
     progress(1, _STEPS, "files read")
@@ -168,7 +179,18 @@ def _read_all(request: IngestRequest) -> dict[Role, CheckedRows]:
         table = read_source(request.format, role, request.files[role], request.columns.get(role, {}))
         known = checked["items"].rows[c.ITEM_ID] if role == "interactions" and "items" in checked else None
         checked[role] = check_rows(table, role, known_items=known, split=request.split.method)
+    if "interactions" in checked:
+        checked["interactions"] = _in_sessions(checked["interactions"], request.sessions)
     return checked
+
+
+def _in_sessions(checked: CheckedRows, policy: SessionPolicy) -> CheckedRows:
+    """Interactions of sessions, with a note of how many events are in none."""
+    rows = as_sessions(checked.rows, policy)
+    left_out = checked.rows.height - rows.height
+    return replace(
+        checked, rows=rows, notes=checked.notes | {_LEFT_OUT: left_out} if left_out else checked.notes
+    )
 
 
 def _parted(checked: CheckedRows | None, policy: SplitPolicy) -> pl.DataFrame | None:

@@ -1,16 +1,70 @@
 """Sessions out of interactions: whoever had a session stands in ``user_id``, so that all else stays as it is.
 
-Pure functions of events, used before `featurestore.ingest`: a file of sessions is a file of interactions.
+Pure functions of events, which `featurestore.ingest` applies before it splits them (``--sessions``).
 """
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
+from pydantic import Field, model_validator
 
 from featurestore import columns as c
-from featurestore.errors import RowContractError, UsageError
+from featurestore.errors import InputError, RowContractError, UsageError
+from featurestore.spec import Frozen
 
 _HALF_AN_HOUR: Final = 1800
+SessionKind: TypeAlias = Literal["none", "user", "gap"]
+
+
+class SessionPolicy(Frozen):
+    """What counts as a session, and which sessions are kept."""
+
+    by: SessionKind = "none"
+    """``none``: interactions stay as they are. ``user``: a user's whole sequence is a session. ``gap``: a
+    session of a user ends where nothing follows for longer than ``gap_seconds``."""
+    gap_seconds: int = Field(default=_HALF_AN_HOUR, ge=0)
+    per_item: int = Field(default=5, ge=1)
+    """Events that an item has at least; rarer ones are left out, and what is too short then."""
+    shortest: int = Field(default=3, ge=1)
+    """Events of a session at least."""
+    longest: int = Field(default=50, ge=1)
+    """Newest events of a session that are kept."""
+
+    @model_validator(mode="after")
+    def _something_is_kept(self) -> "SessionPolicy":
+        if self.longest < self.shortest:
+            raise ValueError(f"longest ({self.longest}) must be shortest ({self.shortest}) at least")
+        return self
+
+
+def as_sessions(events: pl.DataFrame, policy: SessionPolicy) -> pl.DataFrame:
+    """Events of sessions in the place of events of users.
+
+    Args:
+        events: Columns ``user_id`` and ``item_id``; ``timestamp`` (unix seconds) for ``gap``; others stay.
+        policy: What a session is.
+
+    Returns:
+        The events that are kept, by session, oldest first: by timestamp, then ``position``, where these are
+        given, then in their order. With ``gap``, ``user_id`` is ``<user>/<number>``.
+
+    Raises:
+        RowContractError: If sessions are cut by time, and an event has none.
+        InputError: If nothing is kept.
+    """
+    if policy.by == "none":
+        return events
+    by = [c.USER_ID, *(name for name in (c.TIMESTAMP, c.POSITION) if name in events.columns)]
+    ordered = events.sort(by, maintain_order=True, nulls_last=False)
+    cut = cut_at_gaps(ordered, gap_seconds=policy.gap_seconds) if policy.by == "gap" else ordered
+    kept = core(cut, per_item=policy.per_item, per_session=policy.shortest, longest=policy.longest)
+    if not kept.height:
+        raise InputError(
+            f"no session is left of {events.height:,} events: items of {policy.per_item} events and sessions "
+            f"of {policy.shortest} at least.",
+            hint="Lower per_item and shortest under [ingest.sessions], or raise the gap.",
+        )
+    return kept
 
 
 def cut_at_gaps(events: pl.DataFrame, *, gap_seconds: int = _HALF_AN_HOUR) -> pl.DataFrame:

@@ -85,9 +85,10 @@ class ModelEntry(Frozen):
 
     @model_validator(mode="after")
     def _fits_its_engine(self) -> "ModelEntry":
-        if self.adapter is not None and self.engine != "vllm":
+        if self.adapter is not None and self.engine not in {"vllm", "transformers"}:
             raise ValueError(
-                'adapter needs engine = "vllm"; a server names the adapted model in served_model'
+                'adapter needs engine = "vllm" or "transformers"; a server names the adapted model in '
+                "served_model"
             )
         if self.quantization is not None and self.engine in {"transformers", "echo"}:
             raise ValueError("quantization is for vllm and openai: others read it from the weights' config")

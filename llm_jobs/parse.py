@@ -212,14 +212,25 @@ def _content_failure(
     return _quote_failure(answer, stage, source_text) if source_text is not None else None
 
 
+def quotes_found(answer: Mapping[str, Any], stage: Stage, source_text: str) -> list[bool]:
+    """Whether each quote of a valid answer occurs in the data block, in the order of the stage's paths."""
+    return [is_there for _, _, is_there in _quotes(answer, stage, source_text)]
+
+
 def _quote_failure(answer: dict[str, Any], stage: Stage, source_text: str) -> ParseFailure | None:
+    for path, quote, is_there in _quotes(answer, stage, source_text):
+        if not is_there:
+            return ParseFailure("quote_not_found", f"{path} {quote[:120]!r} is not in the input")
+    return None
+
+
+def _quotes(answer: Mapping[str, Any], stage: Stage, source_text: str) -> Iterator[tuple[str, str, bool]]:
+    """(path, quote, whether it occurs) of every quote."""
     source = _comparable(source_text)
     for path in stage.quotes:
         for quote in _at_path(answer, path.split(".")):
             wanted = _comparable(quote).strip(" \"'.…")
-            if wanted in ("", ABSENT.casefold()) or wanted not in source:
-                return ParseFailure("quote_not_found", f"{path} {quote[:120]!r} is not in the input")
-    return None
+            yield path, quote, wanted not in ("", ABSENT.casefold()) and wanted in source
 
 
 def _at_path(value: Any, path: Sequence[str]) -> Iterator[str]:  # noqa: ANN401 - any JSON value

@@ -47,6 +47,18 @@ def ingest(
     test_share: Annotated[
         float | None, typer.Option("--test-share", help="Share of events that test (temporal, ratio).")
     ] = None,
+    sessions: Annotated[
+        str | None,
+        typer.Option(
+            "--sessions",
+            help="Sessions in the place of users: none, user (each user's sequence) or gap (a pause ends "
+            "one); by default the project's. Short ones and rare items are left out ([ingest.sessions]).",
+        ),
+    ] = None,
+    gap_seconds: Annotated[
+        int | None,
+        typer.Option("--gap-seconds", help="With --sessions gap: the longest pause inside a session."),
+    ] = None,
     project: ProjectOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -63,6 +75,7 @@ def ingest(
         source_format=source_format,
         columns=columns or (),
         split={"method": split, "valid_share": valid_share, "test_share": test_share},
+        sessions={"by": sessions, "gap_seconds": gap_seconds},
     )
     with reporter.progress("ingest") as progress:
         report = run_ingest(opened.store, request, progress=progress)

@@ -9,6 +9,7 @@ import typer
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
 from cli.settings import SetOption, parse_pairs
+from cli.tune_chains import chains
 from cli.tune_llmgr import llmgr
 from featurestore.errors import UsageError, missing_extra
 
@@ -23,6 +24,7 @@ group = typer.Typer(
 )
 
 
+group.command("chains")(chains)
 group.command("llmgr")(llmgr)
 
 

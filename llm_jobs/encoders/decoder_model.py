@@ -6,7 +6,7 @@ from typing import Any
 
 from featurestore.errors import SetupError, missing_extra
 from featurestore.spec import EncoderSpec
-from llm_jobs.encoders.lora_adapter import merge_adapter
+from llm_jobs.lora_adapter import merge_adapter
 
 
 def load_decoder(folder: Path, spec: EncoderSpec, adapter: Path | None = None) -> Any:  # noqa: ANN401 - of transformers

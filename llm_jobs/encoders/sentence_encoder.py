@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from featurestore.errors import SetupError, missing_extra
 from featurestore.spec import EncoderSpec
-from llm_jobs.encoders.lora_adapter import merge_adapter
+from llm_jobs.lora_adapter import merge_adapter
 from llm_jobs.model_folder import weight_files
 
 _POOLER_WEIGHT = "pooler.dense.weight"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from featurestore.errors import SetupError
 from llm_jobs.entries import ModelEntry
+from llm_jobs.lora_adapter import merge_into_writer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,11 +14,12 @@ _ATTENTION: Final = "featurestore_grouped"
 
 
 def load_causal_model(entry: ModelEntry, folder: Path, device: str) -> Any:  # noqa: ANN401 - a type of transformers
-    """The model of a folder, in evaluation mode.
+    """The model of a folder, in evaluation mode, the entry's adapter merged into its weights.
 
     Raises:
-        SetupError: If transformers cannot load it, or some of its layers attend to a window or keep a state:
-            our batches are for layers that attend to the whole conversation.
+        SetupError: If transformers cannot load it, the adapter is of another model, or some of its layers
+            attend to a window or keep a state: our batches are for layers that attend to the whole
+            conversation.
     """
     import torch
     from transformers import AttentionInterface, AutoModelForCausalLM
@@ -41,6 +43,8 @@ def load_causal_model(entry: ModelEntry, folder: Path, device: str) -> Any:  # n
             "with full attention only.",
             hint='Run it with vLLM, or behind a server with engine = "openai".',
         )
+    if entry.adapter is not None:
+        model = merge_into_writer(model, Path(entry.adapter))
     return model.to(device).eval()
 
 

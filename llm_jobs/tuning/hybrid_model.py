@@ -7,7 +7,9 @@ LLMGR (arXiv 2402.16539), its hybrid encoding and output layer:
     h = F(X) at the last position,   ŷ = softmax(W_o (h - m) / s), the quotient by column
 
 Our reconstruction: W_p and W_g begin at a size that makes the mean square of x̃ and z̃ that of a word's
-embedding, whatever model made x and Z: much longer or shorter ones a decoder has never read. And m and s,
+embedding, whatever model made x and Z: much longer or shorter ones a decoder has never read. W_o begins as a
+random map of x, so that alike items begin alike: most of them are the answer to no prompt at all, or to one,
+and what is learned of one row must say something of the others. And m and s,
 mean and standard deviation of h over a stage's prompts before it is tuned: the states of prompts that share
 most of their words are nearly one (SmolLM2: a root mean square of 1.87, 0.11 of which tells prompts apart).
 
@@ -92,8 +94,7 @@ class HybridEnds(torch.nn.Module):
         found = float(known.square().sum(dim=1).mean().sqrt()) if len(known) else 1.0
         self.node = _new_map(width, hidden, wanted / max(found, 1e-8), generator)
         self.graph = _new_map(width, hidden, wanted / max(found, 1e-8), generator)
-        output = torch.randn(len(nodes), hidden, generator=generator) * _OUTPUT_STD
-        self.output = torch.nn.Parameter(output)  # W_o
+        self.output = torch.nn.Parameter(_first_output(nodes.cpu(), hidden, generator))  # W_o
         self.register_buffer("mean", torch.zeros(hidden))
         self.register_buffer("scale", torch.ones(hidden))
         self.to(nodes.device)
@@ -182,6 +183,17 @@ def read_states(
             found = model(chosen, ends.place(chosen, *vectors))
             states[rows] = ends.standard(found).cpu().numpy()
     return states
+
+
+def _first_output(nodes: torch.Tensor, hidden: int, generator: torch.Generator) -> torch.Tensor:
+    """(I, h) of standard deviation 0.02: a random map of (I, d) x about their mean; noise where x is zero."""
+    rows = torch.randn(len(nodes), hidden, generator=generator)
+    known = nodes.any(dim=1)
+    if known.sum() > 1:
+        centred = nodes[known] - nodes[known].mean(dim=0)  # what all have in common tells no items apart
+        mapped = centred @ torch.randn(nodes.shape[1], hidden, generator=generator)
+        rows[known] = mapped / mapped.std().clamp(min=1e-8)
+    return rows * _OUTPUT_STD
 
 
 def _padded(ids: tuple[int, ...], length: int) -> list[int]:

@@ -102,11 +102,11 @@ def require_base(base: BaseModel, adapter: Adapter) -> None:
     Raises:
         EmbeddingSpaceError: Naming both.
     """
-    if adapter.origin.base.digest != base.spec.digest:
+    tuned_on = adapter.encoder_base
+    if tuned_on.digest != base.spec.digest:
         raise EmbeddingSpaceError(
-            f"the adapter {adapter.digest[:16]} was tuned on {adapter.origin.base.name!r} "
-            f"({adapter.origin.base.model}, {adapter.origin.base.max_tokens} tokens, "
-            f"{adapter.origin.base.dtype}), not on {base.spec.name!r} ({base.spec.model}, "
+            f"the adapter {adapter.digest[:16]} was tuned on {tuned_on.name!r} ({tuned_on.model}, "
+            f"{tuned_on.max_tokens} tokens, {tuned_on.dtype}), not on {base.spec.name!r} ({base.spec.model}, "
             f"{base.spec.max_tokens} tokens, {base.spec.dtype}).",
             hint="Name the encoder that it was tuned on, with its settings, or tune again.",
         )

@@ -17,7 +17,7 @@ from featurestore.ids import RowArray
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from llm_jobs.tuning.hybrid_model import read_states
-from llm_jobs.tuning.llmgr_examples import SessionExamples, newest_examples
+from llm_jobs.tuning.llmgr_examples import SessionExamples, newest_examples, some_of
 from llm_jobs.tuning.llmgr_job import Tuned
 from llm_jobs.tuning.llmgr_sources import reading_of
 from recommender.data import FloatArray, Histories, IntArray, UserItems, load_histories, load_seen
@@ -77,7 +77,12 @@ class SessionScores:
 
 
 def write_teacher(
-    tuned: Tuned, path: Path, *, top_k: int = 50, progress: Progress = no_progress
+    tuned: Tuned,
+    path: Path,
+    *,
+    top_k: int = 50,
+    max_sessions: int | None = None,
+    progress: Progress = no_progress,
 ) -> TeacherLists:
     """Write what the decoder recommends after all but the last event of each training session.
 
@@ -85,10 +90,13 @@ def write_teacher(
         tuned: A decoder after stage 2.
         path: File to write.
         top_k: k; the catalogue at most.
+        max_sessions: Of all of them so many, drawn by the adapter's seed; None for all.
         progress: Told about sessions.
     """
     histories = tuned.found.training.histories
     examples, rows = newest_examples(histories, tuned.config.max_nodes)
+    asked = some_of(np.arange(len(rows)), max_sessions, tuned.adapter.origin.seed)
+    examples, rows = SessionExamples(histories, examples.starts[asked], examples.ends[asked]), rows[asked]
     k = min(top_k, len(tuned.found.nodes))
     items = np.full((len(histories), k), -1, np.int64)
     scores = np.zeros((len(histories), k), np.float32)

@@ -160,7 +160,7 @@ def _no_nodes(adapter: Adapter, config: TuningConfig) -> torch.Tensor:
 
 
 def _encoder(start: Start, adapter: Adapter, tokens: HybridTokens) -> TitleEncoder:
-    spec = title_spec(adapter.origin.base, adapter.digest)
+    spec = title_spec(adapter.encoder_base, adapter.digest)
     return TitleEncoder(tokens, start.model, start.ends, spec=spec)
 
 

@@ -94,12 +94,12 @@ def open_tuned(base: BaseModel, adapter: Adapter) -> TunedEncoder:
     """
     from safetensors.torch import load
 
-    origin = adapter.origin
-    if origin.base.digest != base.spec.digest:
+    origin, tuned_on = adapter.origin, adapter.encoder_base
+    if tuned_on.digest != base.spec.digest:
         different = [
-            f"{name} {getattr(origin.base, name)!r}, not {getattr(base.spec, name)!r}"
+            f"{name} {getattr(tuned_on, name)!r}, not {getattr(base.spec, name)!r}"
             for name in EncoderSpec.model_fields
-            if getattr(origin.base, name) != getattr(base.spec, name)
+            if getattr(tuned_on, name) != getattr(base.spec, name)
         ]
         raise EmbeddingSpaceError(
             f"the adapter {adapter.digest[:16]} was tuned on another base: {'; '.join(different)}.",

@@ -10,10 +10,11 @@ LLMGR (arXiv 2402.16539) ranks by the state of a 7-billion-parameter decoder tha
 
 x is learned, as the base learns it. Without vectors, or with ``fusion=none``, this is the base, to the bit.
 Items that have a text and no training session are left out of the softmax: as wrong answers to everything,
-they would teach the MLP to tell new items from others. ``semantic_max_degree`` keeps t̃ to cold and rare
-items, at a threshold that the validation part chooses (`featurestore search`). ``teacher`` names lists that
-``featurestore tune llmgr --stage behaviour`` wrote; without, there is no L_KL. The base's own settings are
-its defaults. Letters: U sessions, I items, T events of a batch, d embedding_dim.
+they would teach the MLP to tell new items from others. On a base of cosines (niser, whose temperature τ is
+the default then) e_i and s are normalised, and every softmax is that of scores / τ. ``semantic_max_degree``
+keeps t̃ to cold and rare items, at a threshold that the validation part chooses (`featurestore search`).
+``teacher`` names lists that ``featurestore tune llmgr --stage behaviour`` wrote; without, there is no L_KL.
+The base's own settings are its defaults. Letters: U sessions, I items, T events of a batch, d embedding_dim.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,19 +26,20 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import torch
 from pydantic import Field, model_validator
+from torch.nn.functional import normalize
 
 from recommender.data import TrainingData
 from recommender.full_softmax import catalogue_cross_entropy
 from recommender.layer_zero import Fusion, LayerZero, NodeVectors
-from recommender.models import gcsan, gru4rec, narm, srgnn, stamp
+from recommender.models import gcsan, gru4rec, narm, niser, srgnn, stamp
 from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
 from recommender.semantic_items import SemanticItems
 from recommender.sequence_model import SequenceModel, history_states
-from recommender.sequences import SequenceBatch, SequenceSampler
+from recommender.sequences import SequenceBatch, Sequences, SequenceSampler
 from recommender.session_network import SessionConfig, SessionEncoder
 from recommender.teacher_lists import TeacherLists, load_teacher, teacher_divergence
 
-Base: TypeAlias = Literal["gcsan", "gru4rec", "stamp", "srgnn", "narm"]
+Base: TypeAlias = Literal["gcsan", "gru4rec", "stamp", "srgnn", "narm", "niser"]
 NewEncoder: TypeAlias = Callable[[Any, torch.Generator], SessionEncoder]
 _BASES: Final[Mapping[Base, tuple[type[SessionConfig], NewEncoder]]] = MappingProxyType(
     {
@@ -46,6 +48,7 @@ _BASES: Final[Mapping[Base, tuple[type[SessionConfig], NewEncoder]]] = MappingPr
         "stamp": (stamp.Config, stamp.Encoder),
         "srgnn": (srgnn.Config, srgnn.new_encoder),
         "narm": (narm.Config, narm.Encoder),
+        "niser": (niser.Config, niser.new_encoder),
     }
 )
 
@@ -73,11 +76,18 @@ class Config(SessionConfig):
 
     @model_validator(mode="after")
     def _fits_the_formulas(self) -> "Config":
-        if self.temperature is not None:
-            raise ValueError("llmgr scores by inner products; leave temperature out")
+        if self.temperature is not None and self.base != "niser":
+            raise ValueError(f"{self.base} scores by inner products; leave temperature out")
         if self.fusion not in {"gate", "none"}:
             raise ValueError(f"llmgr has no fusion {self.fusion!r}; take gate or none")
         return self
+
+    @property
+    def cosine_temperature(self) -> float | None:
+        """τ of a base that scores by cosines; None of one that scores by inner products."""
+        if self.base != "niser":
+            return None
+        return self.temperature or niser.Config().temperature
 
 
 SPACE: Final[SearchSpace] = {
@@ -103,7 +113,7 @@ class Network(torch.nn.Module):
     def __init__(self, config: Config, data: TrainingData, vectors: NodeVectors, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self._config, self._data = config, data
+        self._config, self._data, self._temperature = config, data, config.cosine_temperature
         self._sampler = SequenceSampler(data.histories, config.batch_size, config.max_length)
         self._teacher: TeacherLists | None = None
         self.layer_zero = LayerZero(config, num_users=0, num_items=data.num_items, generator=generator)
@@ -144,7 +154,7 @@ class Network(torch.nn.Module):
         """See the module's head."""
         config, ids = self._config, self.layer_zero()
         items = self._items(ids, noise)
-        states = self.encoder(items, batch.sequences, noise)  # (T, d)
+        states = self.encoder(items, batch.sequences, noise) / (self._temperature or 1.0)  # (T, d)
         targets = torch.from_numpy(batch.targets).to(items.device)
         ranked = items if len(self._ranked) == len(items) else items.index_select(0, self._ranked)
         loss = catalogue_cross_entropy(states, ranked, self._places[targets])
@@ -164,14 +174,38 @@ class Network(torch.nn.Module):
         return history_states(self.encoder, items, histories, np.arange(len(histories))), items.clone()
 
     def _items(self, ids: torch.Tensor, noise: torch.Generator | None = None) -> torch.Tensor:
-        return ids if self.semantic is None else self.semantic(ids, self._config.id_dropout, noise)
+        items = ids if self.semantic is None else self.semantic(ids, self._config.id_dropout, noise)
+        return items if self._temperature is None else normalize(items, dim=1)
+
+
+class UnitStates(torch.nn.Module):
+    """An encoder whose states are normalised; a state of zeros stays.
+
+    Args:
+        encoder: Makes them.
+    """
+
+    def __init__(self, encoder: SessionEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.max_length = encoder.max_length
+
+    def forward(
+        self, items: torch.Tensor, sequences: Sequences, noise: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """(T, d) states; see `recommender.session_network.SessionEncoder`."""
+        return normalize(self.encoder(items, sequences, noise), dim=1)
 
 
 def new_encoder(config: Config, generator: torch.Generator | None = None) -> SessionEncoder:
     """The base's encoder, with first weights of a generator."""
     config_type, make = _BASES[config.base]
     shared = {name: getattr(config, name) for name in SessionConfig.model_fields}
-    return make(config_type.model_validate(shared), generator or torch.Generator())
+    encoder = make(
+        config_type.model_validate(shared | {"temperature": config.cosine_temperature}),
+        generator or torch.Generator(),
+    )
+    return encoder if config.cosine_temperature is None else UnitStates(encoder)
 
 
 Model = partial(SequenceModel, "llmgr", Network, new_encoder)

@@ -118,6 +118,21 @@ SLICE: Final = Dataset(
 )
 """Its files are written by `study.session_slice`."""
 
+GAPS: Final = Dataset(
+    name="ml-100k",
+    steps=(
+        "init",
+        "ingest --interactions {data}/interactions.parquet --sessions gap --split leave_one_out",
+        "publish",
+    ),
+    item_feature=None,
+    user_feature=None,
+    texts="none",
+    cutoff=20,
+    monitor="ndcg@20",
+)
+"""Ratings, a pause of half an hour ending a session."""
+
 DATASETS: Final = {
     dataset.name: dataset
     for dataset in (
@@ -145,6 +160,7 @@ DATASETS: Final = {
             user_groups=("gender", "age"),
         ),
         SLICE,
+        GAPS,
     )
 }
 

@@ -24,6 +24,7 @@ from recommender.metrics import ranking_metrics
 from recommender.registry import find_model, parse_settings
 from recommender.saved import config_json
 from scripts.study.datasets import CACHE, Dataset
+from scripts.study.llmgr_tunings import tuned_items
 from scripts.study.measures import (
     dataset_facts,
     gate_parts,
@@ -193,6 +194,8 @@ def features_of(run: Run, prepared: Prepared) -> NodeFeatures | None:
     """The vectors that a run's form asks for; a control is drawn anew for every seed."""
     if run.form == "plain":
         return None
+    if run.form == "tuned":
+        return NodeFeatures(tuned_items(run.settings["teacher"], prepared.release))
     dataset, users = prepared.dataset, None
     assert dataset.item_feature is not None, f"{dataset.name} has no texts of items"
     items = entity_features(

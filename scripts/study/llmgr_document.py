@@ -1,13 +1,13 @@
 """docs/results/llmgr.md: every figure from the records, and what has not been run by name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from scripts.study.beside import Beside, Row, Sources, data_set, verdict
+from scripts.study.beside import Beside, Row, Sources, data_set
 from scripts.study.comparisons import Comparisons
 from scripts.study.core import AMAZON
-from scripts.study.datasets import SLICE, find_dataset
-from scripts.study.groups import DAGGER, NOT_RUN, Study
+from scripts.study.datasets import GAPS, SLICE, find_dataset
+from scripts.study.groups import DAGGER, Study
 from scripts.study.llmgr import (
     BASES,
     BESIDE,
@@ -21,15 +21,24 @@ from scripts.study.llmgr import (
     queue,
     rare,
 )
+from scripts.study.llmgr_plugged import (
+    JUDGED,
+    METRICS,
+    control_rows,
+    parts_table,
+    plugged_table,
+    questions,
+    tunings_table,
+)
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.records import Records
 from scripts.study.standing_tables import not_run, status
 from scripts.study.tables import gain_table, table, title
 
-METRICS: Final = ("hr@20", "ndcg@20", "mrr@20")
 _CLICKED: Final = ("hr@10", "mrr@10", "ndcg@10", *METRICS)
-JUDGED: Final = "ndcg@20"
 _TEXT: Final = (MODEL, "text")
+_TUNED: Final = (MODEL, "tuned")
+_FORMS: Final[Mapping[Row, str]] = {_TEXT: "", _TUNED: ", tuned"}
 _PLAIN: Final[tuple[Row, ...]] = tuple((model, "plain") for model in (*BASES, *OTHERS, *BESIDE))
 _READ: Final[tuple[Row, ...]] = (
     *((base, "text") for base in BASES),
@@ -38,10 +47,6 @@ _READ: Final[tuple[Row, ...]] = (
     (MODEL, "random"),
     *((base, form) for base in BASES for form in ("shuffled", "random")),
 )
-_PLUGGED: Final[Mapping[str, str]] = {"gcsan": "text"} | {
-    settings["base"]: f"text-{variant}" for variant, settings in ON_OTHER_BASES.items()
-}
-"""Base → label of LLMGR's runs on it."""
 _PUBLISHED: Final[Mapping[str, tuple[float, float, float]]] = {
     "gru4rec": (0.3691, 0.1632, 0.2114),
     "narm": (0.3801, 0.1695, 0.2188),
@@ -58,8 +63,8 @@ computes what is due (`python scripts/results.py --study llmgr --list` shows it)
 
 LLMGR (arXiv 2402.16539) tunes a decoder on prompts that hold nodes and graphs of sessions. Here are its
 bases, and `recommender/models/llmgr.py`: what of it is served without a language model, a base whose items
-texts have a say in by a gate. Its vectors are those of a frozen encoder (all-MiniLM-L6-v2): the control that
-tuned vectors must beat.
+texts have a say in by a gate. Runs of the form `tuned` read vectors and lists of a tuned decoder; those of
+the form `text` vectors of a frozen encoder (all-MiniLM-L6-v2), the control that a tuned decoder must beat.
 
 Test part, all items ranked but those that the user or the session had before. Epochs are chosen on the
 validation part. Mean ± standard deviation over seeds where there are several; one seed where there is no ±.
@@ -67,9 +72,11 @@ Intervals are of `llmgr` minus the row, 95 %, paired bootstrap over users; `*` p
 Holm-corrected over a table. {DAGGER}: the record is of earlier code, settings or data, and its run is due
 again.
 """
-_DECODER: Final = """## With a tuned decoder
+_DECODER: Final = """## Tuned decoders
 
-Not run: both stages of a decoder on 12,101 items and their sessions take a GPU. The commands are
+Tuned by `python scripts/llmgr_tuning.py` on a CPU, by a small decoder and a part of the data; the paper tunes
+7 billion parameters on all of it. The last column is about sessions that the lists are of: their newest
+click, which training holds. With the product's own commands, controls included:
 
     featurestore train gcsan && featurestore vectors --model models/gcsan && featurestore publish
     featurestore tune llmgr --items item_text --vectors gcsan && featurestore publish
@@ -77,8 +84,8 @@ Not run: both stages of a decoder on 12,101 items and their sessions take a GPU.
         --start ADAPTER --teacher teacher.safetensors --lists llmgr-lists
     featurestore train llmgr --features llmgr --set teacher=teacher.safetensors
 
-Its controls are settings: `--stage joint` (one stage), stage behaviour without `--start` (no auxiliary
-stage), `--set graph_token=none` (no graph), `--set texts=shuffled` (texts of other items).
+`--stage joint` is one stage, stage behaviour without `--start` has no auxiliary stage,
+`--set graph_token=none` no graph, `--set texts=shuffled` texts of other items.
 """
 
 
@@ -86,43 +93,16 @@ def render(records: Records, comparisons: Comparisons) -> str:
     """The whole document."""
     study = Study.read([*minimum(), *queue()], records)
     sources = Sources(study, RankMetrics(records), comparisons)
-    parts = [_HEAD, *status(study, minimum()), *_targets(sources)]
+    parts = [_HEAD, *status(study, minimum()), "## Questions\n", *questions(sources, AMAZON[0])]
     for dataset in AMAZON:
         parts += _sequences(sources, dataset)
     parts += _clicks(sources)
-    return "\n".join([*parts, _DECODER, *not_run(study)]).rstrip() + "\n"
+    parts += _pauses(sources)
+    return "\n".join([*parts, _DECODER, *tunings_table(sources), *not_run(study)]).rstrip() + "\n"
 
 
-def _targets(sources: Sources) -> Iterator[str]:
-    yield "## Questions\n"
-    rows: list[list[str]] = []
-    for dataset in AMAZON:
-        rows += [[dataset, f"more than `{base}` alone", *_gain(sources, dataset, base)] for base in BASES]
-        rows.append([dataset, "more than shuffled texts, beyond chance", *_beyond_shuffled(sources, dataset)])
-    yield from table(["data set", f"`{MODEL}` has, in {title(JUDGED)}", "ours", ""], rows)
-
-
-def _gain(sources: Sources, dataset: str, base: str) -> tuple[str, str]:
-    groups = (
-        sources.study.group(dataset, MODEL, _PLUGGED[base]),
-        sources.study.group(dataset, base, "plain"),
-    )
-    ours, theirs = (group.mean(JUDGED) for group in groups)
-    if ours is None or not theirs:
-        return NOT_RUN, NOT_RUN
-    return f"{ours / theirs - 1:+.1%} ({theirs:.4f} to {ours:.4f})", verdict(is_reached=ours > theirs)
-
-
-def _beyond_shuffled(sources: Sources, dataset: str) -> tuple[str, str]:
-    row = (MODEL, "shuffled")
-    test = _beside(sources).tests(dataset, [row]).get(row)
-    if test is None:
-        return NOT_RUN, NOT_RUN
-    return f"{test.difference:+.4f}{test.mark}", verdict(is_reached=test.difference > 0 and bool(test.mark))
-
-
-def _beside(sources: Sources) -> Beside:
-    return Beside(sources, _TEXT, f"`{MODEL}`", METRICS, JUDGED, _name)
+def _beside(sources: Sources, ours: Row = _TEXT) -> Beside:
+    return Beside(sources, ours, f"`{MODEL}`{_FORMS[ours]}", METRICS, JUDGED, _name)
 
 
 def _sequences(sources: Sources, dataset: str) -> Iterator[str]:
@@ -131,6 +111,12 @@ def _sequences(sources: Sources, dataset: str) -> Iterator[str]:
     if not is_run:
         return
     yield from _beside(sources).table(dataset, _PLAIN)
+    if dataset == AMAZON[0]:
+        yield "### Bases with a tuned decoder\n"
+        yield from plugged_table(sources, dataset)
+        yield from parts_table(sources, dataset)
+        yield "What is left out of it, on GC-SAN:\n"
+        yield from _beside(sources, _TUNED).table(dataset, control_rows())
     yield "### Texts as frozen vectors\n"
     yield from _beside(sources).table(dataset, [*_READ, *((MODEL, f"text-{v}") for v in ON_OTHER_BASES)])
     yield "### Texts for cold and rare items only\n"
@@ -169,13 +155,33 @@ def _clicks(sources: Sources) -> Iterator[str]:
         "the published figures (RecBole-GNN, all sessions, everything ranked) are no bar for ours, but the "
         "order of models may be compared.\n"
     )
-    rows: list[list[str]] = []
-    for model in (*BASES, *OTHERS, *BESIDE):
-        group = sources.study.group(SLICE.name, model)
-        theirs = " / ".join(f"{value:.4f}" for value in _PUBLISHED.get(model, ()))
-        rows.append([f"`{model}`", *(group.cell(metric) for metric in _CLICKED), theirs])
     if is_run:
-        yield from table(["model", *map(title, _CLICKED), "published HR / MRR / NDCG @10"], rows)
+        rows = _clicked(sources, SLICE.name, (*BASES, *OTHERS, *BESIDE))
+        published = [" / ".join(f"{value:.4f}" for value in _PUBLISHED.get(row[0][1:-1], ())) for row in rows]
+        both = [[*row, theirs] for row, theirs in zip(rows, published, strict=True)]
+        yield from table(["model", *map(title, _CLICKED), "published HR / MRR / NDCG @10"], both)
+
+
+def _pauses(sources: Sources) -> Iterator[str]:
+    head, is_run = data_set(sources.study, GAPS.name, find_dataset(GAPS.name).texts)
+    yield from head
+    yield (
+        "Ratings, cut into sessions where half an hour goes by without one (`featurestore ingest --sessions "
+        "gap`): its 5-core, sessions of 3 to 50 ratings. A user here is a session.\n"
+    )
+    if is_run:
+        rows = _clicked(sources, GAPS.name, (BASES[0], *BESIDE))
+        yield from table(["model", *map(title, _CLICKED)], rows)
+
+
+def _clicked(sources: Sources, dataset: str, models: Sequence[str]) -> list[list[str]]:
+    """Models that are declared on a data set, with metrics at 10 and 20."""
+    groups = {model: sources.study.group(dataset, model) for model in models}
+    return [
+        [f"`{model}`", *(group.cell(metric) for metric in _CLICKED)]
+        for model, group in groups.items()
+        if group.standings
+    ]
 
 
 def _name(row: Row) -> str:
@@ -183,6 +189,6 @@ def _name(row: Row) -> str:
     form, _, variant = label.partition("-")
     if variant.startswith("on-"):
         return f"`{model}` {variant.replace('-', ' ')}"
-    words = {"plain": "", "text": " + text" if model != MODEL else ""}
+    words = {"plain": "", "text": " + text" if model != MODEL else "", "tuned": ", tuned"}
     shown = words.get(form, f", {form} vectors")
     return f"`{model}`{shown}{f', {variant}' if variant else ''}"

@@ -12,11 +12,12 @@ from recommender.base import FitReport
 from recommender.evaluation.strata import Stratum
 from recommender.features import Control
 
-Form: TypeAlias = Literal["plain", "text", "shuffled", "random", "both"]
+Form: TypeAlias = Literal["plain", "text", "shuffled", "random", "both", "tuned"]
 """What a model reads besides interactions. ``plain``: nothing. ``text``: vectors of the items' texts.
 ``shuffled`` and ``random``: its controls. ``both``: vectors of the users' texts too; these read validation
-events, so the epoch that validation chooses may be wrong."""
-FORMS: Final[tuple[Form, ...]] = ("plain", "text", "shuffled", "random", "both")
+events, so the epoch that validation chooses may be wrong. ``tuned``: vectors of a tuned decoder, which lie
+beside the lists that the setting ``teacher`` names, see `study.llmgr_tunings`."""
+FORMS: Final[tuple[Form, ...]] = ("plain", "text", "shuffled", "random", "both", "tuned")
 
 
 class Run(Frozen):

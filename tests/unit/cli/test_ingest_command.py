@@ -89,6 +89,38 @@ def test_options_come_before_the_project(
     assert report["files"][0]["file"] == "other.jsonl"
 
 
+def test_pauses_cut_sessions_by_option_and_by_project(
+    command: Callable[..., Outcome], project: Path, tmp_path: Path
+) -> None:
+    clicks = tmp_path / "clicks.csv"
+    rows = [
+        f"{user},{item},{time}"
+        for user in "pq"
+        for item, time in (("a", 0), ("b", 10), ("a", 900), ("b", 905))
+    ]
+    clicks.write_text("\n".join(["user_id,item_id,when", *rows]) + "\n", encoding="utf-8")
+    config = (project / "featurestore.toml").read_text(encoding="utf-8")
+    for found, loose in (
+        ("gap_seconds = 1800", "gap_seconds = 60"),
+        ("item = 5", "item = 1"),
+        ("shortest = 3", "shortest = 2"),
+    ):
+        assert config.count(found) == 1
+        config = config.replace(found, loose)
+    (project / "featurestore.toml").write_text(config, encoding="utf-8")
+    words = ("ingest", "-C", project, "--interactions", clicks, "--split", "leave_one_out", "--json")
+    counts = {}
+    for name, options in {
+        "none": (),
+        "gap": ("--sessions", "gap"),
+        "long gap": ("--sessions", "gap", "--gap-seconds", "3600"),
+    }.items():
+        code, out, err = command(*words, *options)
+        assert code == 0, err
+        counts[name] = json.loads(out)["suitability"]["num_users"]
+    assert counts == {"none": 2, "gap": 4, "long gap": 2}
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -102,6 +134,12 @@ def test_options_come_before_the_project(
         (["--map", "title=name"], 2, "--map is FILE.OURS=THEIRS, got 'title=name'"),
         (["--map", "items.titel=name"], 2, "unknown column of items 'titel'. Did you mean 'title'?"),
         (["--split", "loo"], 2, "ingest.split.method: input should be 'leave_one_out', 'official'"),
+        (["--sessions", "hour"], 2, "ingest.sessions.by: input should be 'none', 'user' or 'gap'"),
+        (
+            ["--gap-seconds", "-1"],
+            2,
+            "ingest.sessions.gap_seconds: input should be greater than or equal to 0",
+        ),
         (["--test-share", "2"], 2, "ingest.split.test_share: input should be less than 1"),
         (
             ["--split", "temporal", "--map", "interactions.timestamp=item_id"],

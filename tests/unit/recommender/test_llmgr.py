@@ -10,7 +10,7 @@ import torch
 from featurestore.errors import InputError, StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.data import group_by_time, training_data
-from recommender.models import gcsan, gru4rec, llmgr, stamp
+from recommender.models import gcsan, gru4rec, llmgr, niser, stamp
 from recommender.registry import find_model, parse_settings
 from recommender.sequence_model import history_states
 from recommender.sequence_vectors import sequence_vectors, states_of
@@ -27,7 +27,7 @@ SMALL = {
     "batch_size": 1_000,
 }
 QUICK = {"epochs": 20, "batch_size": 64, "learning_rate": 0.02, "eval_every": 10, "embedding_dim": 16}
-BASES = {"gcsan": gcsan, "gru4rec": gru4rec, "stamp": stamp}
+BASES = {"gcsan": gcsan, "gru4rec": gru4rec, "stamp": stamp, "niser": niser}
 
 
 def small_data():
@@ -114,6 +114,34 @@ def test_the_loss_is_the_softmax_and_the_teacher_s_divergence(vectors, tmp_path,
     assert float(found.detach()) == pytest.approx(expected, abs=1e-5)
 
 
+def test_on_a_base_of_cosines_every_softmax_is_of_cosines(vectors, tmp_path, rng):
+    lists = TeacherLists(
+        np.array([[3, 0, 6], [-1, -1, -1], [-1, -1, -1], [-1, -1, -1], [4, 1, 0]]),
+        rng.normal(size=(5, 3)).astype(np.float32),
+    )
+    lists.save(tmp_path / "lists.safetensors")
+    settings = {"base": "niser", "temperature": 0.25, "teacher": str(tmp_path / "lists.safetensors")}
+    network = small_network(vectors, **settings, teacher_weight=2.0)
+    [batch] = network.epoch(np.random.default_rng(0))
+    items = items_by_hand(network, vectors, None)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    losses, kept = [], []
+    for user, history in enumerate(ASKED):
+        for t in range(1, len(history)):
+            histories = group_by_time(np.zeros(t, np.int64), np.array(history[:t]), 1)
+            state = history_states(network.encoder.encoder, torch.from_numpy(items), histories, np.array([0]))
+            state = state.numpy()[0] / np.linalg.norm(state.numpy()[0])
+            cosines = items @ state / 0.25
+            ranked = np.delete(cosines, 3)
+            losses.append(np.log(np.exp(ranked).sum()) - cosines[history[t]])
+            if t == len(history) - 1 and lists.items[user, 0] >= 0:
+                mine = cosines[lists.items[user]]
+                p, q = (np.exp(s) / np.exp(s).sum() for s in (lists.scores[user], mine))
+                kept.append((p * np.log(p / q)).sum())
+    found = network.loss(batch, torch.Generator().manual_seed(0))
+    assert float(found.detach()) == pytest.approx(np.mean(losses) + 2.0 * np.mean(kept), abs=1e-5)
+
+
 def test_no_list_costs_nothing(rng):
     states = torch.from_numpy(rng.normal(size=(2, 3)).astype(np.float32)).requires_grad_()
     lists = TeacherLists(np.full((2, 2), -1), np.zeros((2, 2), np.float32))
@@ -183,8 +211,10 @@ def test_lists_that_do_not_fit_are_refused(tmp_path):
 
 def test_settings_that_it_cannot_have_are_refused():
     entry = find_model("llmgr")
-    with pytest.raises(UsageError, match="llmgr scores by inner products"):
+    with pytest.raises(UsageError, match="gcsan scores by inner products; leave temperature out"):
         parse_settings(entry.config_type, {"temperature": "0.1"})
+    cosines = parse_settings(entry.config_type, {"temperature": "0.1", "base": "niser"})
+    assert cosines.cosine_temperature == 0.1
     with pytest.raises(UsageError, match="llmgr has no fusion 'concat'; take gate or none"):
         parse_settings(entry.config_type, {"fusion": "concat"})
     drawn = parse_settings(entry.config_type, {"semantic_max_degree": "none"})

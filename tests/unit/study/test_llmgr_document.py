@@ -5,9 +5,14 @@ import pytest
 from study_world import write_record
 
 from recommender.registry import find_model, parse_settings
+from scripts.study.beside import Sources
 from scripts.study.comparisons import Comparisons
-from scripts.study.llmgr import BASES, MODEL, THRESHOLDS, minimum, queue, rare
+from scripts.study.groups import Study
+from scripts.study.llmgr import BASES, MODEL, OTHERS, THRESHOLDS, minimum, queue, rare
 from scripts.study.llmgr_document import render
+from scripts.study.llmgr_plugged import Plugged
+from scripts.study.llmgr_tunings import TUNINGS, StageRecord, TuningRecord, write_tuning
+from scripts.study.rank_metrics import RankMetrics
 from scripts.study.records import Records
 from scripts.study.runs import Run
 
@@ -40,25 +45,80 @@ def test_settings_of_every_run_fit_their_models():
 
 def test_without_records_everything_is_not_run(records):
     text = written(records)
-    for base in BASES:
-        assert f"| {BEAUTY} | more than `{base}` alone | not run | not run |" in text
+    assert "on at least 4 of 6 bases | not run | not run |" in text
+    assert "without the auxiliary stage, beyond chance | not run | not run |" in text
     assert "## session-diginetica-slice\n\nTexts: none. Nothing has been run." in text
-    assert "Not run: both stages of a decoder" in text
-    assert f"| {BEAUTY} | `{MODEL}` | text 0, shuffled 0, random 0" in text
+    assert "| `two-stages` | as the paper: titles, then sessions | not run |" in text
+    assert f"| {BEAUTY} | `{MODEL}` | tuned 0, tuned-on-gru4rec 0" in text
+    assert "| ml-100k | `gcsan` | plain 0 |" in text
 
 
 def test_gains_and_tests_are_of_the_records(records):
     for model, label, better in (
-        (MODEL, "text", GOOD),
+        (MODEL, "tuned", GOOD),
+        (MODEL, "text", BAD),
         ("gcsan", "plain", BAD),
-        (MODEL, "shuffled", BAD),
+        (MODEL, "tuned-no-alignment", GOOD),
         ("gcsan", "text-concat", BAD),
     ):
         write_record(records, run_of(model, label), better)
     text = written(records)
-    assert f"| {BEAUTY} | more than `gcsan` alone | +200.0% (0.2500 to 0.7500) | reached |" in text
-    assert f"| {BEAUTY} | more than shuffled texts, beyond chance | +0.5000** | reached |" in text
+    assert "at least 4 of 6 bases | 1 of 1 that were run | not run |" in text
+    assert "more than frozen vectors, beyond chance | +0.5000 (+0.3500 to +0.6500)** | reached |" in text
+    assert (
+        "without the auxiliary stage, beyond chance | +0.0000 (+0.0000 to +0.0000) | **not reached** |"
+        in text
+    )
+    # Test items have five training users each: cold ones, and none of fifty.
+    assert "| `gcsan` | 0.2500 to 0.7500 (+200.0%) |  |" in text
+    assert "| + LLMGR | 0.7500† | 0.7500† | 0.7500† | +0.5000" in text  # of another key: earlier
     assert "| `gcsan` + text, concat | " in text
+
+
+@pytest.mark.parametrize(("worse", "said"), [(2, "4 of 6 | reached"), (3, "3 of 6 | **not reached**")])
+def test_four_bases_of_six_must_gain(records, worse, said):
+    for number, base in enumerate((*BASES, *OTHERS)):
+        plugged = "tuned" if base == "gcsan" else f"tuned-on-{base}"
+        sides = (GOOD, BAD) if number < worse else (BAD, GOOD)
+        for run, better in zip((run_of(base), run_of(MODEL, plugged)), sides, strict=True):
+            write_record(records, run, better)
+    assert f"on at least 4 of 6 bases | {said}" in written(records)
+
+
+def test_parts_are_of_items_by_their_training_users(records):
+    for run, better in ((run_of("stamp"), [1] * 40), (run_of(MODEL, "tuned-on-stamp"), [0] * 40)):
+        write_record(records, run, better)
+    study = Study.read([*minimum(), *queue()], records)
+    side = Plugged(Sources(study, RankMetrics(records), Comparisons(records)), BEAUTY, "tuned")
+    assert side.were_run() == ["stamp"]
+    assert side.part("stamp", 5, 10) == pytest.approx((1 / np.log2(3), 1.0))
+    assert side.part("stamp", 50, 10**9) is None
+
+
+def test_tunings_are_shown_with_how_much_they_learned_from(records):
+    stages = tuple(
+        StageRecord(
+            stage=stage, adapter="a", num_examples=n, steps=9, first_loss=2.3, last_loss=1.9, seconds=1.0
+        )
+        for stage, n in (("alignment", 1_500), ("behaviour", 1_000))
+    )
+    record = TuningRecord(
+        tuning=TUNINGS[0],
+        dataset=BEAUTY,
+        data="d",
+        digest="x",
+        decoder="small",
+        seed=0,
+        settings={},
+        stages=stages,
+        num_vectors=12_101,
+        num_taught=4_000,
+        top_k=50,
+        hit_rate=0.125,
+    )
+    write_tuning(record, records.folder.parent / "llmgr")
+    row = "small | alignment 1,500; behaviour 1,000 | 2.30 to 1.90; 2.30 to 1.90 | 4,000 | 12.5% of 50 |"
+    assert row in written(records)
 
 
 def test_the_threshold_is_chosen_by_validation_once_all_were_run(records):

@@ -24,6 +24,16 @@ def merge_adapter(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a type of
     Raises:
         SetupError: If peft is not installed, or the adapter is of another model.
     """
+    return _merged(model, adapter).base_model
+
+
+def merge_into_writer(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a type of transformers
+    """The decoder given, with its output layer; arguments and errors as `merge_adapter`."""
+    _merged(model, adapter)
+    return model
+
+
+def _merged(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a type of transformers
     if find_spec("peft") is None:
         raise missing_extra("peft", "encode")
     from peft import PeftModel, get_peft_model_state_dict
@@ -41,7 +51,7 @@ def merge_adapter(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a type of
     if different:
         listed = ", ".join(sorted(different)[:_SHOWN_NAMES])
         raise _not_its_adapter(adapter, f"{len(different)} weights have no counterpart, such as {listed}")
-    return adapted.merge_and_unload().base_model
+    return adapted.merge_and_unload()
 
 
 def _not_its_adapter(adapter: Path, why: str) -> SetupError:

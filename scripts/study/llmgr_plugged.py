@@ -1,0 +1,201 @@
+"""Bases with and without LLMGR side by side, and what the records say of its claims.
+
+The paper plugs into three bases and claims more in HR, NDCG and MRR at 20, more of it on cold items, and a
+loss without the auxiliary stage. Bases here are six, LLMGR is what of it is served without a language model.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+
+from recommender.data import IntArray
+from recommender.evaluation.significance import PairedTest
+from scripts.study.beside import Sources, verdict
+from scripts.study.comparisons import Sides
+from scripts.study.groups import NOT_RUN, Group
+from scripts.study.llmgr import BASES, CONTROLS, MODEL, OTHERS
+from scripts.study.llmgr_tunings import TUNINGS, TuningRecord, read_tuning
+from scripts.study.rank_metrics import BoolArray
+from scripts.study.tables import interval, table, title
+
+METRICS: Final = ("hr@20", "ndcg@20", "mrr@20")
+JUDGED: Final = "ndcg@20"
+ALL_BASES: Final = (*BASES, *OTHERS)
+_CLAIMED: Final = 4
+Plug: TypeAlias = Literal["tuned", "text"]
+_WORDS: Final[dict[Plug, str]] = {"tuned": "+ LLMGR", "text": "+ frozen vectors"}
+
+
+@dataclass(frozen=True)
+class Plugged:
+    """LLMGR's small model on the bases of a data set.
+
+    Attributes:
+        sources: See `Sources`.
+        dataset: Which.
+        form: ``tuned``: vectors and lists of the tuned decoder. ``text``: vectors of a frozen encoder.
+    """
+
+    sources: Sources
+    dataset: str
+    form: Plug
+
+    def group(self, base: str) -> Group:
+        """Runs on a base; seeds."""
+        label = self.form if base == BASES[0] else f"{self.form}-on-{base}"
+        return self.sources.study.comparable(self.dataset, MODEL, label)
+
+    def alone(self, base: str) -> Group:
+        """Runs of the base alone."""
+        return self.sources.study.comparable(self.dataset, base, "plain")
+
+    def were_run(self) -> list[str]:
+        """Bases that have records of both."""
+        return [base for base in ALL_BASES if self.group(base).records and self.alone(base).records]
+
+    def tests(self) -> dict[str, PairedTest]:
+        """Base → what is added in the judged metric, Holm-corrected over the bases."""
+        sides: dict[str, Sides] = {
+            base: (self.group(base).records, self.alone(base).records) for base in self.were_run()
+        }
+        return self.sources.comparisons.family(sides, JUDGED)
+
+    def better(self) -> list[str]:
+        """Bases that have more in all three metrics."""
+        return [base for base in self.were_run() if all(self._gain(base, m) > 0 for m in METRICS)]
+
+    def part(self, base: str, fewest: int, most: int) -> tuple[float, float] | None:
+        """The judged metric of the base and of both together, on items of so many training users."""
+
+        def inside(degrees: IntArray) -> BoolArray:
+            return (degrees >= fewest) & (degrees <= most)
+
+        metrics = self.sources.metrics
+        found = [metrics.item_part(g, inside, JUDGED) for g in (self.alone(base), self.group(base))]
+        return None if found[0] is None or found[1] is None else (found[0], found[1])
+
+    def _gain(self, base: str, metric: str) -> float:
+        ours, theirs = (g.mean(metric) for g in (self.group(base), self.alone(base)))
+        return (ours or 0.0) - (theirs or 0.0)
+
+
+def questions(sources: Sources, dataset: str) -> Iterator[str]:
+    """The claims, each with what the records say."""
+    ours, frozen = (Plugged(sources, dataset, form) for form in _WORDS)
+    rows = [
+        _on_most(ours, "more than the base in HR@20, NDCG@20 and MRR@20 on at least 4 of 6 bases"),
+        _on_most(frozen, "the same by frozen vectors alone, without a tuned decoder"),
+        _beyond(sources, dataset, "more than frozen vectors, beyond chance", "text"),
+        _on_cold(ours),
+        _beyond(
+            sources, dataset, "more than without the auxiliary stage, beyond chance", "tuned-no-alignment"
+        ),
+        _beyond(
+            sources, dataset, "more than with titles of other items, beyond chance", "tuned-shuffled-texts"
+        ),
+    ]
+    yield from table([f"`{MODEL}` with a tuned decoder has, on {dataset}", "ours", ""], rows)
+
+
+def plugged_table(sources: Sources, dataset: str) -> Iterator[str]:
+    """Every base alone, with LLMGR, and with frozen vectors."""
+    sides = {form: Plugged(sources, dataset, form) for form in _WORDS}
+    tests = {form: side.tests() for form, side in sides.items()}
+    rows: list[list[str]] = []
+    for base in ALL_BASES:
+        alone = sources.study.group(dataset, base, "plain")
+        rows.append([f"`{base}`", *(sources.metrics.cell(alone, metric) for metric in METRICS), ""])
+        for form, side in sides.items():
+            test = tests[form].get(base)
+            cells = (sources.metrics.cell(side.group(base), metric) for metric in METRICS)
+            rows.append([_WORDS[form], *cells, f"{interval(test)}{test.mark}" if test else ""])
+    yield from table(["base", *map(title, METRICS), f"{title(JUDGED)}: minus the base"], rows)
+
+
+def parts_table(sources: Sources, dataset: str) -> Iterator[str]:
+    """What is added on cold and on warm items."""
+    side = Plugged(sources, dataset, "tuned")
+    rows = [
+        [f"`{base}`", _change(side.part(base, 5, 10)), _change(side.part(base, 50, 10**9))]
+        for base in side.were_run()
+    ]
+    yield from table([f"{title(JUDGED)}, + LLMGR", "items of 5 to 10 users", "items of 50 and more"], rows)
+
+
+def tunings_table(sources: Sources) -> Iterator[str]:
+    """What decoders were tuned, on how much."""
+    folder = sources.study.records.folder.parent / "llmgr"
+    rows = [[f"`{t.name}`", t.why, *_told(read_tuning(t.name, folder))] for t in TUNINGS]
+    columns = [
+        "tuning",
+        "what it is",
+        "decoder",
+        "learned from",
+        "loss",
+        "sessions taught",
+        "newest click in list",
+    ]
+    yield from table(columns, rows)
+
+
+def control_rows() -> list[tuple[str, str]]:
+    """Model and label of what leaves something out."""
+    parts = ("vectors-alone", "lists-alone", *CONTROLS)
+    return [(MODEL, f"tuned-{variant}") for variant in parts]
+
+
+def _told(record: TuningRecord | None) -> list[str]:
+    if record is None:
+        return [NOT_RUN, "", "", "", ""]
+    learned = "; ".join(f"{s.stage} {s.num_examples:,}" for s in record.stages)
+    losses = "; ".join(f"{s.first_loss:.2f} to {s.last_loss:.2f}" for s in record.stages)
+    return [
+        record.decoder,
+        learned,
+        losses,
+        f"{record.num_taught:,}",
+        f"{record.hit_rate:.1%} of {record.top_k}",
+    ]
+
+
+def _on_most(side: Plugged, claim: str) -> list[str]:
+    run, better = side.were_run(), side.better()
+    if len(run) < len(ALL_BASES):
+        return [claim, f"{len(better)} of {len(run)} that were run" if run else NOT_RUN, NOT_RUN]
+    return [claim, f"{len(better)} of {len(run)}", verdict(is_reached=len(better) >= _CLAIMED)]
+
+
+def _on_cold(side: Plugged) -> list[str]:
+    claim = "larger gains on items of 5 to 10 users than on those of 50 and more, on most bases"
+    gains: list[tuple[float, float]] = []
+    for base in side.were_run():
+        cold, warm = side.part(base, 5, 10), side.part(base, 50, 10**9)
+        if cold and warm:
+            gains.append((_relative(cold), _relative(warm)))
+    if not gains:
+        return [claim, NOT_RUN, NOT_RUN]
+    larger = sum(cold > warm for cold, warm in gains)
+    medians = np.median(np.array(gains), axis=0)
+    said = f"{larger} of {len(gains)} (medians {medians[0]:+.1%} and {medians[1]:+.1%})"
+    return [claim, said, verdict(is_reached=2 * larger > len(gains))]
+
+
+def _beyond(sources: Sources, dataset: str, claim: str, label: str) -> list[str]:
+    """LLMGR on GC-SAN against itself with something left out."""
+    study = sources.study
+    ours, theirs = (study.comparable(dataset, MODEL, each).records for each in ("tuned", label))
+    if not (ours and theirs):
+        return [claim, NOT_RUN, NOT_RUN]
+    test = sources.comparisons.family({label: (ours, theirs)}, JUDGED)[label]
+    is_reached = test.difference > 0 and bool(test.mark)
+    return [claim, f"{interval(test)}{test.mark}", verdict(is_reached=is_reached)]
+
+
+def _change(pair: tuple[float, float] | None) -> str:
+    return "" if pair is None else f"{pair[0]:.4f} to {pair[1]:.4f} ({_relative(pair):+.1%})"
+
+
+def _relative(pair: tuple[float, float]) -> float:
+    return pair[1] / pair[0] - 1 if pair[0] else float(pair[1] > 0)
