@@ -101,7 +101,7 @@ def questions(sources: Sources, dataset: str) -> Iterator[str]:
 
 def plugged_table(sources: Sources, dataset: str) -> Iterator[str]:
     """Every base alone, with LLMGR, and with frozen vectors."""
-    sides = {form: Plugged(sources, dataset, form) for form in _WORDS}
+    sides: dict[Plug, Plugged] = {form: Plugged(sources, dataset, form) for form in _WORDS}
     tests = {form: side.tests() for form, side in sides.items()}
     rows: list[list[str]] = []
     for base in ALL_BASES:
