@@ -110,6 +110,8 @@ num_levels = 3
 codebook_size = 256
 # Partial codes kept at each level while an item is coded; 1 takes the nearest one, level by level.
 beam_size = 1
+# residual_quantizer (k-means over residuals), or rq_vae (TIGER's; the extra train trains it).
+quantizer = "residual_quantizer"
 # Rounds of k-means per level, for first codebooks and for those that start from earlier ones.
 iterations = 10
 warm_iterations = 2

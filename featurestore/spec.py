@@ -259,7 +259,8 @@ class CodesSpec(_FeatureSpec):
     """Semantic ids: each vector of one version as a few codes, by one set of codebooks."""
 
     kind: Literal["codes"] = "codes"
-    origin: Literal["residual_quantizer"] = "residual_quantizer"
+    origin: Literal["residual_quantizer", "rq_vae"] = "residual_quantizer"
+    """What made the codebooks: k-means over residuals, or an RQ-VAE."""
     vector_digest: str
     """Digest of the vector spec whose vectors are coded."""
     codebook: str

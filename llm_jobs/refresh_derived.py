@@ -77,6 +77,7 @@ class DerivedStages:
             if isinstance(spec, CodesSpec):
                 wanted[spec.feature, spec.view] = self._job.semantic_ids.model_copy(
                     update={
+                        "quantizer": spec.origin,
                         "num_levels": spec.num_levels,
                         "codebook_size": spec.codebook_size,
                         "beam_size": spec.beam_size,

@@ -179,7 +179,7 @@ def _fresh(
         return _NO_ROWS
     distinct = marks.unique(c.TEXT_DIGEST, keep="first", maintain_order=True)
     codes = encode(
-        vectors.matrix(distinct[c.ID].to_list()),
+        generation.codebooks.project(vectors.matrix(distinct[c.ID].to_list())),
         generation.codebooks.centroids,
         beam_size=generation.spec.beam_size,
     )

@@ -1,14 +1,18 @@
 """Which codebooks code the vectors of a feature view: the current ones, earlier ones, or new ones."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from featurestore.codes.codebooks import Codebooks, Origin, load_codebooks
+from featurestore.codes.codebooks import Centroids, Codebooks, Origin, load_codebooks
+from featurestore.codes.latent_network import LatentNetwork
 from featurestore.codes.residual_quantizer import retrain_centroids, train_centroids
+from featurestore.codes.rq_vae_options import RqVaeOptions
 from featurestore.codes.vector_rows import VectorRows
-from featurestore.errors import EmbeddingSpaceError, UnknownNameError, UsageError
+from featurestore.errors import EmbeddingSpaceError, UnknownNameError, UsageError, missing_extra
 from featurestore.features import FeatureRegistry
 from featurestore.spec import AnyVectorSpec, CodesSpec, Frozen
 from featurestore.store import Store
@@ -24,6 +28,8 @@ _SAMPLE_SEED: Final = 20240229
 class SemanticIdOptions(Frozen):
     """How codebooks are trained, and vectors coded with them. Changes take effect with new codebooks."""
 
+    quantizer: Literal["residual_quantizer", "rq_vae"] = "residual_quantizer"
+    """K-means over residuals of the vectors, or an RQ-VAE, which needs torch to be trained, not to code."""
     num_levels: int = Field(default=3, ge=1, le=16)
     """Codes of one entity."""
     codebook_size: int = Field(default=256, ge=2, le=65_536)
@@ -34,6 +40,8 @@ class SemanticIdOptions(Frozen):
     """Rounds of k-means per level."""
     warm_iterations: int = Field(default=2, ge=1)
     """The same where training starts from earlier codebooks: each round moves more codes."""
+    rq_vae: RqVaeOptions = RqVaeOptions()
+    """How an RQ-VAE is trained."""
 
     @field_validator("codebook_size")
     @classmethod
@@ -108,28 +116,43 @@ def _train(
 ) -> Generation:
     start = _start(store, vectors, head, options)
     ids = vectors.sample(_VECTORS_PER_CODE * options.codebook_size, seed=_SAMPLE_SEED)
-    matrix = vectors.matrix(ids)
-    if start is None:
-        iterations = options.iterations
-        centroids = train_centroids(
-            matrix,
-            num_levels=options.num_levels,
-            codebook_size=options.codebook_size,
-            iterations=iterations,
-        )
-    else:
-        iterations = options.warm_iterations
-        centroids = retrain_centroids(matrix, start.centroids, iterations=iterations)
+    network, centroids, rounds = _trained(vectors.matrix(ids), start, options)
     origin = Origin(
         encoder=vectors.spec.encoder,
         num_vectors=len(ids),
         event_set=vectors.event_set,
         warm_start=start.digest if start else None,
-        iterations=iterations,
+        iterations=rounds,
+        network=None if network is None else network.widths,
     )
-    codebooks = Codebooks(centroids, origin)
+    codebooks = Codebooks(centroids, origin, network)
     codebooks.save(store.objects)
     return Generation(_spec(vectors, codebooks, options), codebooks, trained=True)
+
+
+def _trained(
+    matrix: npt.NDArray[np.float32], start: Codebooks | None, options: SemanticIdOptions
+) -> tuple[LatentNetwork | None, Centroids, int]:
+    """(network of an RQ-VAE, centroids, rounds of training) of (n, d) vectors."""
+    if options.quantizer == "rq_vae":
+        try:
+            from featurestore.codes.rq_vae_training import train_rq_vae
+        except ModuleNotFoundError as error:
+            raise missing_extra(error.name or "torch", "train") from error
+        begun = None if start is None or start.network is None else (start.network, start.centroids)
+        epochs = options.rq_vae.epochs if begun is None else options.rq_vae.warm_epochs
+        shape = {"num_levels": options.num_levels, "codebook_size": options.codebook_size}
+        return *train_rq_vae(matrix, options.rq_vae, **shape, start=begun), epochs
+    if start is not None:
+        moved = retrain_centroids(matrix, start.centroids, iterations=options.warm_iterations)
+        return None, moved, options.warm_iterations
+    centroids = train_centroids(
+        matrix,
+        num_levels=options.num_levels,
+        codebook_size=options.codebook_size,
+        iterations=options.iterations,
+    )
+    return None, centroids, options.iterations
 
 
 def _spec(vectors: VectorRows, codebooks: Codebooks, options: SemanticIdOptions) -> CodesSpec:
@@ -137,6 +160,7 @@ def _spec(vectors: VectorRows, codebooks: Codebooks, options: SemanticIdOptions)
         feature=vectors.spec.feature,
         view=vectors.spec.view,
         entity=vectors.spec.entity,
+        origin="residual_quantizer" if codebooks.network is None else "rq_vae",
         vector_digest=vectors.spec.digest,
         codebook=codebooks.digest,
         num_levels=codebooks.num_levels,
@@ -156,18 +180,32 @@ def _start(
     if head is None or (head.num_levels, head.codebook_size) != (options.num_levels, options.codebook_size):
         return None
     codebooks = load_codebooks(store.objects, head.codebook)
+    if codebooks.origin.network != _widths(vectors, options):
+        return None
     theirs = set((codebooks.origin.event_set or "").split(","))
     ours = {"", *(vectors.event_set or "").split(",")}
     same_space = codebooks.origin.encoder.digest == vectors.spec.encoder.digest
     return codebooks if same_space and theirs <= ours else None
 
 
+def _widths(vectors: VectorRows, options: SemanticIdOptions) -> tuple[int, ...] | None:
+    """Of the network that the options ask for; None if for none."""
+    if options.quantizer != "rq_vae":
+        return None
+    return (vectors.spec.encoder.embedding_dim, *options.rq_vae.hidden_dims, options.rq_vae.latent_dim)
+
+
 def _require_shape(spec: CodesSpec, options: SemanticIdOptions) -> None:
-    names = ("num_levels", "codebook_size", "beam_size")
-    other = [name for name in names if getattr(spec, name) != getattr(options, name)]
+    asked = {
+        "quantizer": (spec.origin, options.quantizer),
+        "num_levels": (spec.num_levels, options.num_levels),
+        "codebook_size": (spec.codebook_size, options.codebook_size),
+        "beam_size": (spec.beam_size, options.beam_size),
+    }
+    other = {name: pair for name, pair in asked.items() if pair[0] != pair[1]}
     if other:
         differences = ", ".join(
-            f"{name} {getattr(spec, name)} (asked for: {getattr(options, name)})" for name in other
+            f"{name} {has} (asked for: {wanted})" for name, (has, wanted) in other.items()
         )
         raise UsageError(
             f"the current codebooks of {spec.feature}.{spec.view} have {differences}.",

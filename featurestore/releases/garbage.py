@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 
-from featurestore.codes.codebooks import about_path, centroids_path
+from featurestore.codes.codebooks import about_path, centroids_path, network_path
 from featurestore.codes.collision_digits import issued_table
 from featurestore.erasure.tables import PAST
 from featurestore.features import FeatureRegistry
@@ -213,6 +213,6 @@ def reported_table(path: str) -> str | None:
     return report["table"] if report else None
 
 
-def codebook_paths(codebook: str) -> tuple[str, str]:
-    """Where codebooks lie."""
-    return about_path(codebook), centroids_path(codebook)
+def codebook_paths(codebook: str) -> tuple[str, ...]:
+    """Where codebooks lie; the network is an RQ-VAE's."""
+    return about_path(codebook), centroids_path(codebook), network_path(codebook)

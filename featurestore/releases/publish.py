@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from featurestore.adapters import adapter_paths
-from featurestore.codes.codebooks import about_path, centroids_path
+from featurestore.codes.codebooks import about_path, centroids_path, network_path
 from featurestore.errors import InputError
 from featurestore.gate_result import GateResult
 from featurestore.gates.checks import measured_gates
@@ -222,6 +222,8 @@ def _artefacts(store: Store, spec: AnySpec) -> tuple[Artefact, ...]:
     paths: Sequence[str] = ()
     if isinstance(spec, CodesSpec):
         paths = (about_path(spec.codebook), centroids_path(spec.codebook))
+        if spec.origin == "rq_vae":
+            paths = (*paths, network_path(spec.codebook))
     elif isinstance(spec, VectorSpec) and spec.encoder.adapter is not None:
         paths = adapter_paths(store.objects, spec.encoder.adapter)
     return tuple(Artefact(path=path, digest=digest_bytes(store.objects.read(path))) for path in paths)
