@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from generation_world import put_events, put_items
@@ -67,16 +67,26 @@ kind = "a toy drum"
 """
 
 
+def say_kind(question: str) -> str:
+    """An answer to ``item_kind``: quotes the second word of the title and says what it is."""
+    found = re.search(r"<data>\w+ (\w+)", question)
+    assert found is not None
+    return json.dumps({"quote": found[1], "kind": f"a {found[1]} for the house"})
+
+
 class Teacher:
-    """An engine that quotes the second word of the title and says what it is."""
+    """An engine that answers the last question of a conversation by a rule."""
 
     info = EngineInfo("teacher", "1", "cpu", 65536, 64)
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[str], str] = say_kind) -> None:
+        self._answer = answer
         self._done: list[Completion] = []
 
     def submit(self, requests: Sequence[Request]) -> None:
-        self._done += [Completion(each.key, self._answer(each), "stop") for each in requests]
+        self._done += [
+            Completion(each.key, self._answer(each.messages[-1].content), "stop") for each in requests
+        ]
 
     def poll(self, timeout: float) -> list[Completion]:
         done, self._done = self._done, []
@@ -85,11 +95,6 @@ class Teacher:
     def abort(self, keys: Sequence[str]) -> None: ...
 
     def close(self) -> None: ...
-
-    def _answer(self, request: Request) -> str:
-        found = re.search(r"<data>\w+ (\w+)", request.messages[-1].content)
-        assert found is not None
-        return json.dumps({"quote": found[1], "kind": f"a {found[1]} for the house"})
 
 
 def write_prompt(folder: Path) -> Prompt:
