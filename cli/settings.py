@@ -1,10 +1,14 @@
-"""``--set KEY=VALUE`` of the commands that train."""
+"""``--set KEY=VALUE`` and ``--list-settings`` of the commands that train."""
 
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from cli.report import Reporter
 from featurestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 SetOption: TypeAlias = Annotated[
     list[str] | None,
@@ -25,3 +29,20 @@ def parse_pairs(pairs: list[str]) -> dict[str, str]:
             raise UsageError(f"--set is KEY=VALUE, got {pair!r}.", hint="Such as --set learning_rate=0.01")
         values[name] = value
     return values
+
+
+def show_settings(reporter: Reporter, what: str, config_type: "type[BaseModel]", **facts: object) -> None:
+    """What ``--set`` can set.
+
+    Args:
+        reporter: Shows a table, and says the same as data.
+        what: Whose settings.
+        config_type: Whose fields they are.
+        facts: Said beside them in data.
+    """
+    rows = [
+        {"setting": name, "default": str(field.default), "meaning": field.description or ""}
+        for name, field in config_type.model_fields.items()
+    ]
+    reporter.table(f"Settings of {what}", rows)
+    reporter.result({**facts, "settings": rows})

@@ -42,12 +42,13 @@ def ingest_request(
     from featurestore.ingest import IngestRequest
 
     config = project.config.ingest
+    policies = _policies(project, split=split, sessions=sessions)
     return IngestRequest(
         files=_files(project, files),
         format=source_format or config.format,
         columns=_columns(project, columns),
-        split=_policies(project, split=split).split,
-        sessions=_policies(project, sessions=sessions).sessions,
+        split=policies.split,
+        sessions=policies.sessions,
     )
 
 

@@ -9,7 +9,7 @@ import typer
 from cli.generation import ModelFolderOption, ModelOption, choose_model, choose_prompt
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
-from cli.settings import SetOption, parse_pairs
+from cli.settings import SetOption, parse_pairs, show_settings
 from featurestore.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
@@ -63,12 +63,7 @@ def chains(
     reporter = Reporter(as_json=as_json)
     config = _config(parse_pairs(settings or []))
     if list_settings:
-        rows = [
-            {"setting": each, "default": str(field.default), "meaning": field.description or ""}
-            for each, field in type(config).model_fields.items()
-        ]
-        reporter.table("Settings of chains", rows)
-        reporter.result({"settings": rows})
+        show_settings(reporter, "chains", type(config))
         return
     _check(texts, general, config, against_pure=against_pure)
     assert texts is not None

@@ -9,7 +9,7 @@ import typer
 
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
-from cli.settings import SetOption, parse_pairs
+from cli.settings import SetOption, parse_pairs, show_settings
 from featurestore.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
@@ -101,12 +101,7 @@ def llmgr(
     reporter = Reporter(as_json=as_json)
     chosen, config = _settings(stage, parse_pairs(settings or []))
     if list_settings:
-        rows = [
-            {"setting": each, "default": str(field.default), "meaning": field.description or ""}
-            for each, field in type(config).model_fields.items()
-        ]
-        reporter.table(f"Settings of llmgr, stage {stage}", rows)
-        reporter.result({"settings": rows})
+        show_settings(reporter, f"llmgr, stage {stage}", type(config))
         return
     wanted = _Lists(teacher, lists, top_k)
     _check(items, chosen, start=start, adapter=adapter, wanted=wanted)

@@ -6,7 +6,7 @@ never change: whoever holds the digest has what its rows were made with. No file
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,7 +113,7 @@ def load_adapter(objects: ObjectStore, digest: str) -> Adapter:
         raise UnknownNameError("adapter", digest, {each[:16] for each in complete})
     whole = found[0]
     try:
-        origin = AdapterOrigin.model_validate(json.loads(objects.read(f"{_FOLDER}{whole}/{_ABOUT}")))
+        origin = _origin(objects, whole)
         files = {_name(p): objects.read(p) for p in adapter_paths(objects, whole) if _name(p) != _ABOUT}
     except (ValueError, MissingVersionError) as error:
         raise _damaged(whole, str(error)) from error
@@ -123,6 +123,23 @@ def load_adapter(objects: ObjectStore, digest: str) -> Adapter:
     return adapter
 
 
+def adapters_of(objects: ObjectStore, releases: Collection[int]) -> dict[str, AdapterOrigin]:
+    """Digest → origin of every adapter that learned from one of some releases.
+
+    Raises:
+        StoreError: If what says where one came from is damaged.
+    """
+    found: dict[str, AdapterOrigin] = {}
+    for digest in _complete(objects):
+        try:
+            origin = _origin(objects, digest)
+        except ValueError as error:
+            raise _damaged(digest, str(error)) from error
+        if origin.release in releases:
+            found[digest] = origin
+    return found
+
+
 def adapter_paths(objects: ObjectStore, digest: str) -> list[str]:
     """Where the files of an adapter are, relative to the store; none if it is an adapter of elsewhere."""
     return objects.list(f"{_FOLDER}{digest}/")
@@ -130,6 +147,10 @@ def adapter_paths(objects: ObjectStore, digest: str) -> list[str]:
 
 def _complete(objects: ObjectStore) -> list[str]:
     return [path.split("/")[1] for path in objects.list(_FOLDER) if _name(path) == _ABOUT]
+
+
+def _origin(objects: ObjectStore, digest: str) -> AdapterOrigin:
+    return AdapterOrigin.model_validate(json.loads(objects.read(f"{_FOLDER}{digest}/{_ABOUT}")))
 
 
 def _name(path: str) -> str:

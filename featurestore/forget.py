@@ -18,6 +18,7 @@ import polars as pl
 
 from featurestore import columns as c
 from featurestore import id_maps
+from featurestore.adapters import adapters_of
 from featurestore.erasure.objects import (
     erase_logs,
     erase_reports,
@@ -86,7 +87,7 @@ class ForgetReport:
         reports: Run cards and other reports in which a name was replaced.
         segments: Segments of interrupted runs from which rows were taken.
         logs: Local logs from which rows were taken.
-        retrain: Models and lists that learned from the users.
+        retrain: Models, adapters and lists that learned from the users.
         searched_files: Files of the store that were searched for the bytes of the ids; 0 if all ids are such
             that files hold them by chance.
         still_named_in: Files of the project, beside the store, that hold the bytes of an id.
@@ -187,14 +188,18 @@ class _Erasure:
         self._step += 1
 
     def _learned(self, made: Mapping[int, int]) -> tuple[str, ...]:
-        """Models and lists that were fitted on a release which held something about the users."""
+        """Models, adapters and lists fitted on a release which held something about the users."""
         gone = {*made, *ReleaseCatalog(self._store).successors()}
         lists = {
             f"recommendations {spec.feature}, of release {spec.release}"
             for version in FeatureRegistry(self._store).every()
             if isinstance(spec := version.spec, RecommendationsSpec) and spec.release in map(str, gone)
         }
-        return (*self._request.trained_on(gone), *sorted(lists))
+        adapters = {
+            f"adapter {digest[:16]} ({origin.job}), of release {origin.release}"
+            for digest, origin in adapters_of(self._store.objects, gone).items()
+        }
+        return (*self._request.trained_on(gone), *sorted(lists), *sorted(adapters))
 
     def _drop_candidates(self) -> None:
         """Drop what graphs about users keep for their next build: it names all nodes."""

@@ -6,14 +6,12 @@ The model is one of the direct task, as `featurestore train isrf` saves it. Text
 by no model here, so texts that were made from held-out events are shown too.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from featurestore import columns as c
-from featurestore.errors import FeatureStoreError
 from featurestore.reader import Release, open_store
 from featurestore.spec import Entity
 from recommender.data import load_training_data
@@ -21,6 +19,7 @@ from recommender.evaluation.case_page import Names, render_cases
 from recommender.evaluation.case_study import GroupEffect, group_effect
 from recommender.evaluation.tasks import load_task
 from recommender.saved import check_binding, load_model
+from scripts.study.command_line import add_output_option, exit_code, new_parser, put_out
 
 TITLE: Final = "Which neighbours brought a hit"
 
@@ -88,11 +87,9 @@ def _texts(release: Release, feature: str | None, ids: dict[int, str]) -> dict[i
     return {row: found[name] for row, name in ids.items() if name in found}
 
 
-def main() -> None:
+def main() -> int:
     """Parse options, write the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("model", type=Path, help="folder of a saved model")
     parser.add_argument("--project", type=Path, default=Path(), help="folder of the project")
     parser.add_argument("--release", default="production", help="number or alias")
@@ -100,9 +97,10 @@ def main() -> None:
     parser.add_argument("--user-texts", metavar="FEATURE", help="texts of users to show")
     parser.add_argument("--cases", type=int, default=5)
     parser.add_argument("--title", default=TITLE, help="heading of the page")
-    parser.add_argument("--output", type=Path, help="file to write; printed without")
+    add_output_option(parser)
     options = parser.parse_args()
-    try:
+
+    def work() -> None:
         release = open_store(str(options.project / "store")).release(options.release)
         page = case_study(
             options.model,
@@ -112,14 +110,10 @@ def main() -> None:
             user_texts=options.user_texts,
             num_cases=options.cases,
         )
-    except FeatureStoreError as error:
-        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
-    if options.output is None:
-        print(page, end="")
-    else:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(page, encoding="utf-8")
+        put_out(page, options.output)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

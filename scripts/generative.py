@@ -13,27 +13,23 @@ users into that copy's store instead of a record: run it again after a kill, and
 """
 
 import argparse
-import os
 import sys
 import time
-from pathlib import Path
-from typing import Final
 
 import torch
 
 from cli.settings import parse_pairs
-from featurestore.errors import FeatureStoreError, UnknownNameError
+from featurestore.errors import UnknownNameError
 from featurestore.stores import connect
 from recommender.allocator import keep_freed_memory
 from recommender.generative.fitted import require_length
 from recommender.generative.job import write_lists
-from scripts.study.datasets import ROOT, data_digest, find_dataset
+from scripts.study.command_line import add_data_option, exit_code, new_parser
+from scripts.study.datasets import data_digest, find_dataset
 from scripts.study.generative import fitted, lists_now, measure, settings_of
 from scripts.study.generative_records import GenerativeRun, changed, chosen, runs, state_of, write
 from scripts.study.generative_world import World, prepared
 from scripts.study.work import end_on_signals
-
-_DATA: Final = ROOT / "shared" / "data"
 
 
 class Line:
@@ -98,9 +94,7 @@ def work(options: argparse.Namespace) -> None:
 
 def main() -> int:
     """Parse options, run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--list", action="store_true", help="show how runs stand, and compute nothing")
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="runs; may be repeated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings")
@@ -110,18 +104,12 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--again", action="store_true", help="runs that have a record, too")
     parser.add_argument("--lists", type=int, metavar="K", help="write lists of K items instead of a record")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEATURESTORE_DATA", _DATA)))
+    add_data_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     end_on_signals()
-    try:
-        work(options)
-    except FeatureStoreError as error:
-        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: work(options))
 
 
 if __name__ == "__main__":

@@ -11,25 +11,25 @@ that has a record of this data is passed by, unless --again.
 """
 
 import argparse
-import os
 import sys
 import time
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Final
 
 import torch
 
-from featurestore.errors import FeatureStoreError, UnknownNameError
+from featurestore.errors import UnknownNameError
 from recommender.allocator import keep_freed_memory
-from scripts.study.datasets import ROOT, data_digest, find_dataset
-from scripts.study.llmgr_project import Extent, TuningProject, copied, tune
+from scripts.study.command_line import add_data_option, exit_code, new_parser
+from scripts.study.datasets import data_digest, find_dataset
+from scripts.study.llmgr_project import PROJECTS, TuningProject
+from scripts.study.llmgr_stages import Extent, tune
 from scripts.study.llmgr_tunings import TUNINGS, read_tuning, write_tuning
+from scripts.study.project_copy import copied_project
 from scripts.study.records import Records
 from scripts.study.studies import write
 from scripts.study.work import end_on_signals
 
-_DATA: Final = ROOT.parent / "shared" / "data"
 _DATASET: Final = "amazon14-beauty"
 _SECONDS_BETWEEN_LINES: Final = 30.0
 
@@ -63,16 +63,14 @@ def work(options: argparse.Namespace) -> None:
         if options.list:
             print(f"{'current' if is_done else 'due':8} {tuning.name:16} {tuning.why}")
         elif not is_done or options.again:
-            project = TuningProject(dataset, data, copied(dataset, options.data), Line())
+            project = TuningProject(dataset, data, copied_project(PROJECTS, dataset, options.data), Line())
             write_tuning(tune(project, tuning, extent))
             write(Records())
 
 
 def main() -> int:
     """Parse options, run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--list", action="store_true", help="show how tunings stand, and compute nothing")
     parser.add_argument(
         "--only", action="append", default=[], metavar="GLOB", help="tunings; may be repeated"
@@ -83,18 +81,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--again", action="store_true", help="tunings that have a record, too")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEATURESTORE_DATA", _DATA)))
+    add_data_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     end_on_signals()
-    try:
-        work(options)
-    except FeatureStoreError as error:
-        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: work(options))
 
 
 if __name__ == "__main__":

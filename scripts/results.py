@@ -9,15 +9,13 @@ checkpoint. The data sets are prepared under .cache/results, which takes minutes
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final
 
-from featurestore.errors import FeatureStoreError
+from scripts.study.command_line import add_data_option, exit_code, new_parser
 from scripts.study.datasets import CACHE, SLICE, data_digest, find_dataset, prepare
 from scripts.study.queue import DUE, chosen, standings
 from scripts.study.records import Records
@@ -25,8 +23,6 @@ from scripts.study.runs import Run
 from scripts.study.session_slice import write_slice
 from scripts.study.studies import STUDIES, declared, minimum, write
 from scripts.study.work import Limits, end_on_signals, work
-
-_DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @cache
@@ -62,9 +58,7 @@ def compute(runs: Sequence[Run], options: argparse.Namespace) -> int:
 
 def main() -> int:
     """Parse options, run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--list", action="store_true", help="show how every run stands, and compute nothing")
     parser.add_argument(
         "--study", action="append", choices=list(STUDIES), help="runs of this document; may be repeated"
@@ -75,7 +69,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes, each with --threads")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch in each process")
     parser.add_argument("--render-only", action="store_true", help="write the documents from the records")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEATURESTORE_DATA", _DATA)))
+    add_data_option(parser)
     options = parser.parse_args()
     names = options.study or list(STUDIES)
     runs = chosen(minimum(names) if options.minimum else declared(names), options.only)
@@ -83,15 +77,9 @@ def main() -> int:
         write(Records())
         return 0
     end_on_signals()
-    try:
-        if options.list:
-            show(runs, options.data)
-            return 0
-        code = compute(runs, options)
-    except FeatureStoreError as error:
-        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
-    except KeyboardInterrupt:
-        code = 130
+    if options.list:
+        return exit_code(lambda: show(runs, options.data))
+    code = exit_code(lambda: compute(runs, options))
     write(Records())
     return code
 

@@ -6,7 +6,6 @@ Both are vector features of a release: the first as `featurestore vectors` store
 items: write it outside of the repository where their terms forbid to copy them.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from featurestore import columns as c
-from featurestore.errors import FeatureStoreError, InputError
+from featurestore.errors import InputError
 from featurestore.reader import Release, open_store
 from recommender.data import FloatArray, load_training_data
 from recommender.evaluation.neighbour_cases import NeighbourCases, Neighbourhood, neighbour_cases
+from recommender.evaluation.page_text import escaped
+from recommender.features import line_up
+from scripts.study.command_line import add_output_option, exit_code, new_parser, put_out
 
 
 def page(
@@ -40,8 +42,6 @@ def page(
     """
     data = load_training_data(release)
     vectors = [_vectors(release, name) for name in (by_id, by_text)]
-    if top_k >= data.num_items:
-        raise InputError(f"{data.num_items} items have no {top_k} neighbours each.", hint="Lower --top-k.")
     found = neighbour_cases(data, *vectors, max_degree=max_degree, top_k=top_k)
     if not len(found.items):
         raise InputError(
@@ -56,11 +56,7 @@ def _vectors(release: Release, name: str) -> FloatArray:
     feature, _, view = name.partition(".")
     views = {pin.spec.view for pin in release.features("vector") if pin.spec.feature == feature}
     stored = release.embeddings(feature, view or ("item" if "item" in views else None))
-    ids = release.id_map("item").ids
-    places = stored.find(ids)
-    rows = np.zeros((len(ids), stored.matrix.shape[1]), np.float32)
-    rows[places >= 0] = stored.matrix[places[places >= 0]]
-    return rows
+    return line_up([stored], release.id_map("item").ids).matrix
 
 
 def _summary(found: NeighbourCases, by_id: str, by_text: str) -> list[str]:
@@ -94,7 +90,7 @@ def _cases(release: Release, found: NeighbourCases, num_cases: int, seed: int) -
     ids = release.id_map("item").ids
 
     def names(rows: Sequence[int]) -> str:
-        return "; ".join(str(titles.get(ids[row]) or ids[row]).replace("|", "/") for row in rows)
+        return "; ".join(escaped(str(titles.get(ids[row]) or ids[row])) for row in rows)
 
     count = min(num_cases, len(found.items))
     drawn = np.sort(np.random.default_rng(seed).choice(len(found.items), count, replace=False))
@@ -106,11 +102,9 @@ def _cases(release: Release, found: NeighbourCases, num_cases: int, seed: int) -
     return lines
 
 
-def main() -> None:
+def main() -> int:
     """Parse options, write the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("by_id", help="vector feature that a model learned")
     parser.add_argument("by_text", help="vector feature of texts")
     parser.add_argument("--project", type=Path, default=Path(), help="folder of the project")
@@ -119,9 +113,10 @@ def main() -> None:
     parser.add_argument("--top-k", type=int, default=10)
     parser.add_argument("--cases", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="file to write; printed without")
+    add_output_option(parser)
     options = parser.parse_args()
-    try:
+
+    def work() -> None:
         written = page(
             open_store(str(options.project / "store")).release(options.release),
             options.by_id,
@@ -131,14 +126,10 @@ def main() -> None:
             num_cases=options.cases,
             seed=options.seed,
         )
-    except FeatureStoreError as error:
-        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
-    if options.output is None:
-        print(written, end="")
-    else:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(written, encoding="utf-8")
+        put_out(written, options.output)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,13 +6,12 @@ The model is one that reads texts of items, as `featurestore train llmgr --featu
 page quotes texts of the data: keep it where the data may be.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Final
 
 from featurestore import columns as c
-from featurestore.errors import FeatureStoreError, UsageError
+from featurestore.errors import UsageError
 from featurestore.reader import Release, open_store
 from recommender.data import load_training_data
 from recommender.evaluation.session_cases import ColdEffect, cold_effect
@@ -21,6 +20,7 @@ from recommender.evaluation.tasks import load_task
 from recommender.features import NodeFeatures, entity_features
 from recommender.saved import SavedModel, check_binding, load_model
 from recommender.sequence_model import SequenceModel
+from scripts.study.command_line import add_output_option, exit_code, new_parser, put_out
 
 TITLE: Final = "What drove sessions to cold items"
 
@@ -99,20 +99,19 @@ def _texts(release: Release, effect: ColdEffect, feature: str | None) -> dict[in
     return {row: known.get(ids[row]) or ids[row] for row in sorted(rows)}
 
 
-def main() -> None:
+def main() -> int:
     """Parse options, write the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("model", type=Path, help="folder of a saved llmgr")
     parser.add_argument("--project", type=Path, default=Path(), help="folder of the project")
     parser.add_argument("--release", default="production", help="number or alias")
     parser.add_argument("--item-texts", metavar="FEATURE", help="texts of items to show; titles without")
     parser.add_argument("--max-degree", type=int, default=10, help="training sessions of a cold item at most")
     parser.add_argument("--cases", type=int, default=5)
-    parser.add_argument("--output", type=Path, help="file to write; printed without")
+    add_output_option(parser)
     options = parser.parse_args()
-    try:
+
+    def work() -> None:
         release = open_store(str(options.project / "store")).release(options.release)
         page = session_cases(
             options.model,
@@ -121,14 +120,10 @@ def main() -> None:
             max_degree=options.max_degree,
             num_cases=options.cases,
         )
-    except FeatureStoreError as error:
-        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
-    if options.output is None:
-        print(page, end="")
-    else:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(page, encoding="utf-8")
+        put_out(page, options.output)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

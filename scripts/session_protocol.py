@@ -7,24 +7,20 @@ none of these sessions has are neither ranked nor asked for, so figures of two s
 those of a part with published ones.
 """
 
-import argparse
-import os
 import sys
 import time
 from pathlib import Path
-from typing import Final
 
 import torch
 
 from cli.settings import parse_pairs
-from featurestore.errors import FeatureStoreError, UsageError
+from featurestore.errors import UsageError
 from recommender.allocator import keep_freed_memory
 from recommender.base import ReadsHistories
 from recommender.evaluate import evaluate_ranking
 from recommender.registry import find_model, parse_settings
+from scripts.study.command_line import add_data_option, exit_code, new_parser
 from scripts.study.session_slice import official_slice
-
-_DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def measure(name: str, settings: dict[str, str], data: Path, share: int) -> None:
@@ -67,22 +63,16 @@ def measure(name: str, settings: dict[str, str], data: Path, share: int) -> None
 
 def main() -> int:
     """Parse options, run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("model", help="a model that reads histories")
     parser.add_argument("--share", type=int, default=16, help="train on the newest 1/share of the sessions")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEATURESTORE_DATA", _DATA)))
+    add_data_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    try:
-        measure(options.model, parse_pairs(options.set), options.data, options.share)
-    except FeatureStoreError as error:
-        sys.exit(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
-    return 0
+    return exit_code(lambda: measure(options.model, parse_pairs(options.set), options.data, options.share))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import typer
 
 from cli.options import JsonOption, ProjectOption
 from cli.report import Reporter
+from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
     from featurestore.ingest import IngestReport
@@ -77,6 +78,11 @@ def ingest(
         split={"method": split, "valid_share": valid_share, "test_share": test_share},
         sessions={"by": sessions, "gap_seconds": gap_seconds},
     )
+    if gap_seconds is not None and request.sessions.by != "gap":
+        raise UsageError(
+            f"--gap-seconds ends sessions by a pause, and sessions are {request.sessions.by!r} here.",
+            hint="Add --sessions gap.",
+        )
     with reporter.progress("ingest") as progress:
         report = run_ingest(opened.store, request, progress=progress)
     _print(reporter, report)

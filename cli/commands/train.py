@@ -8,7 +8,7 @@ import typer
 
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
-from cli.settings import SetOption, parse_pairs
+from cli.settings import SetOption, parse_pairs, show_settings
 from featurestore.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -91,12 +91,7 @@ def train(
 
     reporter = Reporter(as_json=as_json)
     if list_settings:
-        rows = [
-            {"setting": name, "default": str(field.default), "meaning": field.description or ""}
-            for name, field in find_model(model).config_type.model_fields.items()
-        ]
-        reporter.table(f"Settings of {model}", rows)
-        reporter.result({"model": model, "settings": rows})
+        show_settings(reporter, model, find_model(model).config_type, model=model)
         return
     if control not in _CONTROLS:
         raise UnknownNameError("features control", control, _CONTROLS)

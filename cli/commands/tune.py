@@ -8,7 +8,7 @@ import typer
 
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
-from cli.settings import SetOption, parse_pairs
+from cli.settings import SetOption, parse_pairs, show_settings
 from cli.tune_chains import chains
 from cli.tune_llmgr import llmgr
 from featurestore.errors import UsageError, missing_extra
@@ -79,12 +79,7 @@ def recmind(
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or "torch", "train") from error
     if list_settings:
-        rows = [
-            {"setting": each, "default": str(field.default), "meaning": field.description or ""}
-            for each, field in AlignmentConfig.model_fields.items()
-        ]
-        reporter.table("Settings of recmind", rows)
-        reporter.result({"settings": rows})
+        show_settings(reporter, "recmind", AlignmentConfig)
         return
     from cli.project import open_project
     from featurestore.reader import FeatureStore

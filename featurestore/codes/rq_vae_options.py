@@ -1,5 +1,7 @@
 """How an RQ-VAE is trained; importable without torch."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from featurestore.spec import Frozen
@@ -13,7 +15,7 @@ class RqVaeOptions(Frozen):
 
     latent_dim: int = Field(default=32, ge=1)
     """Columns of the latents that are coded."""
-    hidden_dims: tuple[int, ...] = (512, 256, 128)
+    hidden_dims: tuple[Annotated[int, Field(ge=1)], ...] = (512, 256, 128)
     """Columns of the encoder's hidden layers; the decoder's are these backwards."""
     commitment: float = Field(default=0.25, ge=0)
     """β: weight of the term that keeps latents near their codes."""

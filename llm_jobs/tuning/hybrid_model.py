@@ -9,7 +9,9 @@ LLMGR (arXiv 2402.16539), its hybrid encoding and output layer:
 Our reconstruction: W_p and W_g begin at a size that makes the mean square of x̃ and z̃ that of a word's
 embedding, whatever model made x and Z: much longer or shorter ones a decoder has never read. W_o begins as a
 random map of x, so that alike items begin alike: most of them are the answer to no prompt at all, or to one,
-and what is learned of one row must say something of the others. And m and s,
+and what is learned of one row must say something of the others; or as the map that a ridge regression of x
+on h finds (Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
+ICLR 2022: what is tuned from a random head loses what it knew). And m and s,
 mean and standard deviation of h over a stage's prompts before it is tuned: the states of prompts that share
 most of their words are nearly one (SmolLM2: a root mean square of 1.87, 0.11 of which tells prompts apart).
 
@@ -115,6 +117,28 @@ class HybridEnds(torch.nn.Module):
             )
         self.mean.copy_(states.mean(dim=0))
         self.scale.copy_(torch.where(deviation > 0, 1 / deviation, 0.0))
+
+    @torch.no_grad()
+    def fit_output(self, states: torch.Tensor, nodes: torch.Tensor, answers: torch.Tensor) -> None:
+        """Let W_o begin as the map of x that fits some prompts: A of min ‖Z A - X‖² + 2n ‖A‖², W_o = x Aᵀ.
+
+        Rows of items without x stay as they are; so does W_o if no answer has x. How far A is shrunk is ours.
+
+        Args:
+            states: (n, h) of n prompts.
+            nodes: (I, d) x.
+            answers: (n,) int64 the right item of each.
+        """
+        known = nodes.any(dim=1)
+        asked = known.cpu()[answers]
+        if not asked.any():
+            return
+        centred = (nodes - nodes[known].mean(dim=0)).double()
+        inputs, wanted = self.standard(states[asked.to(states.device)]).double(), centred[answers[asked]]
+        ridge = 2 * len(inputs) * torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
+        found = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ wanted)  # (h, d) A
+        mapped = (centred[known] @ found.T).float()
+        self.output[known] = mapped / mapped.std().clamp(min=1e-12) * _OUTPUT_STD
 
     def standard(self, states: torch.Tensor) -> torch.Tensor:
         """(b, h) what W_o reads of (b, h) states."""

@@ -48,6 +48,14 @@ class LlmgrConfig(TuningConfig):
         description="A session's graph is what the base model reads out of it (its folder must be named), "
         "the mean of its nodes, or left out.",
     )
+    first_output: Literal["random", "probe"] = Field(
+        default="random",
+        description="W_o begins as a random map of nodes, or as the one that fits the states of "
+        "num_measured prompts before anything is tuned: where rows answer few prompts, or none.",
+    )
+    num_measured: int = Field(
+        default=256, ge=2, description="Prompts whose states are looked at before anything is tuned."
+    )
     max_examples: int | None = Field(
         default=None, ge=1, description="Titles, and sessions, learned from at most; the seed draws them."
     )

@@ -128,7 +128,7 @@ def tune_llmgr(
         tokens = load_hybrid_tokens(base.folder, base.spec)
         begun = _begin(base, found, config, seed, before)
         objective = new_objective(found, stage, tokens, begun.ends, config, seed=seed)
-        measure_states(begun.model, objective, batch_size=config.batch_size)
+        measure_states(begun.model, objective, config, torch.from_numpy(found.nodes))
         file = _checkpoint_file(
             work_folder, sources.name, found, [base.spec.digest, stage, config.result_settings, seed, start]
         )

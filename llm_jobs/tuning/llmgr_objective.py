@@ -11,7 +11,6 @@ in both stages. Letters: b examples of a batch, c candidates, h hidden size, d d
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
@@ -20,12 +19,11 @@ from torch.nn.functional import cross_entropy
 from llm_jobs.tuning.config import Examples
 from llm_jobs.tuning.hybrid_input import HybridTokens, Part
 from llm_jobs.tuning.hybrid_model import HybridDecoder, HybridEnds
+from llm_jobs.tuning.llmgr_config import LlmgrConfig
 from llm_jobs.tuning.llmgr_examples import SessionExamples, TitleExamples
 from llm_jobs.tuning.llmgr_prompts import alignment_prompt, behaviour_prompt, words_prompt
+from recommender.data import IntArray
 from recommender.full_softmax import catalogue_cross_entropy
-
-_MEASURED: Final = 256
-"""Prompts whose states give mean and deviation, spread over all."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,10 @@ class TitleStage(torch.nn.Module):
         ]
         return self._reading.states(model, self.ends, prompts)
 
+    def answers(self, examples: Examples) -> IntArray:
+        """(b,) int64 rows of the right items, in the order of `states`."""
+        return self._examples.items[examples]
+
     def loss(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
         """See `Objective.loss`."""
         states = self.ends.standard(self.states(model, examples))
@@ -123,6 +125,10 @@ class SessionStage(torch.nn.Module):
         prompts = [self._reading.session_prompt(self._examples, number) for number in examples.tolist()]
         return self._reading.states(model, self.ends, prompts)
 
+    def answers(self, examples: Examples) -> IntArray:
+        """(b,) int64 rows of what came next, in the order of `states`."""
+        return self._examples.targets[examples]
+
     def loss(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
         """See `Objective.loss`."""
         states = self.ends.standard(self.states(model, examples))
@@ -155,6 +161,10 @@ class JointStage(torch.nn.Module):
         """(b, h) states of some examples, titles first."""
         return torch.cat([part.states(model, rows) for part, rows in self._by_part(examples)])
 
+    def answers(self, examples: Examples) -> IntArray:
+        """(b,) int64 rows of the right items, in the order of `states`."""
+        return np.concatenate([part.answers(rows) for part, rows in self._by_part(examples)])
+
     def loss(self, model: HybridDecoder, examples: Examples) -> torch.Tensor:
         """See `Objective.loss`: each example weighs the same."""
         losses = [
@@ -175,20 +185,32 @@ class JointStage(torch.nn.Module):
 
 @torch.no_grad()
 def measure_states(
-    model: HybridDecoder, objective: TitleStage | SessionStage | JointStage, *, batch_size: int
+    model: HybridDecoder,
+    objective: TitleStage | SessionStage | JointStage,
+    config: LlmgrConfig,
+    nodes: torch.Tensor,
 ) -> None:
-    """Give the objective's ends m and s of its prompts, before anything is tuned.
+    """Give the objective's ends m and s of its prompts, and W_o if it is to fit them, before all tuning.
 
-    Cost: a few hundred prompts go through the decoder once.
+    Cost: ``num_measured`` prompts, spread over all, go through the decoder once.
+
+    Args:
+        model: The decoder.
+        objective: Of the stage.
+        config: Says how W_o begins.
+        nodes: (I, d) float32 x.
 
     Raises:
         InputError: If all prompts have the same state.
     """
-    num_examples = objective.num_examples
-    chosen = np.unique(np.linspace(0, num_examples - 1, min(num_examples, _MEASURED)).astype(np.int64))
-    parts = [
-        objective.states(model, chosen[start : start + batch_size])
-        for start in range(0, len(chosen), batch_size)
-    ]
-    if parts:
-        objective.ends.measure(torch.cat(parts))
+    num_examples, size = objective.num_examples, config.batch_size
+    measured = min(num_examples, config.num_measured)
+    chosen = np.unique(np.linspace(0, num_examples - 1, measured).astype(np.int64))
+    batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    if not batches:
+        return
+    states = torch.cat([objective.states(model, batch) for batch in batches])
+    objective.ends.measure(states)
+    if config.first_output == "probe":
+        answers = np.concatenate([objective.answers(batch) for batch in batches])
+        objective.ends.fit_output(states, nodes.to(states.device), torch.from_numpy(answers))

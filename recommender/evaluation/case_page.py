@@ -2,13 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from recommender.evaluation.case_study import Case, GroupEffect
-
-_LONGEST: Final = 160
-_PLAIN: Final = str.maketrans({"|": "/", "*": None, "`": "'", "<": "&lt;", ">": "&gt;", "[": "(", "]": ")"})
-"""What would end a cell, or begin a link, a tag or code → what looks like it on the page."""
+from recommender.evaluation.page_text import escaped, shortened
 
 
 @dataclass(frozen=True)
@@ -56,37 +52,24 @@ def render_cases(effect: GroupEffect, names: Names, *, title: str, source: str) 
 
 
 def _case(case: Case, names: Names, cutoff: int) -> Iterator[str]:
-    yield f"## {_escaped(names.items[case.item])}, for user {_escaped(names.users[case.user])}\n"
+    yield f"## {escaped(names.items[case.item])}, for user {escaped(names.users[case.user])}\n"
     yield from _quoted("The user", names.user_texts.get(case.user))
     yield from _quoted("The hit", names.item_texts.get(case.item))
     yield (
         f"Place {case.rank_before:,} by individual interest, {case.rank_after} with the group. Against "
-        f"{_escaped(names.items[case.rival])} (place {cutoff}) the lead was {case.lead_before:+.4f}; "
+        f"{escaped(names.items[case.rival])} (place {cutoff}) the lead was {case.lead_before:+.4f}; "
         f"the user's own group vector added {case.own_lead:+.4f}, {case.num_neighbors} neighbours "
         f"{case.neighbors_lead:+.4f}: {case.lead_after:+.4f} in all.\n"
     )
     yield "| neighbour | part of the lead | had the item | what is said of the neighbour |"
     yield "|---|---|---|---|"
     for neighbor in case.best:
-        said = _shortened(names.user_texts.get(neighbor.user, ""))
+        said = shortened(names.user_texts.get(neighbor.user, ""))
         had = "yes" if neighbor.had_it else "no"
-        yield f"| {_escaped(names.users[neighbor.user])} | {neighbor.lead:+.4f} | {had} | {said} |"
+        yield f"| {escaped(names.users[neighbor.user])} | {neighbor.lead:+.4f} | {had} | {said} |"
     yield ""
 
 
 def _quoted(who: str, text: str | None) -> Iterator[str]:
     if text:
-        yield f"{who}: *{_shortened(text)}*\n"
-
-
-def _shortened(text: str) -> str:
-    """As `_escaped`, cut at a word."""
-    words = _escaped(text)
-    if len(words) <= _LONGEST:
-        return words
-    return (words[:_LONGEST].rpartition(" ")[0] or words[:_LONGEST]) + " …"
-
-
-def _escaped(text: str) -> str:
-    """On one line, as text that does nothing to the page: names and texts come from anywhere."""
-    return " ".join(text.split()).translate(_PLAIN)
+        yield f"{who}: *{shortened(text)}*\n"

@@ -7,17 +7,16 @@ shows no such case; the measures are our reconstruction.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.errors import InputError
+from featurestore.graphs.nearest import nearest as nearest_rows
+from featurestore.graphs.ranking import checked_vectors
 from recommender.data import FloatArray, IntArray, TrainingData
 
 BoolArray = npt.NDArray[np.bool_]
-
-_CHUNK: Final = 512
-"""Items whose similarities to all others are held at once."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,17 @@ def neighbour_cases(
         by_text: (num_items, d') float32, the same.
         max_degree: Training users of a cold item, at most; it has one at least, or no model learned anything.
         top_k: Neighbours.
+
+    Raises:
+        InputError: If no more than ``top_k`` items have both vectors.
     """
     degrees = data.item_degrees
     known: BoolArray = np.asarray(by_id.any(axis=1) & by_text.any(axis=1))
+    if top_k >= known.sum():
+        raise InputError(
+            f"{known.sum()} items have both vectors: none has {top_k} neighbours.",
+            hint="Lower --top-k, or embed more items.",
+        )
     items = np.flatnonzero((degrees > 0) & (degrees <= max_degree) & known)
     had = _had(data, items)
     first, second = (
@@ -95,20 +102,14 @@ def nearest(vectors: FloatArray, rows: IntArray, allowed: BoolArray, top_k: int)
 
     Args:
         vectors: (n, d) float32.
-        rows: Whose neighbours.
-        allowed: (n,) bool.
+        rows: Whose neighbours; allowed themselves.
+        allowed: (n,) bool, more than ``top_k`` of them; their vectors are not zero.
         top_k: How many.
     """
-    units = vectors.astype(np.float64)
-    units /= np.maximum(np.linalg.norm(units, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    found = np.empty((len(rows), top_k), np.int64)
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        scores = units[part] @ units.T  # (chunk, n)
-        scores[:, ~allowed] = -np.inf
-        scores[np.arange(len(part)), part] = -np.inf
-        found[start : start + _CHUNK] = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
-    return found
+    kept = np.flatnonzero(allowed)
+    among = checked_vectors(vectors[kept])
+    found = nearest_rows(among, np.searchsorted(kept, rows), top_k).lists(top_k)
+    return kept[found.neighbors]
 
 
 def _neighbourhood(

@@ -1,13 +1,9 @@
 """A page of sessions with cold targets: which texts and nodes drove them, in words that people can check."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
+from recommender.evaluation.page_text import shortened
 from recommender.evaluation.session_cases import ColdEffect, SessionCase
-
-_LONGEST: Final = 160
-_PLAIN: Final = str.maketrans({"|": "/", "*": None, "`": "'", "<": "&lt;", ">": "&gt;", "[": "(", "]": ")"})
-"""What would end a cell, or begin a link, a tag or code → what looks like it on the page."""
 
 
 def render_sessions(effect: ColdEffect, texts: Mapping[int, str], *, title: str, source: str) -> str:
@@ -36,7 +32,7 @@ def render_sessions(effect: ColdEffect, texts: Mapping[int, str], *, title: str,
 
 
 def _case(case: SessionCase, texts: Mapping[int, str]) -> Iterator[str]:
-    yield f"## {_shortened(texts[case.item])}\n"
+    yield f"## {shortened(texts[case.item])}\n"
     yield (
         f"In {case.degree} training sessions, gate {case.gate:.2f}. Place {case.place:,}; "
         f"{case.place_without_text:,} without its text, {case.place_without_texts:,} where the session is "
@@ -46,13 +42,5 @@ def _case(case: SessionCase, texts: Mapping[int, str]) -> Iterator[str]:
     yield "|---|---|---|"
     for click in case.clicks:
         drop = "" if click.drop is None else f"{click.drop:+.3f}"
-        yield f"| {_shortened(texts[click.item])} | {click.gate:.2f} | {drop} |"
+        yield f"| {shortened(texts[click.item])} | {click.gate:.2f} | {drop} |"
     yield ""
-
-
-def _shortened(text: str) -> str:
-    """On one line, as text that does nothing to the page, cut at a word."""
-    words = " ".join(text.split()).translate(_PLAIN)
-    if len(words) <= _LONGEST:
-        return words
-    return (words[:_LONGEST].rpartition(" ")[0] or words[:_LONGEST]) + " …"

@@ -1,9 +1,5 @@
 """What runs of the generative form read: a copy of a data set's project, whose items have semantic ids."""
 
-import shutil
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +22,9 @@ from recommender.features import NodeFeatures, entity_features
 from recommender.generative.config import GenerativeConfig
 from recommender.generative.tokens import digits_of, sequential_numbers, shuffled_numbers
 from recommender.user_graph import user_vectors
-from scripts.study.datasets import ROOT, Dataset, data_digest, prepare
+from scripts.study.datasets import ROOT, Dataset
 from scripts.study.generative_records import Profiles
+from scripts.study.project_copy import copied_project
 
 PROJECTS: Final = ROOT / ".cache" / "generative"
 PARTS: Final = ("train", "valid", "test")
@@ -45,28 +42,8 @@ def prepared(dataset: Dataset, data: Path) -> Path:
         InputError: If the data set's files are not there.
         SetupError: If a command fails.
     """
-    project = PROJECTS / f"{dataset.name}-{data_digest(dataset, data)[:12]}"
-    if project.exists():
-        return project
-    prepare(dataset, data)
-    PROJECTS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{dataset.name}-", dir=PROJECTS) as scratch:
-        copy = Path(scratch) / dataset.name
-        shutil.copytree(dataset.project, copy)
-        for step in _STEPS if dataset.item_feature else ():
-            _run(dataset, step.format(feature=dataset.item_feature), copy)
-        copy.replace(project)
-    return project
-
-
-def _run(dataset: Dataset, step: str, project: Path) -> None:
-    command = [sys.executable, "-m", "cli.main", *step.split(), "--project", str(project), "--json"]
-    code = subprocess.run(command, stdout=subprocess.DEVNULL, cwd=ROOT, check=False).returncode
-    if code:
-        raise SetupError(
-            f"`featurestore {step}` for {dataset.name} ended with exit code {code}.",
-            hint="Its own message stands above; the copy is made anew next time.",
-        )
+    steps = [step.format(feature=dataset.item_feature).split() for step in _STEPS]
+    return copied_project(PROJECTS, dataset, data, steps if dataset.item_feature else ())
 
 
 @dataclass(frozen=True)

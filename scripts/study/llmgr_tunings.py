@@ -3,7 +3,7 @@
 What a document may say of a tuning is in its record, ``docs/results/llmgr/<name>.json``. Vectors and lists
 are large and stay out of the repository: they lie in ``.cache/llmgr/exports/<digest>``, by the digest of
 their content. Runs of the form ``tuned`` name that folder in their settings, so that they are due again when
-the decoder was tuned anew. `study.llmgr_project` tunes.
+the decoder was tuned anew. `study.llmgr_stages` tunes.
 """
 
 from pathlib import Path

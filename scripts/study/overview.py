@@ -57,7 +57,7 @@ _WHEN: Final = (
     (
         "nothing to train with, or a yardstick to set",
         "`counting` for what comes next, `ease` for what else fits",
-        "minutes of work; a model that does not beat them is not worth its training",
+        "nothing is trained; a model that does not beat them is not worth its training",
     ),
     (
         "interactions only",
@@ -67,7 +67,7 @@ _WHEN: Final = (
     (
         "texts of items, many rare items",
         "`recmind`",
-        "its gates let text in where a node has few edges: gains by degree in [recmind](recmind.md)",
+        "gates let text in where a node has few edges; by degree in [recmind](recmind.md)",
     ),
     (
         "texts of items, few rare items",
@@ -76,18 +76,18 @@ _WHEN: Final = (
     ),
     (
         "the order of events, with texts of items",
-        "`isrf --set task=sequential`",
-        "order and text in one query; `counting` stands beside it in [isrf](isrf.md)",
+        "`sasrec` first, `isrf --set task=sequential` beside it",
+        "on Beauty order alone had more than order and text in one query: [isrf](isrf.md)",
     ),
     (
         "the order of events, without texts",
         "`sasrec`, which learns by the softmax over all items",
-        "losses with a few drawn negatives reach less: [sequential](sequential.md)",
+        "on Beauty it has more than `counting`, and than published figures: [core](core.md)",
     ),
     (
         "anonymous sessions",
         "`gcsan`, and `llmgr` where there are texts",
-        "no language model is asked online: [llmgr](llmgr.md)",
+        "no language model is asked online; sessions are not measured yet: [llmgr](llmgr.md)",
     ),
 )
 """What somebody has, what to begin with, and where the reason stands."""
@@ -211,9 +211,9 @@ def _text_gain(
         if plain in chosen and text in chosen:
             ours, theirs = chosen[text], chosen[plain]
             test = comparisons.family({dataset: (ours.group.records, theirs.group.records)}, metric)[dataset]
-            verdict = {1: "better", -1: "worse"}[1 if test.difference > 0 else -1]
-            beyond = f"{verdict} beyond chance" if test.mark else "no difference beyond chance"
-            yield f"{ours.name} minus {theirs.name}: {title(metric)} {interval(test)}, {beyond}.\n"
+            better = "better" if test.difference > 0 else "worse"
+            verdict = f"{better} beyond chance" if test.mark else "no difference beyond chance"
+            yield f"{ours.name} minus {theirs.name}: {title(metric)} {interval(test)}, {verdict}.\n"
 
 
 def _cost(group: Group) -> list[str]:

@@ -18,9 +18,11 @@ from forget_world import (
     leave_traces,
     naming,
 )
+from store_samples import ENCODER
 from typer.testing import CliRunner
 
 from cli.main import app
+from featurestore.adapters import Adapter, AdapterOrigin
 from featurestore.errors import LockHeldError, MissingVersionError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.forget import ForgetReport, ForgetRequest, forget
@@ -130,6 +132,24 @@ def test_aliases_move_and_originals_are_superseded(memory: Store, work: Path) ->
     assert (manifest.supersedes, manifest.parent) == (2, 3)
     assert rollback(memory).release == 3, "the redacted form of the release before"
     assert report.retrain == ("recommendations toy, of release 1",)
+
+
+def test_adapters_that_learned_from_the_user_are_listed(memory: Store, work: Path) -> None:
+    fill(memory, work)
+    learned, other = (tuned_on(memory, release) for release in (1, 77))
+    report = forget(memory, asked())
+    assert f"adapter {learned[:16]} (chains), of release 1" in report.retrain
+    assert not any(other[:16] in line for line in report.retrain)
+
+
+def tuned_on(store: Store, release: int) -> str:
+    """Store an adapter that learned from a release; gives its digest."""
+    origin = AdapterOrigin(
+        job="chains", base=ENCODER, settings={}, seed=0, release=release, texts={}, num_examples=1
+    )
+    adapter = Adapter({"adapter.safetensors": b"%d" % release}, origin)
+    adapter.save(store.objects)
+    return adapter.digest
 
 
 def test_publishing_afterwards_finds_nothing_new(store: Store, work: Path) -> None:

@@ -48,7 +48,7 @@ def test_titles_find_their_nodes_on_smollm2() -> None:
     rows = np.arange(len(titles))
     examples = TitleExamples(rows, titles, rows, CONFIG.num_candidates, seed=1)
     objective = TitleStage(examples, Reading(tokens, nodes, nodes[:0]), start.ends)
-    measure_states(start.model, objective, batch_size=8)
+    measure_states(start.model, objective, CONFIG, nodes)
     report = tune(start.model, objective, CONFIG, seed=1)
     chance = np.log(CONFIG.num_candidates)
     assert np.mean(report.losses[-4:]) < 0.6 * chance

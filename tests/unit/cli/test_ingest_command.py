@@ -131,6 +131,7 @@ def test_pauses_cut_sessions_by_option_and_by_project(
             3,
             "items.csv has no column 'nam'. Nearest: 'name'. Found: item_id, name, plot",
         ),
+        (["--gap-seconds", "60"], 2, "--gap-seconds ends sessions by a pause, and sessions are 'none' here"),
         (["--map", "title=name"], 2, "--map is FILE.OURS=THEIRS, got 'title=name'"),
         (["--map", "items.titel=name"], 2, "unknown column of items 'titel'. Did you mean 'title'?"),
         (["--split", "loo"], 2, "ingest.split.method: input should be 'leave_one_out', 'official'"),

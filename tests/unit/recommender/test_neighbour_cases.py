@@ -71,5 +71,5 @@ def test_a_page_shows_both_sides_and_says_what_is_missing():
         page(release, "lightgcn", "sid", **options)
     with pytest.raises(InputError, match="no item of 1 to 0 training users has a vector by lightgcn"):
         page(release, "lightgcn", "lightgcn", **(options | {"max_degree": 0}))
-    with pytest.raises(InputError, match="items have no 4000 neighbours each"):
+    with pytest.raises(InputError, match="items have both vectors: none has 4000 neighbours"):
         page(release, "lightgcn", "lightgcn", **(options | {"top_k": 4000}))

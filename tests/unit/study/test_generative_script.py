@@ -8,7 +8,7 @@ import pytest
 
 from featurestore.errors import SetupError, UnknownNameError, UsageError
 from scripts import generative
-from scripts.study import datasets, generative_world
+from scripts.study import datasets, generative_world, project_copy
 from scripts.study.datasets import data_digest, find_dataset
 from scripts.study.generative_records import chosen
 from scripts.study.generative_world import World, prepared
@@ -67,7 +67,7 @@ def copies(tmp_path, monkeypatch):
         dataset.project.mkdir(parents=True, exist_ok=True)
         (dataset.project / "of.txt").write_text(data_digest(dataset, data), encoding="utf-8")
 
-    monkeypatch.setattr(generative_world, "prepare", prepare)
+    monkeypatch.setattr(project_copy, "prepare", prepare)
     return tmp_path / "copies"
 
 

@@ -15,7 +15,7 @@ from scripts import llmgr_tuning
 from scripts.study import execute, llmgr, llmgr_tunings
 from scripts.study.datasets import find_dataset
 from scripts.study.execute import Prepared, features_of
-from scripts.study.llmgr_project import hit_rate, settings_of
+from scripts.study.llmgr_stages import hit_rate, settings_of
 from scripts.study.llmgr_tunings import (
     MAIN,
     TUNINGS,

@@ -143,7 +143,7 @@ def test_states_are_standardised_by_what_a_stage_s_prompts_have_before_it_is_tun
     start, reading, titles, sessions = world()
     parts = TitleStage(titles, reading, start.ends), SessionStage(sessions, reading, start.ends)
     joint = JointStage(*parts)
-    measure_states(start.model, joint, batch_size=5)
+    measure_states(start.model, joint, QUICK.model_copy(update={"batch_size": 5}), reading.nodes)
     inputs = [reading.tokens.input(alignment_prompt(titles.candidates(n)[0], TITLES[n])) for n in range(7)]
     inputs += [reading.tokens.input(reading.session_prompt(sessions, n)) for n in range(7)]
     raw = np.stack([state_by_hand(start.model, start.ends, reading, each) for each in inputs])
@@ -156,6 +156,39 @@ def test_states_are_standardised_by_what_a_stage_s_prompts_have_before_it_is_tun
     assert loss == pytest.approx(cross_entropy_by_hand(logits, int(sessions.targets[0])), abs=1e-4)
     with pytest.raises(InputError, match="all 2 prompts have the same state"):
         start.ends.measure(torch.ones(2, 32))
+
+
+def test_the_output_begins_alike_for_alike_items(world):
+    start, reading, _, _ = world()
+    output, nodes = start.ends.output.detach(), reading.nodes
+    known, centred = output[:7], nodes[:7] - nodes[:7].mean(dim=0)
+    # Seven rows that are a map of five columns: nothing is left of them outside of these.
+    found = torch.linalg.lstsq(centred, known).solution
+    np.testing.assert_allclose(centred @ found, known, atol=1e-5)
+    assert float(known.std()) == pytest.approx(0.02, rel=1e-3)
+    assert output[7].any()
+
+
+def test_a_probe_is_the_ridge_regression_of_nodes_on_states(world):
+    start, reading, titles, sessions = world()
+    joint = JointStage(TitleStage(titles, reading, start.ends), SessionStage(sessions, reading, start.ends))
+    config = QUICK.model_copy(update={"batch_size": 4, "first_output": "probe"})
+    before = start.ends.output.detach().clone()
+    measure_states(start.model, joint, config, reading.nodes)
+    inputs = [reading.tokens.input(alignment_prompt(titles.candidates(n)[0], TITLES[n])) for n in range(7)]
+    inputs += [reading.tokens.input(reading.session_prompt(sessions, n)) for n in range(7)]
+    raw = np.stack([state_by_hand(start.model, start.ends, reading, each) for each in inputs], dtype=float)
+    states = (raw - raw.mean(axis=0)) / raw.std(axis=0, ddof=1)
+    nodes = reading.nodes.numpy().astype(float)
+    nodes = nodes - nodes[:7].mean(axis=0)
+    answers = [*range(7), *sessions.targets.tolist()]
+    # The penalty as 32 more examples whose answer is zero.
+    padded = np.concatenate([states, np.sqrt(2 * 14) * np.eye(32)])
+    found = np.linalg.lstsq(padded, np.concatenate([nodes[answers], np.zeros((32, WIDTH))]), rcond=None)[0]
+    mapped = nodes[:7] @ found.T
+    expected = mapped / mapped.std(ddof=1) * 0.02
+    np.testing.assert_allclose(start.ends.output.detach()[:7], expected, atol=2e-4)
+    assert torch.equal(start.ends.output.detach()[7], before[7])  # it has no node
 
 
 def test_candidates_are_different_items_and_hang_on_seed_and_example_alone():
