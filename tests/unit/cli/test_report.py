@@ -1,6 +1,7 @@
 """Tables, progress and JSON of the command line."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_long_work_prints_plain_lines_when_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 10.0, 11.0, 20.0])
-    monkeypatch.setattr("cli.report.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cli.report.time", SimpleNamespace(monotonic=lambda: next(clock)))
     with Reporter(as_json=False).progress("encoding") as progress:
         progress(1000, 2000, "35 texts/s")
         progress(1100, 2000)
@@ -65,7 +66,7 @@ def test_a_line_that_says_nothing_new_is_repeated_once_a_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, *(10.0 * step for step in range(1, 9))])
-    monkeypatch.setattr("cli.report.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cli.report.time", SimpleNamespace(monotonic=lambda: next(clock)))
     with Reporter(as_json=False).progress("writing") as progress:
         for _ in range(8):
             progress(0, 48, "0 tokens/s")
@@ -102,7 +103,7 @@ def test_a_run_shows_rows_speed_cache_failures_and_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 10.0, 11.0, 20.0])
-    monkeypatch.setattr("cli.report.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cli.report.time", SimpleNamespace(monotonic=lambda: next(clock)))
     seen: list[RunSnapshot] = []
     with Reporter(as_json=False).run_progress(seen.append) as progress:
         progress(_running(phase="planning"))
@@ -121,7 +122,7 @@ def test_a_json_log_of_long_work_says_now_and_then_how_far_it_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 1.0, 11.0, 12.0])
-    monkeypatch.setattr("cli.log.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cli.log.time", SimpleNamespace(monotonic=lambda: next(clock)))
     use_json_log(wanted=True)
     try:
         with Reporter(as_json=False).progress("encoding") as progress:
