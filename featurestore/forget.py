@@ -47,7 +47,7 @@ from featurestore.progress import Progress, no_progress
 from featurestore.release import ReleaseCatalog
 from featurestore.releases.promote import aliases_lock
 from featurestore.releases.publish import PUBLISH_LOCK
-from featurestore.spec import GraphSpec, RecommendationsSpec, SourceSpec
+from featurestore.spec import CodesSpec, GraphSpec, RecommendationsSpec, SourceSpec
 from featurestore.store import Store
 from featurestore.table_upkeep import writers_lock
 
@@ -87,7 +87,7 @@ class ForgetReport:
         reports: Run cards and other reports in which a name was replaced.
         segments: Segments of interrupted runs from which rows were taken.
         logs: Local logs from which rows were taken.
-        retrain: Models, adapters and lists that learned from the users.
+        retrain: Models, adapters, codebooks and lists that learned from the users.
         searched_files: Files of the store that were searched for the bytes of the ids; 0 if all ids are such
             that files hold them by chance.
         still_named_in: Files of the project, beside the store, that hold the bytes of an id.
@@ -188,18 +188,24 @@ class _Erasure:
         self._step += 1
 
     def _learned(self, made: Mapping[int, int]) -> tuple[str, ...]:
-        """Models, adapters and lists fitted on a release which held something about the users."""
+        """What was fitted on a release that held something about the users, and codebooks of such vectors."""
         gone = {*made, *ReleaseCatalog(self._store).successors()}
+        specs = [version.spec for version in FeatureRegistry(self._store).every()]
         lists = {
             f"recommendations {spec.feature}, of release {spec.release}"
-            for version in FeatureRegistry(self._store).every()
-            if isinstance(spec := version.spec, RecommendationsSpec) and spec.release in map(str, gone)
+            for spec in specs
+            if isinstance(spec, RecommendationsSpec) and spec.release in map(str, gone)
+        }
+        codebooks = {
+            f"codebooks {spec.codebook[:16]}, of {spec.feature}.{spec.view}"
+            for spec in specs
+            if isinstance(spec, CodesSpec) and holding_of(spec) is not None
         }
         adapters = {
             f"adapter {digest[:16]} ({origin.job}), of release {origin.release}"
             for digest, origin in adapters_of(self._store.objects, gone).items()
         }
-        return (*self._request.trained_on(gone), *sorted(lists), *sorted(adapters))
+        return (*self._request.trained_on(gone), *sorted(lists), *sorted(adapters), *sorted(codebooks))
 
     def _drop_candidates(self) -> None:
         """Drop what graphs about users keep for their next build: it names all nodes."""

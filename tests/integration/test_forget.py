@@ -23,6 +23,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from featurestore.adapters import Adapter, AdapterOrigin
+from featurestore.codes.build import build_codes
+from featurestore.codes.generations import SemanticIdOptions
 from featurestore.errors import LockHeldError, MissingVersionError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.forget import ForgetReport, ForgetRequest, forget
@@ -140,6 +142,18 @@ def test_adapters_that_learned_from_the_user_are_listed(memory: Store, work: Pat
     report = forget(memory, asked())
     assert f"adapter {learned[:16]} (chains), of release 1" in report.retrain
     assert not any(other[:16] in line for line in report.retrain)
+
+
+def test_codebooks_of_users_are_listed(memory: Store, work: Path) -> None:
+    fill(memory, work)
+    options = SemanticIdOptions(num_levels=1, codebook_size=2)
+    made = [
+        build_codes(memory, feature=feature, view=view, options=options).spec.codebook
+        for feature, view in (("user_cot", "fused"), ("item_reviews", "text"))
+    ]
+    report = forget(memory, asked())
+    for codebook in made:
+        assert any(codebook[:16] in line for line in report.retrain), report.retrain
 
 
 def tuned_on(store: Store, release: int) -> str:
