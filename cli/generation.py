@@ -228,8 +228,9 @@ def choose_spending(
 
 def _find_model(project: "Project", alias: str, folder: Path | None) -> "ModelEntry":
     """The model of an alias; where there is none, the one that this store's own tuning gave that name."""
+    from featurestore.tuned_models import find_tuned
     from llm_jobs.models import find_model, load_models
-    from llm_jobs.tuned_models import find_tuned, tuned_entry
+    from llm_jobs.tuned_models import tuned_entry
 
     own = project.config.models
     tuned = None if alias in load_models(own) else find_tuned(project.store.objects, alias)

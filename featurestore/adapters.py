@@ -16,7 +16,7 @@ from pydantic import Field
 from featurestore.errors import EmbeddingSpaceError, MissingVersionError, StoreError, UnknownNameError
 from featurestore.ids import DIGEST_LENGTH, canonical_json
 from featurestore.objects import same_object
-from featurestore.spec import EncoderSpec, Entity, Frozen, ModelSpec
+from featurestore.spec import AnySpec, EncoderSpec, Entity, Frozen, ModelSpec, TextSpec, VectorSpec
 from featurestore.store import ObjectStore
 
 _FOLDER: Final = "adapters/"
@@ -138,6 +138,13 @@ def adapters_of(objects: ObjectStore, releases: Collection[int]) -> dict[str, Ad
         if origin.release in releases:
             found[digest] = origin
     return found
+
+
+def tuned_adapter(spec: AnySpec) -> str | None:
+    """Digest of the adapter that texts or vectors were made with; None if no adapter made them."""
+    if isinstance(spec, TextSpec):
+        return spec.model.adapter
+    return spec.encoder.adapter if isinstance(spec, VectorSpec) else None
 
 
 def adapter_paths(objects: ObjectStore, digest: str) -> list[str]:

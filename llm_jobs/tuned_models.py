@@ -1,8 +1,7 @@
-"""Models that a store's own tuning made, by name: ``generate --model NAME``.
+"""Models that a store's own tuning made, as entries: ``generate --model NAME``.
 
-``tuned-models/<name>/000001.json`` says which adapter on which base model the name stands for; a later file
-takes the place of an earlier one, and none ever changes. The adapter is an artefact of the store
-(`featurestore.adapters`); engines load it from a folder of this machine, where it is put at first use.
+The store says what a name stands for (`featurestore.tuned_models`) and holds the adapter; engines load it
+from a folder of this machine, where it is put at first use.
 """
 
 from collections.abc import Mapping
@@ -12,27 +11,17 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from featurestore.adapters import Adapter, load_adapter
-from featurestore.errors import DamagedFileError, UsageError
-from featurestore.ids import canonical_json
-from featurestore.objects import disk_errors, same_object
-from featurestore.spec import Frozen, ModelSpec, Name
+from featurestore.errors import UsageError
+from featurestore.objects import disk_errors
+from featurestore.spec import ModelSpec, Name
 from featurestore.store import ObjectStore
+from featurestore.tuned_models import TunedModel
 from llm_jobs.aliases import find_model, load_models
 from llm_jobs.entries import ModelEntry
 from llm_jobs.models import model_spec
 
 WRITERS: Final = ("vllm", "transformers")
 """Engines that load an adapter."""
-_FOLDER: Final = "tuned-models/"
-
-
-class TunedModel(Frozen):
-    """What a name stands for."""
-
-    base: str
-    """Alias of the model that was tuned."""
-    adapter: str
-    """Digest of the adapter."""
 
 
 def check_tuned_name(name: str, project: Mapping[str, Mapping[str, Any]]) -> None:
@@ -56,44 +45,6 @@ def check_tuned_name(name: str, project: Mapping[str, Mapping[str, Any]]) -> Non
         raise UsageError(
             f"{name!r} is a model already, and would hide the tuned one.", hint="Choose another --name."
         )
-
-
-def save_tuned(objects: ObjectStore, name: str, model: TunedModel) -> None:
-    """Make a name stand for a tuned model from now on.
-
-    Raises:
-        StorageFullError: If there is no room.
-    """
-    content = canonical_json(model.model_dump(mode="json")).encode()
-    paths = _paths(objects).get(name, [])
-    if paths and objects.read(paths[-1]) == content:
-        return
-    number = len(paths) + 1
-    while not same_object(objects, f"{_FOLDER}{name}/{number:06d}.json", content):
-        number += 1
-
-
-def tuned_names(objects: ObjectStore) -> list[str]:
-    """Names of the tuned models of a store, sorted."""
-    return sorted(_paths(objects))
-
-
-def find_tuned(objects: ObjectStore, name: str) -> TunedModel | None:
-    """What a name stands for; None if it stands for no tuned model.
-
-    Raises:
-        DamagedFileError: If the file that says it cannot be read.
-    """
-    paths = _paths(objects).get(name)
-    if not paths:
-        return None
-    try:
-        return TunedModel.model_validate_json(objects.read(paths[-1]))
-    except ValidationError as error:
-        raise DamagedFileError(
-            f"{paths[-1]!r} of the store is damaged: {error}.",
-            hint="Restore the file from a copy, or tune again under the same name.",
-        ) from error
 
 
 def tuned_entry(
@@ -181,11 +132,3 @@ def _lay_out(adapter: Adapter, folder: Path) -> Path:
                 fresh.write_bytes(content)
                 fresh.replace(file)
     return target
-
-
-def _paths(objects: ObjectStore) -> dict[str, list[str]]:
-    """Name → its files, oldest first."""
-    found: dict[str, list[str]] = {}
-    for path in sorted(objects.list(_FOLDER)):
-        found.setdefault(path.split("/")[1], []).append(path)
-    return found

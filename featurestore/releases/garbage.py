@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 
+from featurestore.adapters import tuned_adapter
 from featurestore.codes.codebooks import about_path, centroids_path, network_path
 from featurestore.codes.collision_digits import issued_table
 from featurestore.erasure.tables import PAST
@@ -16,9 +17,10 @@ from featurestore.jobs.compaction import kept_versions
 from featurestore.release import Manifest, ReleaseCatalog
 from featurestore.releases.chosen_versions import upstream_of
 from featurestore.releases.retention import GcPolicy, KeptRelease, kept_releases
-from featurestore.spec import AnySpec, CodesSpec, VectorSpec, table_name
+from featurestore.spec import AnySpec, CodesSpec, table_name
 from featurestore.store import Store
 from featurestore.table_upkeep import MERGED_FOLDER, REPORT_FOLDERS
+from featurestore.tuned_models import named_adapters
 
 _REPORT: Final = re.compile(r"^[a-z]+/(?P<table>[^/]+)/(?P<version>\d{6})\.(?P<kind>json|candidates\.arrow)$")
 
@@ -174,28 +176,31 @@ def _reports(
 
 def _codebooks(store: Store, used: Mapping[str, AnySpec], abandoned: Collection[str]) -> dict[str, int]:
     """Codebooks of semantic ids that are gone, or go: not those just made, that no spec names yet."""
-    gone = _makers_gone(store, used, abandoned, lambda s: s.codebook if isinstance(s, CodesSpec) else None)
+    unused, needed = _makers(
+        store, used, abandoned, lambda s: s.codebook if isinstance(s, CodesSpec) else None
+    )
+    gone = unused - needed
     paths = {path for codebook in gone for path in codebook_paths(codebook)}
     sizes = store.objects.sizes("codebooks/") if paths else {}
     return {path: size for path, size in sizes.items() if path in paths}
 
 
 def _adapters(store: Store, used: Mapping[str, AnySpec], abandoned: Collection[str]) -> dict[str, int]:
-    """Adapters of vectors that are gone, or go; as `_codebooks`."""
-    gone = _makers_gone(
-        store, used, abandoned, lambda s: s.encoder.adapter if isinstance(s, VectorSpec) else None
-    )
+    """Adapters of texts and vectors that are gone, or go, and those that lost their name; as `_codebooks`."""
+    named, renamed = named_adapters(store.objects)
+    unused, needed = _makers(store, used, abandoned, tuned_adapter)
+    gone = (unused | renamed) - needed - named
     sizes = store.objects.sizes("adapters/") if gone else {}
     return {path: size for path, size in sizes.items() if path.split("/")[1] in gone}
 
 
-def _makers_gone(
+def _makers(
     store: Store,
     used: Mapping[str, AnySpec],
     abandoned: Collection[str],
     maker_of: Callable[[AnySpec], str | None],
-) -> set[str]:
-    """What rows were made with, by digest, of which no row stays."""
+) -> tuple[set[str], set[str]]:
+    """What rows were made with, by digest: of tables that are gone, or go, and of tables that stay."""
     every = {version.spec.digest: version.spec for version in FeatureRegistry(store).every()}
     staying = set(store.tables()) - set(abandoned)
     gone: set[str] = set()
@@ -204,7 +209,7 @@ def _makers_gone(
         if (maker := maker_of(spec)) is not None:
             is_needed = spec.digest in used or not staying.isdisjoint(tables_of([spec]))
             (needed if is_needed else gone).add(maker)
-    return gone - needed
+    return gone, needed
 
 
 def reported_table(path: str) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from featurestore.adapters import adapter_paths
+from featurestore.adapters import adapter_paths, tuned_adapter
 from featurestore.codes.codebooks import about_path, centroids_path, network_path
 from featurestore.errors import InputError
 from featurestore.gate_result import GateResult
@@ -29,7 +29,7 @@ from featurestore.releases.measured_tables import measure_chosen
 from featurestore.releases.promote import promote
 from featurestore.snapshot import write_snapshot
 from featurestore.source_tables import INTERACTIONS
-from featurestore.spec import AnySpec, CodesSpec, VectorSpec, table_name
+from featurestore.spec import AnySpec, CodesSpec, table_name
 from featurestore.splits import SplitRecord, current_split
 from featurestore.store import Store
 from featurestore.table_facts import TableFacts
@@ -218,14 +218,14 @@ def _pin(store: Store, chosen: Chosen, facts: TableFacts, pinned: Mapping[str, t
 
 
 def _artefacts(store: Store, spec: AnySpec) -> tuple[Artefact, ...]:
-    """The codebooks of semantic ids, and the adapter of vectors if this store tuned it: files and origins."""
+    """The codebooks of semantic ids, and the adapter of texts or vectors if this store tuned it."""
     paths: Sequence[str] = ()
     if isinstance(spec, CodesSpec):
         paths = (about_path(spec.codebook), centroids_path(spec.codebook))
         if spec.origin == "rq_vae":
             paths = (*paths, network_path(spec.codebook))
-    elif isinstance(spec, VectorSpec) and spec.encoder.adapter is not None:
-        paths = adapter_paths(store.objects, spec.encoder.adapter)
+    elif (adapter := tuned_adapter(spec)) is not None:
+        paths = adapter_paths(store.objects, adapter)
     return tuple(Artefact(path=path, digest=digest_bytes(store.objects.read(path))) for path in paths)
 
 

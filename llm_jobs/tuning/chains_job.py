@@ -17,9 +17,10 @@ from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.store import Store
+from featurestore.tuned_models import TunedModel, save_tuned
 from featurestore.version import product_version
 from llm_jobs.entries import ModelEntry
-from llm_jobs.tuned_models import TunedModel, check_tuned_name, save_tuned
+from llm_jobs.tuned_models import check_tuned_name
 from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.answer_loss import AnswerObjective
 from llm_jobs.tuning.chain_examples import ChainSet

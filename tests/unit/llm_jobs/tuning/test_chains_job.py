@@ -15,13 +15,14 @@ from featurestore.jobs.lock import FeatureLock
 from featurestore.reader import Release
 from featurestore.spec import Sampling
 from featurestore.stores.memory import MemoryStore
+from featurestore.tuned_models import TunedModel, find_tuned, save_tuned
 from llm_jobs.engine import Request
 from llm_jobs.engines import EngineOptions
 from llm_jobs.engines.transformers_engine import TransformersEngine
 from llm_jobs.entries import ModelEntry, ReasoningTags
 from llm_jobs.models import model_spec
 from llm_jobs.prompt import Prompt
-from llm_jobs.tuned_models import TunedModel, find_tuned, save_tuned, tuned_entry, tuned_names
+from llm_jobs.tuned_models import tuned_entry
 from llm_jobs.tuning.answer_loss import AnswerObjective, mean_loss
 from llm_jobs.tuning.answer_quality import judge_answers, write_answers
 from llm_jobs.tuning.chain_examples import read_chains
@@ -104,7 +105,7 @@ def test_a_student_learns_its_teachers_form_and_the_store_keeps_it(
     assert adapter.origin.base == model_spec(entry)
     assert adapter.origin.texts == {"item": released.pin("text", "item_kind").spec.digest}
     assert adapter.origin.event_set is None
-    assert tuned_names(store.objects) == ["shop"]
+    assert store.objects.list("tuned-models/") == ["tuned-models/shop/000001.json"]
     assert find_tuned(store.objects, "shop") == TunedModel(base="tiny", adapter=report.adapter)
     with pytest.raises(EmbeddingSpaceError, match="was tuned to write by 'tiny'; it makes no vectors"):
         _ = adapter.encoder_base
@@ -241,4 +242,4 @@ def test_what_cannot_be_tuned_is_refused_before_anything_runs(run, store, entry,
         run(name="echo")
     with FeatureLock(store.objects, "tuning.shop"), pytest.raises(LockHeldError):
         run()
-    assert tuned_names(store.objects) == []
+    assert store.objects.list("tuned-models/") == []
