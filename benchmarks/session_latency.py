@@ -23,7 +23,7 @@ from recommender.data import Histories, IntArray, TrainingData, training_data
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.registry import find_model, parse_settings
 from recommender.saved import Binding, SavedConfig, config_json, save_model
-from recommender.teacher_lists import TeacherLists
+from recommender.session.teacher_lists import TeacherLists
 
 NUM_ITEMS, TRAINED_ON, ASKED = 12_101, 2_000, 4_096
 TEXT_DIM, TOP_K = 576, 50

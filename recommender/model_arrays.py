@@ -10,8 +10,8 @@ from featurestore.errors import StoreError
 from recommender.base import ArrayGroups
 from recommender.data import FloatArray
 from recommender.features import EntityFeatures, NodeFeatures
-from recommender.layer_zero import NodeVectors
-from recommender.projection import Projection, fit_projection
+from recommender.text.layer_zero import NodeVectors
+from recommender.text.projection import Projection, fit_projection
 
 _GROUPS: Final = {"users": "user_pca", "items": "pca"}
 _PARAMETER: Final = "parameter."

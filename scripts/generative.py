@@ -21,9 +21,9 @@ import torch
 from cli.settings import parse_pairs
 from featurestore.errors import UnknownNameError
 from featurestore.stores import connect
-from recommender.allocator import keep_freed_memory
 from recommender.generative.fitted import require_length
 from recommender.generative.job import write_lists
+from recommender.training.allocator import keep_freed_memory
 from scripts.study.command_line import add_data_option, exit_code, new_parser
 from scripts.study.datasets import data_digest, find_dataset
 from scripts.study.generative import fitted, lists_now, measure, settings_of

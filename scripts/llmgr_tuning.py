@@ -19,7 +19,7 @@ from typing import Final
 import torch
 
 from featurestore.errors import UnknownNameError
-from recommender.allocator import keep_freed_memory
+from recommender.training.allocator import keep_freed_memory
 from scripts.study.command_line import add_data_option, exit_code, new_parser
 from scripts.study.datasets import data_digest, find_dataset
 from scripts.study.llmgr_project import PROJECTS, TuningProject

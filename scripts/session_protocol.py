@@ -15,10 +15,10 @@ import torch
 
 from cli.settings import parse_pairs
 from featurestore.errors import UsageError
-from recommender.allocator import keep_freed_memory
 from recommender.base import ReadsHistories
 from recommender.evaluate import evaluate_ranking
 from recommender.registry import find_model, parse_settings
+from recommender.training.allocator import keep_freed_memory
 from scripts.study.command_line import add_data_option, exit_code, new_parser
 from scripts.study.session_slice import official_slice
 

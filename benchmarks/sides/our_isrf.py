@@ -1,4 +1,4 @@
-"""Our ISRF, direct task, as one side of a comparison: `recommender.trainer.train` of one epoch.
+"""Our ISRF, direct task, as one side of a comparison: `recommender.training.trainer.train` of one epoch.
 
 Vectors of items are random: what an epoch costs does not depend on what they say.
 """
@@ -13,12 +13,12 @@ from beauty import read_events, training
 from serving import Measure, serve
 
 from featurestore.progress import no_progress
-from recommender.direct_interests import DirectNetwork
 from recommender.features import EntityFeatures, NodeFeatures
+from recommender.interests.direct import DirectNetwork
+from recommender.interests.user_graph import user_neighbors
 from recommender.model_arrays import fit_projections, project
 from recommender.models.isrf import Config
-from recommender.trainer import train
-from recommender.user_graph import user_neighbors
+from recommender.training.trainer import train
 
 CONFIG = Config(embedding_dim=64, num_layers=3, batch_size=2048, learning_rate=1e-3, reg=1e-4, epochs=1)
 VECTOR_DIM = 384

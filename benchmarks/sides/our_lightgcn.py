@@ -1,8 +1,9 @@
 """Our LightGCN as one side of a comparison, and the parts of its step alone.
 
-An epoch is `recommender.trainer.train` of one epoch: batches and their negatives, steps, kept weights. The
-parts are what no implementation can leave out: 2L sparse products, gathers and scatters of the batch's rows,
-the loss on these rows with its gradients, and Adam; each alone in a loop, in the fastest form that we know.
+An epoch is `recommender.training.trainer.train` of one epoch: batches and their negatives, steps, kept
+weights. The parts are what no implementation can leave out: 2L sparse products, gathers and scatters of the
+batch's rows, the loss on these rows with its gradients, and Adam; each alone in a loop, in the fastest form
+that we know.
 """
 
 import argparse
@@ -18,12 +19,12 @@ from beauty import read_events, training
 from serving import Measure, serve
 
 from featurestore.progress import no_progress
-from recommender.losses import bpr_loss, l2_penalty
+from recommender.graph.nodes import batch_rows, training_graph
+from recommender.graph.propagation import Adjacency
 from recommender.models.lightgcn import Config, Network
-from recommender.nodes import batch_rows, training_graph
-from recommender.propagation import Adjacency
-from recommender.sampling import PairSampler
-from recommender.trainer import train
+from recommender.training.losses import bpr_loss, l2_penalty
+from recommender.training.sampling import PairSampler
+from recommender.training.trainer import train
 
 CONFIG = Config(embedding_dim=64, num_layers=3, batch_size=2048, learning_rate=1e-3, reg=1e-4, epochs=1)
 REPEATS = 30

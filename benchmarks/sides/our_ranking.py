@@ -18,7 +18,7 @@ from featurestore.progress import no_progress
 from recommender.data import FloatArray, IntArray
 from recommender.evaluate import evaluate_ranking
 from recommender.models.lightgcn import Config, Network
-from recommender.trainer import score_users, train
+from recommender.training.trainer import score_users, train
 
 TOP_K = 20
 

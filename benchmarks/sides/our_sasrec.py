@@ -1,4 +1,4 @@
-"""Our SASRec as one side of a comparison: `recommender.trainer.train` of one epoch, as wide as the peer."""
+"""Our SASRec as one side of a comparison: one epoch of `training.trainer`, as wide as the peer."""
 
 import argparse
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from serving import Measure, serve
 
 from featurestore.progress import no_progress
 from recommender.models.sasrec import Config, Network
-from recommender.trainer import train
+from recommender.training.trainer import train
 
 
 def prepare(data_folder: Path, length: int) -> Measure:

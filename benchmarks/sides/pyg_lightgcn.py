@@ -17,8 +17,8 @@ from serving import Measure, serve
 from torch_geometric.nn.models import LightGCN
 
 from recommender.data import TrainingData
-from recommender.nodes import training_graph
-from recommender.sampling import PairBatch, PairSampler
+from recommender.graph.nodes import training_graph
+from recommender.training.sampling import PairBatch, PairSampler
 
 EMBEDDING_DIM, NUM_LAYERS, BATCH_SIZE, LEARNING_RATE, REG = 64, 3, 2048, 1e-3, 1e-4
 

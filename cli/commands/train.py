@@ -85,9 +85,9 @@ def train(
     """Train a recommender on a release: epochs are chosen on the validation part, test is never read."""
     from cli.project import open_project
     from featurestore.reader import FeatureStore
-    from recommender.allocator import keep_freed_memory
     from recommender.experiment import TrainRequest, train_models
     from recommender.registry import find_model
+    from recommender.training.allocator import keep_freed_memory
 
     reporter = Reporter(as_json=as_json)
     if list_settings:

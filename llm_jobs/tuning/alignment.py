@@ -1,7 +1,7 @@
 """RecMind's alignment as a tuning objective: a text's vector near the vector that the graph has of its node.
 
     z^L_v = W_proj z̃^L_v                        RecMind (arXiv 2509.06286), eq. 4
-    L = symmetric InfoNCE of z^G_v and z^L_v    eq. 5, both directions: `recommender.alignment`
+    L = symmetric InfoNCE of z^G_v and z^L_v    eq. 5, both directions: `recommender.text.alignment`
 
 z^G is frozen, so the hard negatives of a node are known before the first step: the h nodes of nearest z^G.
 The queue holds z^L by a moving average of W_proj. Our reconstruction: the average leaves the adapter out,
@@ -22,8 +22,8 @@ from featurestore.errors import InputError
 from llm_jobs.tuning.base_model import TextVectors, TokenIds
 from llm_jobs.tuning.config import Examples, TuningConfig
 from llm_jobs.tuning.projection import StandardisedProjection
-from recommender.alignment import Negatives, absent_from, nearest_by_cosine, symmetric_info_nce
-from recommender.momentum import KeyQueue, MovingAverage
+from recommender.text.alignment import Negatives, absent_from, nearest_by_cosine, symmetric_info_nce
+from recommender.text.momentum import KeyQueue, MovingAverage
 
 
 class AlignmentConfig(TuningConfig):

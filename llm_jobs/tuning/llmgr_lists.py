@@ -2,7 +2,7 @@
 
 Two ways to serve LLMGR (arXiv 2402.16539) without a language model online, ours both: (a) all sessions are
 read offline and their lists stored; (b) a small model of sessions learns from lists of training sessions
-(`recommender.teacher_lists`), beside t_v. Letters: n sessions, k items of a list, I items.
+(`recommender.session.teacher_lists`), beside t_v. Letters: n sessions, k items of a list, I items.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from llm_jobs.tuning.llmgr_examples import SessionExamples, newest_examples, som
 from llm_jobs.tuning.llmgr_job import Tuned
 from llm_jobs.tuning.llmgr_sources import reading_of
 from recommender.data import FloatArray, Histories, IntArray, UserItems, load_histories, load_seen
-from recommender.teacher_lists import TeacherLists
+from recommender.session.teacher_lists import TeacherLists
 
 _SESSIONS_AT_A_TIME: Final = 512
 

@@ -23,7 +23,7 @@ from llm_jobs.tuning.llmgr_config import LlmgrConfig
 from llm_jobs.tuning.llmgr_examples import SessionExamples, TitleExamples
 from llm_jobs.tuning.llmgr_prompts import alignment_prompt, behaviour_prompt, words_prompt
 from recommender.data import IntArray
-from recommender.full_softmax import catalogue_cross_entropy
+from recommender.training.full_softmax import catalogue_cross_entropy
 
 
 @dataclass(frozen=True)

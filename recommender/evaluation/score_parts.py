@@ -14,11 +14,11 @@ import torch
 from featurestore.errors import UsageError
 from recommender.base import Recommender
 from recommender.data import FloatArray, IntArray
-from recommender.group_interests import GroupInterests, normalized_graph
-from recommender.group_model import GRAPH, GroupModel
+from recommender.graph.sparse import SparseRows
+from recommender.interests.groups import GroupInterests, normalized_graph
 from recommender.model_arrays import load_parameters
-from recommender.sparse import SparseRows
-from recommender.trainer import score_users
+from recommender.training.trainer import score_users
+from recommender.wrappers.group_model import GRAPH, GroupModel
 
 _PART: Final = "interests.groups."
 

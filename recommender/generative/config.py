@@ -14,9 +14,9 @@ from typing import Final, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from featurestore.spec import Frozen
-from recommender.group_alignment import AlignForm
-from recommender.interest_layer import Adapter, InterestLayerConfig
-from recommender.user_graph import UserGraph
+from recommender.interests.agreement import AlignForm
+from recommender.interests.first_layer import Adapter, InterestLayerConfig
+from recommender.interests.user_graph import UserGraph
 
 Tokens: TypeAlias = Literal["sequential", "shuffled", "codes"]
 WordEmbeddings: TypeAlias = Literal["none", "positional", "graph"]

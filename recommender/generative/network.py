@@ -3,9 +3,9 @@
     L = L_gen + λ_SA L_SA in sequential batches, L_gen + λ_DS L_DS in direct ones    eq. 10; the paper: λ = 1
     L_gen = -1/B Σ over lines Σ_t log p(y_t | y_<t, X̂)                              eq. 11
 
-L_gen reaches E, H and the adapter through the words of X̂; eq. 8 and 9 are `recommender.group_alignment`, with
-the lines of a batch as users. The third task of the paper, explanations, is left out, for want
-of reviews.
+L_gen reaches E, H and the adapter through the words of X̂; eq. 8 and 9 are
+`recommender.interests.agreement`, with the lines of a batch as users. The third task of the paper,
+explanations, is left out, for want of reviews.
 """
 
 import torch
@@ -17,7 +17,7 @@ from recommender.generative.inputs import BatchSampler, Examples
 from recommender.generative.tokens import Task, Vocabulary
 from recommender.generative.words import ReadWords, Sources, new_words
 from recommender.generative.writer import Writer, new_writer
-from recommender.group_alignment import align
+from recommender.interests.agreement import align
 
 
 class GenerativeNetwork(torch.nn.Module):

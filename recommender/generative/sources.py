@@ -1,7 +1,7 @@
 """What whole words are made of: training events, projected texts of items, and who resembles whom.
 
 ISRF (arXiv 2603.13934), eq. 2, 3 and 6. Ẽ is the frozen PCA of a release's vectors
-(`recommender.projection`), the graph of users that of `recommender.user_graph`.
+(`recommender.text.projection`), the graph of users that of `recommender.interests.user_graph`.
 
 Letters: U users, I items, K neighbours, d' dimensions of Ẽ.
 """
@@ -12,8 +12,8 @@ from featurestore.errors import UsageError
 from recommender.data import FloatArray, IntArray, TrainingData
 from recommender.features import NodeFeatures
 from recommender.generative.config import GenerativeConfig
+from recommender.interests.user_graph import user_neighbors
 from recommender.model_arrays import fit_projections, project
-from recommender.user_graph import user_neighbors
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Sources:
     Attributes:
         data: Its training pairs become the graph.
         item_vectors: (I, d') float32 Ẽ, or None.
-        neighbors: (U, K) int64 of `recommender.user_graph`; None without groups.
+        neighbors: (U, K) int64 of `recommender.interests.user_graph`; None without groups.
     """
 
     data: TrainingData

@@ -4,11 +4,11 @@
     graph         w_k = E[u] at a user's tokens, E[U + i] at an item's, e_0 at others           ISRF, eq. 1, 5
     none          nothing
 
-E is LightGCN over users and items (eq. 3-4; `recommender.interest_layer`, `recommender.propagation`), e_0 is
-a random vector that is in no graph and never learns: N(0, s²)/(L + 1). Ours: user words are E[u] +
-group_weight H[u], H of eq. 7 (`recommender.group_interests`), for in the paper's equations H enters no input.
-The authors' code has positional words in the sequential task, contrary to the paper's text; here the setting
-says which.
+E is LightGCN over users and items (eq. 3-4; `recommender.interests.first_layer`,
+`recommender.graph.propagation`), e_0 is a random vector that is in no graph and never learns: N(0, s²)/(L +
+1). Ours: user words are E[u] + group_weight H[u], H of eq. 7 (`recommender.interests.groups`), for
+in the paper's equations H enters no input. The authors' code has positional words in the sequential task,
+contrary to the paper's text; here the setting says which.
 
 Letters: B lines, T tokens, U users, I items, N = U + I nodes, d dimensions.
 """
@@ -23,11 +23,11 @@ from recommender.data import IntArray
 from recommender.generative.config import GenerativeConfig
 from recommender.generative.inputs import Inputs
 from recommender.generative.sources import Sources
-from recommender.group_interests import GroupInterests
-from recommender.interest_layer import InterestLayer
-from recommender.interests import means_of
-from recommender.nodes import training_graph
-from recommender.propagation import Propagation, layer_mean
+from recommender.graph.nodes import training_graph
+from recommender.graph.propagation import Propagation, layer_mean
+from recommender.interests.first_layer import InterestLayer
+from recommender.interests.groups import GroupInterests
+from recommender.interests.refinement import means_of
 
 
 @dataclass(frozen=True, slots=True)

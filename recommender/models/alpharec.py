@@ -4,7 +4,7 @@ After Sheng et al., "Language Representations Can be What Recommenders Need: Fin
 2025 (arXiv 2407.05441); our reconstruction from the paper, not from its code:
 
     x_i = Ẽ_i                              a frozen text vector; x_u = mean of x_i over u's training items
-    E(0)_v = MLP(x_v)                      `recommender.text_adapter`, one for users and items
+    E(0)_v = MLP(x_v)                      `recommender.text.adapter`, one for users and items
     E = layer mean of Â^l E(0)             score(u, i) = cos(E_u, E_i)
     loss = mean over pairs of -log softmax of cos(E_u, E_i)/τ among i and M negatives
 
@@ -25,15 +25,15 @@ from torch.nn.functional import normalize
 
 from featurestore.errors import UsageError
 from recommender.data import IntArray, TrainingData
-from recommender.history_mean import HistoryMean
-from recommender.layer_zero import EmbeddingConfig, Fusion, NodeVectors
-from recommender.losses import sampled_softmax_loss
-from recommender.nodes import training_graph
-from recommender.propagation import Propagation, layer_mean
-from recommender.sampling import PairBatch, PairSampler
-from recommender.search_space import Choice, LogUniform, SearchSpace
-from recommender.text_adapter import TextAdapter
-from recommender.vector_model import VectorModel
+from recommender.graph.history_mean import HistoryMean
+from recommender.graph.nodes import training_graph
+from recommender.graph.propagation import Propagation, layer_mean
+from recommender.text.adapter import TextAdapter
+from recommender.text.layer_zero import EmbeddingConfig, Fusion, NodeVectors
+from recommender.training.losses import sampled_softmax_loss
+from recommender.training.sampling import PairBatch, PairSampler
+from recommender.training.search_space import Choice, LogUniform, SearchSpace
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(EmbeddingConfig):

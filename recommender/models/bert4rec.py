@@ -2,7 +2,7 @@
 
 Sun et al., "BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from Transformer",
 CIKM 2019. Letters: E (I, d) item vectors, s_t the item of event t, p_a the vector of age a (0: the newest
-event), m that of a hidden item; blocks: `recommender.bidirectional_attention`.
+event), m that of a hidden item; blocks: `recommender.sequence.bidirectional_attention`.
 
     x_t = dropout((m if t is hidden, else E[s_t]) √d + p_age(t))       then L blocks
     h_t = gelu(W LayerNorm(x_t) + b)
@@ -12,7 +12,7 @@ event), m that of a hidden item; blocks: `recommender.bidirectional_attention`.
 In training each event is hidden with chance q, but of a share of all histories only the last one, which is
 what a score asks for. The share is ours (the paper's code: one copy of each history in eleven); where no
 event was hidden, the last one is. The bias of items is left out, ages stand for places, and norms come first
-(`recommender.bidirectional_attention`). How much hangs on the number of epochs is told by Petrov and
+(`recommender.sequence.bidirectional_attention`). How much hangs on the number of epochs is told by Petrov and
 Macdonald, RecSys 2022: a step learns from q of the events alone.
 """
 
@@ -21,14 +21,14 @@ import torch
 from pydantic import Field, model_validator
 from torch.nn.functional import gelu, normalize
 
-from recommender.bidirectional_attention import BidirectionalBlock
-from recommender.catalogue_network import catalogue_model
-from recommender.causal_attention import drop
 from recommender.data import FloatArray
-from recommender.first_weights import uniform
-from recommender.item_tables import ItemTables, fused_tables, next_item_loss
-from recommender.sequences import SequenceBatch, Sequences
-from recommender.session_network import SessionConfig
+from recommender.sequence.bidirectional_attention import BidirectionalBlock
+from recommender.sequence.catalogue_network import catalogue_model
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.item_tables import ItemTables, fused_tables, next_item_loss
+from recommender.sequence.sequences import SequenceBatch, Sequences
+from recommender.session.network import SessionConfig
+from recommender.training.first_weights import uniform
 
 
 class Config(SessionConfig):
@@ -97,7 +97,7 @@ class Encoder(torch.nn.Module):
         return states.new_zeros(len(sequences.items), states.shape[1]).index_copy(0, places, states)
 
     def loss(self, items: torch.Tensor, batch: SequenceBatch, noise: torch.Generator) -> torch.Tensor:
-        """See `recommender.catalogue_network.LearningEncoder`."""
+        """See `recommender.sequence.catalogue_network.LearningEncoder`."""
         whole = with_last(batch.sequences, batch.targets[batch.sequences.newest])
         hidden = self.chosen(whole, items.device, noise)
         targets = torch.from_numpy(whole.items).to(items.device)[hidden]

@@ -2,7 +2,7 @@
 
 Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009, section 4.3.1:
 
-    E = `recommender.layer_zero`         ID embeddings N(0, s²), s = init_std, fused with text if given
+    E = `recommender.text.layer_zero`         ID embeddings N(0, s²), s = init_std, fused with text if given
     score(u, i) = <E_u, E_i>             loss = BPR + reg · L2 of the batch's rows
 
 No graph is read: the control of every model that propagates. The paper's λ_W, λ_H+ and λ_H- are one ``reg``,
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from recommender.data import TrainingData
-from recommender.layer_zero import LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.nodes import batch_rows
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.vector_model import VectorModel
+from recommender.graph.nodes import batch_rows
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(RankingConfig):

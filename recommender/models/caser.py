@@ -22,12 +22,12 @@ import torch
 from pydantic import Field
 from torch.nn.functional import normalize, relu
 
-from recommender.causal_attention import drop
-from recommender.first_weights import uniform
-from recommender.sequences import Sequences
-from recommender.user_sequence_model import UserSequenceModel
-from recommender.user_sequence_network import UserSequenceConfig
-from recommender.windows import window_events
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.sequences import Sequences
+from recommender.sequence.user_network import UserSequenceConfig
+from recommender.sequence.windows import window_events
+from recommender.training.first_weights import uniform
+from recommender.wrappers.user_sequence_model import UserSequenceModel
 
 
 class Config(UserSequenceConfig):
@@ -75,7 +75,7 @@ class Encoder(torch.nn.Module):
         users: torch.Tensor,
         noise: torch.Generator | None = None,
     ) -> torch.Tensor:
-        """(T, 2 d) states; see `recommender.user_sequence_network.UserEncoder`.
+        """(T, 2 d) states; see `recommender.sequence.user_network.UserEncoder`.
 
         Args:
             items: (I, 3 d): W'_z, W'_u, E.

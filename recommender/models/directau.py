@@ -21,12 +21,12 @@ import torch
 from pydantic import Field
 
 from recommender.data import TrainingData
-from recommender.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
-from recommender.losses import alignment_loss, l2_penalty, uniformity_loss
-from recommender.nodes import training_graph
-from recommender.propagation import Propagation, layer_mean
-from recommender.sampling import PairBatch, PairSampler
-from recommender.vector_model import VectorModel
+from recommender.graph.nodes import training_graph
+from recommender.graph.propagation import Propagation, layer_mean
+from recommender.text.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
+from recommender.training.losses import alignment_loss, l2_penalty, uniformity_loss
+from recommender.training.sampling import PairBatch, PairSampler
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(EmbeddingConfig):

@@ -8,10 +8,10 @@ Letters: E (I, d) item vectors, f_i the feature vector of item i.
     score(history, i) = <h_newest, E_i>
     loss = mean over all events that have a next one of -log softmax_i <h_t, E_i> at i = s_t+1
 
-Features are the stored text vectors: f = E_V, the adapter of `recommender.layer_zero` on their PCA. The paper
-embeds categories and brands, weighs them by attention first, and draws one negative per event; the softmax,
-the order of norms and the temperature τ are those of `sasrec`, so that the two differ by the second stream.
-Without texts there is no second stream, and the model is refused.
+Features are the stored text vectors: f = E_V, the adapter of `recommender.text.layer_zero` on their PCA. The
+paper embeds categories and brands, weighs them by attention first, and draws one negative per event; the
+softmax, the order of norms and the temperature τ are those of `sasrec`, so that the two differ by the second
+stream. Without texts there is no second stream, and the model is refused.
 """
 
 import torch
@@ -19,14 +19,14 @@ from pydantic import Field, field_validator, model_validator
 from torch.nn.functional import normalize
 
 from featurestore.errors import UsageError
-from recommender.catalogue_network import catalogue_model
 from recommender.data import FloatArray
-from recommender.first_weights import uniform
-from recommender.item_tables import ItemTables, as_long_as, fused_tables, next_item_loss
-from recommender.layer_zero import Fusion, LinearAdapter
 from recommender.models import sasrec
-from recommender.sequences import SequenceBatch, Sequences
-from recommender.session_network import SessionConfig
+from recommender.sequence.catalogue_network import catalogue_model
+from recommender.sequence.item_tables import ItemTables, as_long_as, fused_tables, next_item_loss
+from recommender.sequence.sequences import SequenceBatch, Sequences
+from recommender.session.network import SessionConfig
+from recommender.text.layer_zero import Fusion, LinearAdapter
+from recommender.training.first_weights import uniform
 
 
 class Config(SessionConfig):
@@ -84,7 +84,7 @@ class Encoder(torch.nn.Module):
         return as_long_as(items, self._states(items, sequences, None))
 
     def loss(self, items: torch.Tensor, batch: SequenceBatch, noise: torch.Generator) -> torch.Tensor:
-        """See `recommender.catalogue_network.LearningEncoder`."""
+        """See `recommender.sequence.catalogue_network.LearningEncoder`."""
         states = self._states(items, batch.sequences, noise)
         targets = torch.from_numpy(batch.targets).to(items.device)
         return next_item_loss(states, items, targets, self._temperature)

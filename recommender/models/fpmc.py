@@ -16,10 +16,10 @@ from functools import partial
 import torch
 from torch.nn.functional import normalize
 
-from recommender.causal_attention import drop
-from recommender.sequences import Sequences
-from recommender.user_sequence_model import UserSequenceModel
-from recommender.user_sequence_network import UserSequenceConfig
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.sequences import Sequences
+from recommender.sequence.user_network import UserSequenceConfig
+from recommender.wrappers.user_sequence_model import UserSequenceModel
 
 
 class Config(UserSequenceConfig):
@@ -48,7 +48,7 @@ class Encoder(torch.nn.Module):
         users: torch.Tensor,
         noise: torch.Generator | None = None,
     ) -> torch.Tensor:
-        """(T, 2 d) states; see `recommender.user_sequence_network.UserEncoder`.
+        """(T, 2 d) states; see `recommender.sequence.user_network.UserEncoder`.
 
         Args:
             items: (I, 3 d): IU, IL, LI.

@@ -3,7 +3,7 @@
 Xu et al., "Graph Contextualized Self-Attention Network for Session-based Recommendation", IJCAI 2019.
 Letters: E (I, d) item vectors; H (L, d) the nodes of a session's events, n the newest; K blocks.
 
-    v = dropout(E[nodes]),  v ← GatedGraph(v, A_in, A_out)        `recommender.gated_graph`
+    v = dropout(E[nodes]),  v ← GatedGraph(v, A_in, A_out)        `recommender.session.gated_graph`
     F = softmax(H Q (H K)ᵀ / √d) H V
     H ← F + W_2 relu(W_1 F + b_1) + b_2, with dropout of what is added to F    K blocks
     s = ω H_n + (1 - ω) v_n,   score(session, i) = <s, E_i>
@@ -16,13 +16,13 @@ import torch
 from pydantic import Field
 from torch.nn.functional import relu, scaled_dot_product_attention
 
-from recommender.causal_attention import drop
-from recommender.first_weights import uniform
-from recommender.gated_graph import GatedGraph
-from recommender.prefixes import PrefixEncoder
-from recommender.sequences import Sequences
-from recommender.session_graphs import session_graphs
-from recommender.session_network import SessionConfig, session_model
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.sequences import Sequences
+from recommender.session.gated_graph import GatedGraph
+from recommender.session.graphs import session_graphs
+from recommender.session.network import SessionConfig, session_model
+from recommender.session.prefixes import PrefixEncoder
+from recommender.training.first_weights import uniform
 
 
 class Config(SessionConfig):
@@ -87,7 +87,7 @@ class Reader(torch.nn.Module):
     def forward(
         self, items: torch.Tensor, sessions: Sequences, noise: torch.Generator | None
     ) -> torch.Tensor:
-        """(b, d) states; see `recommender.prefixes.Reader`."""
+        """(b, d) states; see `recommender.session.prefixes.Reader`."""
         graphs = session_graphs(sessions, items.device)
         nodes = items.index_select(0, torch.from_numpy(graphs.nodes).to(items.device))
         nodes = self.graph(drop(nodes, self._config.dropout, noise), graphs)  # (N, d)

@@ -3,7 +3,7 @@
 Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016. Letters: E (I, d)
 item vectors, v_t the item of event t, h hidden dimensions.
 
-    h_t = GRU(h_{t-1}, dropout(E[v_t])),  L layers of it: `recommender.recurrent`
+    h_t = GRU(h_{t-1}, dropout(E[v_t])),  L layers of it: `recommender.sequence.recurrent`
     s_t = W h_t,   score(session, i) = <s_newest, E_i>
 
 The paper ranks with a table of its own and learns by pairwise losses (BPR, TOP1) over the other sessions of
@@ -15,11 +15,11 @@ RecSys 2022, and the official port. Sessions stand in a batch as a whole, not st
 import torch
 from pydantic import Field
 
-from recommender.causal_attention import drop
-from recommender.first_weights import uniform
-from recommender.recurrent import Recurrent
-from recommender.sequences import Sequences
-from recommender.session_network import SessionConfig, session_model
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.recurrent import Recurrent
+from recommender.sequence.sequences import Sequences
+from recommender.session.network import SessionConfig, session_model
+from recommender.training.first_weights import uniform
 
 
 class Config(SessionConfig):

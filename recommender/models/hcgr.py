@@ -4,32 +4,33 @@ Guo et al., "HCGR: Hyperbolic Contrastive Graph Representation Learning for Sess
 2021 (arXiv 2107.05366). There is no code, and what we know of the paper says: items in Lorentz space,
 messages of a session graph by an attention there, a contrast of positive and negative items by geodesic
 distance. The formulas are ours. Letters: E (I, d) item vectors, x_i = exp(E_i) items as points
-(`recommender.lorentz`).
+(`recommender.session.lorentz`).
 
-    x ← LorentzGraph(dropout(x[nodes])),  s = LorentzReadout(x)        `recommender.lorentz_attention`
+    x ← LorentzGraph(dropout(x[nodes])),  s = LorentzReadout(x)        `recommender.session.lorentz_attention`
     score(session, i) = <s, x_i>_L,  which ranks as -d(s, x_i) does
     loss = -log softmax_i(score / τ) + λ · mean over M others j of max(0, m + d(s, x_i) - d(s, x_j))
 
 both terms as means over all events that have a next one. Dropout is of the vectors log x at the origin. Every
-prefix of a session is a graph of its own (`recommender.prefixes`). Texts join E before it becomes points.
+prefix of a session is a graph of its own (`recommender.session.prefixes`). Texts join E before it becomes
+points.
 """
 
 import torch
 from pydantic import Field
 from torch.nn.functional import relu
 
-from recommender.catalogue_network import catalogue_model
-from recommender.causal_attention import drop
 from recommender.data import FloatArray
-from recommender.full_softmax import catalogue_cross_entropy
-from recommender.item_tables import fused_tables
-from recommender.lorentz import distances, exp_origin, log_origin, mirrored
-from recommender.lorentz_attention import LorentzGraph, LorentzReadout
-from recommender.other_items import other_items
-from recommender.prefixes import PrefixEncoder
-from recommender.sequences import SequenceBatch, Sequences
-from recommender.session_graphs import session_graphs
-from recommender.session_network import SessionConfig
+from recommender.sequence.catalogue_network import catalogue_model
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.item_tables import fused_tables
+from recommender.sequence.sequences import SequenceBatch, Sequences
+from recommender.session.graphs import session_graphs
+from recommender.session.lorentz import distances, exp_origin, log_origin, mirrored
+from recommender.session.lorentz_attention import LorentzGraph, LorentzReadout
+from recommender.session.network import SessionConfig
+from recommender.session.prefixes import PrefixEncoder
+from recommender.training.full_softmax import catalogue_cross_entropy
+from recommender.training.other_items import other_items
 
 
 class Config(SessionConfig):
@@ -64,7 +65,7 @@ class Reader(torch.nn.Module):
     def forward(
         self, items: torch.Tensor, sessions: Sequences, noise: torch.Generator | None
     ) -> torch.Tensor:
-        """(b, d + 1) states, from (I, d + 1) points; see `recommender.prefixes.Reader`."""
+        """(b, d + 1) states, from (I, d + 1) points; see `recommender.session.prefixes.Reader`."""
         graphs = session_graphs(sessions, items.device)
         nodes = items.index_select(0, torch.from_numpy(graphs.nodes).to(items.device))
         nodes = exp_origin(drop(log_origin(nodes), self._dropout, noise))
@@ -92,7 +93,7 @@ class Encoder(torch.nn.Module):
         return self.prefixes(items, sequences)
 
     def loss(self, items: torch.Tensor, batch: SequenceBatch, noise: torch.Generator) -> torch.Tensor:
-        """See `recommender.catalogue_network.LearningEncoder`."""
+        """See `recommender.sequence.catalogue_network.LearningEncoder`."""
         config = self._config
         states = self.prefixes(items, batch.sequences, noise)
         targets = torch.from_numpy(batch.targets).to(items.device)

@@ -3,11 +3,11 @@
 ISRF (arXiv 2603.13934, WWW 2026) writes both into the word embeddings of a language model. This is the form
 without one: chains of thought are read as stored vectors, and scores are inner products.
 
-    E = LightGCN([E_U ; E_V]),  E_V = adapter(PCA(item texts))      eq. 2-4, `recommender.interest_layer`
-    H = LightGCN over the K most similar users                      eq. 6-7, `recommender.group_interests`
-    score(u, i) = <e_u + w h_u, e_i>                                task=direct, `direct_interests`
-    score(u, i) = <query + w h_u, e_i / ‖e_i‖>                      task=sequential, `sequential_interests`
-    loss = ranking loss + reg · L2 + λ_DS L_DS or λ_SA L_SA         eq. 8-10, turns: `recommender.interests`
+    E = LightGCN([E_U ; E_V]),  E_V = adapter(PCA(item texts))      eq. 2-4, `interests.first_layer`
+    H = LightGCN over the K most similar users                      eq. 6-7, `interests.groups`
+    score(u, i) = <e_u + w h_u, e_i>                                task=direct, `interests.direct`
+    score(u, i) = <query + w h_u, e_i / ‖e_i‖>                      task=sequential, `interests.sequential`
+    loss = ranking loss + reg · L2 + λ_DS L_DS or λ_SA L_SA         eq. 8-10, turns: `interests.refinement`
 
 Ours: the two rankers, which stand for eq. 1, 5 and 11; H in the scores, w times, for in the paper's equations
 it enters no prediction (``group_weight=0``); IDs of items beside their texts (the paper: ``fusion=replace``).
@@ -24,12 +24,12 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
-from recommender.direct_interests import DirectNetwork
-from recommender.group_model import GroupModel
-from recommender.group_sequence_model import GroupSequenceModel
-from recommender.layer_zero import Fusion
-from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
-from recommender.sequential_interests import SequentialConfig, SequentialNetwork, new_encoder
+from recommender.interests.direct import DirectNetwork
+from recommender.interests.sequential import SequentialConfig, SequentialNetwork, new_encoder
+from recommender.text.layer_zero import Fusion
+from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.wrappers.group_model import GroupModel
+from recommender.wrappers.group_sequence_model import GroupSequenceModel
 
 
 class Config(SequentialConfig):

@@ -2,14 +2,15 @@
 
 LGHRec (arXiv 2505.12396), E(0) the backbone's layer-0 embeddings:
 
-    E(0) = W [E_id ‖ Ẽ] + b of items with a text    `recommender.layer_zero`, fusion=concat
+    E(0) = W [E_id ‖ Ẽ] + b of items with a text    `recommender.text.layer_zero`, fusion=concat
     loss = loss of the backbone + λ_cl (L_CL of users + L_CL of items)
-    L_CL: `recommender.contrast_side` over `recommender.contrast_views`; the policy: `recommender.hgpo`
+    L_CL: `recommender.hgpo.contrast_side` over `recommender.graph.contrast_views`; the policy:
+    `recommender.hgpo.side`
 
 Scores are the backbone's. Its own contrast, where it has one, stays; ``backbone_settings`` can weigh it 0.
 With ``contrast_weight=0`` this is the backbone to the bit, so that "with and without" are settings: features
 give the semantic ID, the weight gives HGPO. What HGPO is measured against are settings too, see
-`recommender.hgpo_config`: temperature_by=fixed, ideal or learned; negatives_by=uniform, hard or in_batch;
+`recommender.hgpo.config`: temperature_by=fixed, ideal or learned; negatives_by=uniform, hard or in_batch;
 groups=none; harmony_weight=0; entropy_weight=0.
 
 Settings that every model has (``embedding_dim``, ``reg``, ``fusion``, …) are set here and handed on. The
@@ -28,11 +29,11 @@ import numpy as np
 import torch
 from pydantic import Field, ValidationError, model_validator
 
-from recommender.contrast_side import Contrasted, ContrastSide
-from recommender.contrast_views import ContrastViews
 from recommender.data import TrainingData
-from recommender.hgpo_config import HgpoConfig
-from recommender.layer_zero import EmbeddingConfig, Fusion, LayerZero, NodeVectors
+from recommender.graph.contrast_views import ContrastViews
+from recommender.graph.nodes import batch_nodes
+from recommender.hgpo.config import HgpoConfig
+from recommender.hgpo.contrast_side import Contrasted, ContrastSide
 from recommender.models import (
     bpr_mf,
     directau,
@@ -45,11 +46,11 @@ from recommender.models import (
     simgcl,
     xsimgcl,
 )
-from recommender.nodes import batch_nodes
-from recommender.sampling import PairBatch
-from recommender.search_space import RANKING_SPACE, LogUniform, SearchSpace
-from recommender.trainer import Trainable
-from recommender.vector_model import VectorModel
+from recommender.text.layer_zero import EmbeddingConfig, Fusion, LayerZero, NodeVectors
+from recommender.training.sampling import PairBatch
+from recommender.training.search_space import RANKING_SPACE, LogUniform, SearchSpace
+from recommender.training.trainer import Trainable
+from recommender.wrappers.vector_model import VectorModel
 
 Backbone: TypeAlias = Literal[
     "lightgcn", "sgl", "simgcl", "xsimgcl", "ncl", "lightgcl", "directau", "ngcf", "bpr_mf", "mixgcf"

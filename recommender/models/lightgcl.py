@@ -24,17 +24,17 @@ import torch
 from pydantic import Field
 
 from recommender.data import TrainingData
-from recommender.edge_dropout import EdgeDropout
-from recommender.layer_rows import Reading, mean_of_layers, only_layer, read_layers
-from recommender.layer_zero import LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.low_rank import LowRankViews
-from recommender.node_contrast import Against, contrast_in_batch, contrast_with_all
-from recommender.nodes import batch_nodes, batch_rows, training_graph
-from recommender.propagation import layer_mean, layers
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.vector_model import VectorModel
+from recommender.graph.edge_dropout import EdgeDropout
+from recommender.graph.layer_rows import Reading, mean_of_layers, only_layer, read_layers
+from recommender.graph.low_rank import LowRankViews
+from recommender.graph.node_contrast import Against, contrast_in_batch, contrast_with_all
+from recommender.graph.nodes import batch_nodes, batch_rows, training_graph
+from recommender.graph.propagation import layer_mean, layers
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(RankingConfig):

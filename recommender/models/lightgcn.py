@@ -2,8 +2,8 @@
 
 He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation", SIGIR 2020:
 
-    E(0) = `recommender.layer_zero`      ID embeddings N(0, s²), s = init_std, fused with text if given
-    E = layer mean of Â^l E(0)           see `recommender.propagation`
+    E(0) = `recommender.text.layer_zero`      ID embeddings N(0, s²), s = init_std, fused with text if given
+    E = layer mean of Â^l E(0)           see `recommender.graph.propagation`
     score(u, i) = <E_u, E_i>             loss = BPR + reg · L2 of the batch's layer-0 rows
 
 With ``fusion=replace`` an item is nothing but its text: ISRF's eq. 2-4 (arXiv 2603.13934).
@@ -18,14 +18,14 @@ import torch
 from pydantic import Field
 
 from recommender.data import TrainingData
-from recommender.layer_zero import LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.nodes import batch_rows, training_graph
-from recommender.propagation import Propagation, layer_mean
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.search_space import RANKING_SPACE, Choice, SearchSpace
-from recommender.vector_model import VectorModel
+from recommender.graph.nodes import batch_rows, training_graph
+from recommender.graph.propagation import Propagation, layer_mean
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.training.search_space import RANKING_SPACE, Choice, SearchSpace
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(RankingConfig):

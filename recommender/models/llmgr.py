@@ -3,10 +3,10 @@
 LLMGR (arXiv 2402.16539) ranks by the state of a 7-billion-parameter decoder that reads session graphs; see
 `llm_jobs.tuning.llmgr_job`. Nobody asks one online. Our reconstruction of what stays of it:
 
-    e_i = gate of x_i and t̃_i, t̃ an MLP of the stored t_v             `recommender.semantic_items`
+    e_i = gate of x_i and t̃_i, t̃ an MLP of the stored t_v             `recommender.text.semantic_items`
     score(session, i) = <s, e_i>,  s by the base's encoder over e        base=gcsan, gru4rec, stamp, ...
     loss = mean over events of -log softmax_i <s, e_i>
-           + reg · half the mean squared length of targets' x + λ_KL L_KL  `recommender.teacher_lists`
+           + reg · half the mean squared length of targets' x + λ_KL L_KL  `recommender.session.teacher_lists`
 
 x is learned, as the base learns it. Without vectors, or with ``fusion=none``, this is the base, to the bit.
 Items that have a text and no training session are left out of the softmax: as wrong answers to everything,
@@ -29,15 +29,15 @@ from pydantic import Field, model_validator
 from torch.nn.functional import normalize
 
 from recommender.data import TrainingData
-from recommender.full_softmax import catalogue_cross_entropy
-from recommender.layer_zero import Fusion, LayerZero, NodeVectors
 from recommender.models import gcsan, gru4rec, narm, niser, srgnn, stamp
-from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
-from recommender.semantic_items import SemanticItems
-from recommender.sequence_model import SequenceModel, history_states
-from recommender.sequences import SequenceBatch, Sequences, SequenceSampler
-from recommender.session_network import SessionConfig, SessionEncoder
-from recommender.teacher_lists import TeacherLists, load_teacher, teacher_divergence
+from recommender.sequence.sequences import SequenceBatch, Sequences, SequenceSampler
+from recommender.session.network import SessionConfig, SessionEncoder
+from recommender.session.teacher_lists import TeacherLists, load_teacher, teacher_divergence
+from recommender.text.layer_zero import Fusion, LayerZero, NodeVectors
+from recommender.text.semantic_items import SemanticItems
+from recommender.training.full_softmax import catalogue_cross_entropy
+from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.wrappers.sequence_model import SequenceModel, history_states
 
 Base: TypeAlias = Literal["gcsan", "gru4rec", "stamp", "srgnn", "narm", "niser"]
 NewEncoder: TypeAlias = Callable[[Any, torch.Generator], SessionEncoder]
@@ -142,7 +142,7 @@ class Network(torch.nn.Module):
         """See `Trainable.epoch`; reads the teacher's lists first, if there is one.
 
         Raises:
-            InputError, StoreError, UsageError: See `recommender.teacher_lists.load_teacher`.
+            InputError, StoreError, UsageError: See `recommender.session.teacher_lists.load_teacher`.
         """
         if self._config.teacher is not None and self._teacher is None:
             self._teacher = load_teacher(
@@ -193,7 +193,7 @@ class UnitStates(torch.nn.Module):
     def forward(
         self, items: torch.Tensor, sequences: Sequences, noise: torch.Generator | None = None
     ) -> torch.Tensor:
-        """(T, d) states; see `recommender.session_network.SessionEncoder`."""
+        """(T, d) states; see `recommender.session.network.SessionEncoder`."""
         return normalize(self.encoder(items, sequences, noise), dim=1)
 
 

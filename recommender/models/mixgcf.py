@@ -20,13 +20,13 @@ import torch
 from pydantic import Field
 
 from recommender.data import TrainingData
-from recommender.layer_zero import LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.nodes import training_graph
-from recommender.propagation import layer_mean, layers
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.vector_model import VectorModel
+from recommender.graph.nodes import training_graph
+from recommender.graph.propagation import layer_mean, layers
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(RankingConfig):

@@ -3,7 +3,7 @@
 Li et al., "Neural Attentive Session-based Recommendation", CIKM 2017. Letters: E (I, d) item vectors, v_t the
 item of event t, h hidden dimensions.
 
-    h_t = GRU(h_{t-1}, dropout(E[v_t]))        `recommender.recurrent`
+    h_t = GRU(h_{t-1}, dropout(E[v_t]))        `recommender.sequence.recurrent`
     c_t = Σ_{j ≤ t} w_tj h_j,  w_tj = <q, sigmoid(A_1 h_t + A_2 h_j)>
     s_t = B dropout([h_t ‖ c_t]),   score(session, i) = <s_newest, E_i>
 
@@ -14,12 +14,12 @@ sessions (the paper: 0.25), that before B is the paper's.
 import torch
 from pydantic import Field
 
-from recommender.additive_attention import additive_attention
-from recommender.causal_attention import drop
-from recommender.first_weights import uniform
-from recommender.recurrent import Recurrent
-from recommender.sequences import Sequences
-from recommender.session_network import SessionConfig, session_model
+from recommender.sequence.additive_attention import additive_attention
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.recurrent import Recurrent
+from recommender.sequence.sequences import Sequences
+from recommender.session.network import SessionConfig, session_model
+from recommender.training.first_weights import uniform
 
 
 class Config(SessionConfig):

@@ -2,7 +2,7 @@
 
 Wang et al., "Neural Graph Collaborative Filtering", SIGIR 2019, eq. 7-11:
 
-    E(0) = `recommender.layer_zero`
+    E(0) = `recommender.text.layer_zero`
     E(l+1) = LeakyReLU((Â + 1) E(l) W1 + (Â E(l) ⊙ E(l)) W2)      layer weights W1, W2 (d, d)
     E = [E(0) ‖ E(1) ‖ … ‖ E(L)],   each layer but E(0) with rows of length 1
     score(u, i) = <E_u, E_i>        loss = BPR + reg · L2 of the batch's layer-0 rows
@@ -21,14 +21,14 @@ from pydantic import Field
 from torch.nn.functional import leaky_relu, normalize
 
 from recommender.data import TrainingData
-from recommender.layer_zero import LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.nodes import batch_rows, training_graph
-from recommender.propagation import propagate
-from recommender.random_words import dropout
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.vector_model import VectorModel
+from recommender.graph.nodes import batch_rows, training_graph
+from recommender.graph.propagation import propagate
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.random_words import dropout
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.wrappers.vector_model import VectorModel
 
 _SLOPE: Final = 0.2
 

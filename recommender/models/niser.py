@@ -4,7 +4,7 @@ Gupta et al., "NISER: Normalized Item and Session Representations to Handle Popu
 (arXiv 1909.04276). Inner products favour popular items, whose vectors grow long; cosines do not. Letters: E
 (I, d) item vectors, Ẽ_i = E_i / ‖E_i‖, p_a the vector of age a (0: the newest event).
 
-    v = dropout(Ẽ[nodes]),  v ← GatedGraph(v, A_in, A_out) in each of L steps     `recommender.gated_graph`
+    v = dropout(Ẽ[nodes]),  v ← GatedGraph(v, A_in, A_out) in each of L steps     `session.gated_graph`
     x_i = v_i + p_age(i) of every event,  s = W_3 [x_n ‖ Σ_i w_i x_i],  s̃ = s / ‖s‖
     score(session, i) = <s̃, Ẽ_i>,   loss: softmax of 16 · score
 
@@ -15,12 +15,12 @@ doubt: here to events, after the graph, which knows items but no places. They co
 import torch
 from pydantic import Field
 
-from recommender.causal_attention import drop
-from recommender.gated_graph import AttentiveReadout, GatedGraph
-from recommender.prefixes import PrefixEncoder
-from recommender.sequences import Sequences
-from recommender.session_graphs import session_graphs
-from recommender.session_network import SessionConfig, session_model
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.sequences import Sequences
+from recommender.session.gated_graph import AttentiveReadout, GatedGraph
+from recommender.session.graphs import session_graphs
+from recommender.session.network import SessionConfig, session_model
+from recommender.session.prefixes import PrefixEncoder
 
 
 class Config(SessionConfig):
@@ -51,7 +51,7 @@ class Reader(torch.nn.Module):
     def forward(
         self, items: torch.Tensor, sessions: Sequences, noise: torch.Generator | None
     ) -> torch.Tensor:
-        """(b, d) states; see `recommender.prefixes.Reader`. ``items`` are of length 1."""
+        """(b, d) states; see `recommender.session.prefixes.Reader`. ``items`` are of length 1."""
         graphs = session_graphs(sessions, items.device)
         nodes = items.index_select(0, torch.from_numpy(graphs.nodes).to(items.device))
         nodes = self.graph(drop(nodes, self._dropout, noise), graphs)  # (N, d)

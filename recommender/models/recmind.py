@@ -2,11 +2,11 @@
 
 RecMind (arXiv 2509.06286), N = U + I nodes, E ID embeddings N(0, s²), s = init_std:
 
-    z^L_v = W Ẽ_v / d', or  a fallback              eq. 4, `recommender.text_vectors`
-    E(l+1) = Â (g(l) E(l) + (1 - g(l)) z^L)         eq. 6-8, `recommender.gated_propagation`
+    z^L_v = W Ẽ_v / d', or  a fallback              eq. 4, `recommender.text.node_texts`
+    E(l+1) = Â (g(l) E(l) + (1 - g(l)) z^L)         eq. 6-8, `recommender.graph.gated_propagation`
     z^G = layer mean of E(0) to E(L)                eq. 2
     h = alpha z^G + (1 - alpha) z^L                 eq. 9, score(u, i) = <h_u, h_i>
-    loss = BPR + λ (L_U + L_I) + β L2               eq. 5 and 10, `recommender.alignment_phases`
+    loss = BPR + λ (L_U + L_I) + β L2               eq. 5 and 10, `recommender.text.alignment_phases`
 
 The paper's adapters of a language model are left out: texts are embedded once and frozen. Its ablations are
 settings: align=none; fixed_gate=1 (late fusion: eq. 9 alone), or another constant gate; alignment_epochs=0;
@@ -25,14 +25,14 @@ from typing import Final, Literal
 import torch
 from pydantic import Field, field_validator
 
-from recommender.alignment_phases import PhasedConfig
 from recommender.data import TrainingData
-from recommender.gated_propagation import GatedPropagation, GatedRows, GateInputs
-from recommender.layer_zero import Fusion, NodeVectors
-from recommender.nodes import training_graph
-from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
-from recommender.text_vectors import TextVectors
-from recommender.two_phase_model import TwoPhaseModel
+from recommender.graph.gated_propagation import GatedPropagation, GatedRows, GateInputs
+from recommender.graph.nodes import training_graph
+from recommender.text.alignment_phases import PhasedConfig
+from recommender.text.layer_zero import Fusion, NodeVectors
+from recommender.text.node_texts import TextVectors
+from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.wrappers.two_phase_model import TwoPhaseModel
 
 
 class Config(PhasedConfig):

@@ -4,7 +4,7 @@ After Ren et al., "Representation Learning with Large Language Models for Recomm
 2310.15950), its contrastive variant; our reconstruction from the paper, not from its code:
 
     E = layer mean of Â^l E(0)          score(u, i) = <E_u, E_i>; no text is read for it
-    s_v = MLP(Ẽ_v)                      `recommender.text_adapter`, one of users and one of items
+    s_v = MLP(Ẽ_v)                      `recommender.text.adapter`, one of users and one of items
     loss = ranking loss + reg · L2 of the batch's layer-0 rows + λ · (InfoNCE of users + of items)(E, s)
 
 InfoNCE is of the batch's users and of its positives, each once, as far as they have a text; other nodes of
@@ -22,16 +22,16 @@ from pydantic import Field, field_validator
 
 from featurestore.errors import UsageError
 from recommender.data import FloatArray, TrainingData
-from recommender.layer_zero import Fusion, LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.node_contrast import contrast_in_batch
-from recommender.nodes import batch_nodes, batch_rows, training_graph
-from recommender.propagation import Propagation, layer_mean
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
-from recommender.text_adapter import TextAdapter
-from recommender.vector_model import VectorModel
+from recommender.graph.node_contrast import contrast_in_batch
+from recommender.graph.nodes import batch_nodes, batch_rows, training_graph
+from recommender.graph.propagation import Propagation, layer_mean
+from recommender.text.adapter import TextAdapter
+from recommender.text.layer_zero import Fusion, LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(RankingConfig):

@@ -1,7 +1,8 @@
 """SASRec: causal self-attention over a user's history, with a full softmax at every event.
 
 Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018. Letters: E (I, d) item vectors, s_t
-the item of event t, p_a the vector of age a (0: the newest event); blocks: `recommender.causal_attention`.
+the item of event t, p_a the vector of age a (0: the newest event); blocks:
+`recommender.sequence.causal_attention`.
 
     x_t = dropout(√d E[s_t] + p_age(t))      eq. 1; then L blocks; h_t = LayerNorm(x_t)
     score(history, i) = <h_newest, E_i>      eq. 6: one item table for what is read and what is ranked
@@ -25,12 +26,12 @@ import torch
 from pydantic import Field, model_validator
 from torch.nn.functional import normalize
 
-from recommender.causal_attention import CausalBlock, drop
 from recommender.data import TrainingData
-from recommender.full_softmax import catalogue_cross_entropy
-from recommender.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
-from recommender.sequence_model import SequenceModel, history_states
-from recommender.sequences import SequenceBatch, Sequences, SequenceSampler
+from recommender.sequence.causal_attention import CausalBlock, drop
+from recommender.sequence.sequences import SequenceBatch, Sequences, SequenceSampler
+from recommender.text.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
+from recommender.training.full_softmax import catalogue_cross_entropy
+from recommender.wrappers.sequence_model import SequenceModel, history_states
 
 
 class Config(EmbeddingConfig):

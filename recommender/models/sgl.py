@@ -2,12 +2,12 @@
 
 Wu et al., "Self-supervised Graph Learning for Recommendation", SIGIR 2021, eq. 10-12:
 
-    E(0) = `recommender.layer_zero`      E = mean of E(0) to E(L), E(l+1) = Â E(l)
+    E(0) = `recommender.text.layer_zero`      E = mean of E(0) to E(L), E(l+1) = Â E(l)
     E' and E'' likewise, over two cuts of the training graph, drawn anew for every epoch
     score(u, i) = <E_u, E_i>
     loss = BPR + reg · L2 of the batch's layer-0 rows + λ · (InfoNCE of users + InfoNCE of items)(E', E'')
 
-How a graph is cut: `recommender.graph_views`. The contrast is among the batch's users and among its
+How a graph is cut: `recommender.graph.views`. The contrast is among the batch's users and among its
 positives, each once; the official code takes all nodes of a side as negatives.
 
 Ours: λ was chosen on the validation part of colakg-lastfm; drop rate and τ were left as they are.
@@ -21,16 +21,16 @@ import torch
 from pydantic import Field
 
 from recommender.data import TrainingData
-from recommender.graph_views import Augmentation, cut_graphs
-from recommender.layer_rows import Reading, mean_of_layers, read_layers
-from recommender.layer_zero import LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.node_contrast import contrast_in_batch
-from recommender.nodes import batch_nodes, batch_rows, training_graph
-from recommender.propagation import Adjacency, Propagation, layer_mean
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.vector_model import VectorModel
+from recommender.graph.layer_rows import Reading, mean_of_layers, read_layers
+from recommender.graph.node_contrast import contrast_in_batch
+from recommender.graph.nodes import batch_nodes, batch_rows, training_graph
+from recommender.graph.propagation import Adjacency, Propagation, layer_mean
+from recommender.graph.views import Augmentation, cut_graphs
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(RankingConfig):

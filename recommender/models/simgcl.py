@@ -3,16 +3,16 @@
 Yu et al., "Are Graph Augmentations Necessary? Simple Graph Contrastive Learning for Recommendation", SIGIR
 2022, eq. 7-9:
 
-    E(0) = `recommender.layer_zero`      E(l+1) = Â E(l)
-    E' and E'': E(l+1) = Â E(l) + Δ      Δ = ε · sign ⊙ uniform direction, see `recommender.sign_noise`
+    E(0) = `recommender.text.layer_zero`      E(l+1) = Â E(l)
+    E' and E'': E(l+1) = Â E(l) + Δ      Δ = ε · sign ⊙ uniform direction, see `recommender.graph.sign_noise`
     E = mean of E(first_layer) to E(L), of each of the three
     score(u, i) = <E_u, E_i>
     loss = BPR + reg · L2 of the batch's layer-0 rows + λ · (InfoNCE of users + InfoNCE of items)(E', E'')
 
 The contrast is among the batch's users and among its positives, each once. As in the official code E(0)
 is not part of the mean: a node without edges, such as an item with nothing but a text, is scored 0 then, and
-``first_layer=0`` keeps it. The three views are propagated by `recommender.layer_rows`, with the backward pass
-of one.
+``first_layer=0`` keeps it. The three views are propagated by `recommender.graph.layer_rows`, with the
+backward pass of one.
 
 Ours: λ was chosen on the validation part of colakg-lastfm, where the paper's 0.5 for Yelp drowns the ranking
 loss.
@@ -26,15 +26,15 @@ import torch
 from pydantic import Field
 
 from recommender.data import TrainingData
-from recommender.layer_rows import Reading, mean_of_layers, only_layer, read_layers, weighted_layers
-from recommender.layer_zero import LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.node_contrast import contrast_in_batch
-from recommender.nodes import batch_nodes, batch_rows, training_graph
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.sign_noise import add_sign_noise
-from recommender.vector_model import VectorModel
+from recommender.graph.layer_rows import Reading, mean_of_layers, only_layer, read_layers, weighted_layers
+from recommender.graph.node_contrast import contrast_in_batch
+from recommender.graph.nodes import batch_nodes, batch_rows, training_graph
+from recommender.graph.sign_noise import add_sign_noise
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(RankingConfig):

@@ -22,11 +22,11 @@ from pydantic import Field
 from torch.nn.functional import normalize
 
 from recommender.data import IntArray, TrainingData
-from recommender.history_mean import HistoryMean
-from recommender.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
-from recommender.losses import cosine_contrastive_loss, l2_penalty
-from recommender.sampling import PairBatch, PairSampler
-from recommender.vector_model import VectorModel
+from recommender.graph.history_mean import HistoryMean
+from recommender.text.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
+from recommender.training.losses import cosine_contrastive_loss, l2_penalty
+from recommender.training.sampling import PairBatch, PairSampler
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(EmbeddingConfig):

@@ -1,24 +1,24 @@
 """SR-GNN: a gated network over the graph of a session, read from its newest click.
 
 Wu et al., "Session-based Recommendation with Graph Neural Networks", AAAI 2019. Letters: E (I, d) item
-vectors; N nodes of session graphs (`recommender.session_graphs`).
+vectors; N nodes of session graphs (`recommender.session.graphs`).
 
-    v = dropout(E[nodes]),  v ← GatedGraph(v, A_in, A_out) in each of L steps      `recommender.gated_graph`
+    v = dropout(E[nodes]),  v ← GatedGraph(v, A_in, A_out) in each of L steps      `session.gated_graph`
     s = W_3 [v_n ‖ Σ_i w_i v_i],   score(session, i) = <s, E_i>                    eq. 6-8
 
-Every prefix of a session is a graph of its own (`recommender.prefixes`). Edges weigh as often as they were
-taken, as in the paper; its code counts each once. Dropout is ours.
+Every prefix of a session is a graph of its own (`recommender.session.prefixes`). Edges weigh as often as they
+were taken, as in the paper; its code counts each once. Dropout is ours.
 """
 
 import torch
 from pydantic import Field
 
-from recommender.causal_attention import drop
-from recommender.gated_graph import AttentiveReadout, GatedGraph
-from recommender.prefixes import PrefixEncoder
-from recommender.sequences import Sequences
-from recommender.session_graphs import session_graphs
-from recommender.session_network import SessionConfig, session_model
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.sequences import Sequences
+from recommender.session.gated_graph import AttentiveReadout, GatedGraph
+from recommender.session.graphs import session_graphs
+from recommender.session.network import SessionConfig, session_model
+from recommender.session.prefixes import PrefixEncoder
 
 
 class Config(SessionConfig):
@@ -44,7 +44,7 @@ class Reader(torch.nn.Module):
     def forward(
         self, items: torch.Tensor, sessions: Sequences, noise: torch.Generator | None
     ) -> torch.Tensor:
-        """(b, d) states; see `recommender.prefixes.Reader`."""
+        """(b, d) states; see `recommender.session.prefixes.Reader`."""
         graphs = session_graphs(sessions, items.device)
         nodes = items.index_select(0, torch.from_numpy(graphs.nodes).to(items.device))
         nodes = self.graph(drop(nodes, self._dropout, noise), graphs)  # (N, d)

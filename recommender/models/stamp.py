@@ -14,11 +14,11 @@ of items from ever being sure; it is left out here, as re-implementations do. Dr
 
 import torch
 
-from recommender.additive_attention import additive_attention
-from recommender.causal_attention import drop
-from recommender.first_weights import uniform
-from recommender.sequences import Sequences
-from recommender.session_network import SessionConfig, session_model
+from recommender.sequence.additive_attention import additive_attention
+from recommender.sequence.causal_attention import drop
+from recommender.sequence.sequences import Sequences
+from recommender.session.network import SessionConfig, session_model
+from recommender.training.first_weights import uniform
 
 
 class Config(SessionConfig):

@@ -2,8 +2,8 @@
 
 Yu et al., "XSimGCL: Towards Extremely Simple Graph Contrastive Learning for Recommendation", TKDE 2023:
 
-    E(0) = `recommender.layer_zero`      E(l+1) = Â E(l) + Δ in training, Â E(l) for scores
-    Δ = ε · sign ⊙ uniform direction     see `recommender.sign_noise`
+    E(0) = `recommender.text.layer_zero`      E(l+1) = Â E(l) + Δ in training, Â E(l) for scores
+    Δ = ε · sign ⊙ uniform direction     see `recommender.graph.sign_noise`
     E = mean of E(first_layer) to E(L)   score(u, i) = <E_u, E_i>
     loss = BPR + reg · L2 of the batch's layer-0 rows + λ · (InfoNCE of users + InfoNCE of items)(E, E(k))
 
@@ -22,15 +22,15 @@ import torch
 from pydantic import Field, model_validator
 
 from recommender.data import TrainingData
-from recommender.layer_rows import Reading, mean_of_layers, only_layer, read_layers, weighted_layers
-from recommender.layer_zero import LayerZero, NodeVectors
-from recommender.losses import l2_penalty
-from recommender.node_contrast import contrast_in_batch
-from recommender.nodes import batch_nodes, batch_rows, training_graph
-from recommender.ranking_loss import RankingConfig, pair_sampler, ranking_loss
-from recommender.sampling import PairBatch
-from recommender.sign_noise import add_sign_noise
-from recommender.vector_model import VectorModel
+from recommender.graph.layer_rows import Reading, mean_of_layers, only_layer, read_layers, weighted_layers
+from recommender.graph.node_contrast import contrast_in_batch
+from recommender.graph.nodes import batch_nodes, batch_rows, training_graph
+from recommender.graph.sign_noise import add_sign_noise
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.losses import l2_penalty
+from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
+from recommender.training.sampling import PairBatch
+from recommender.wrappers.vector_model import VectorModel
 
 
 class Config(RankingConfig):

@@ -37,7 +37,7 @@ _PATH: Final[tuple[Place, ...]] = (
     ("recommender.data", "load_histories"),
     ("recommender.evaluation.tasks", "load_test_data"),
     ("recommender.features", "entity_features"),
-    ("recommender.user_graph", "user_vectors"),
+    ("recommender.interests.user_graph", "user_vectors"),
 )
 """What every run goes through."""
 

@@ -21,7 +21,7 @@ from recommender.evaluation.tasks import load_test_data
 from recommender.features import NodeFeatures, entity_features
 from recommender.generative.config import GenerativeConfig
 from recommender.generative.tokens import digits_of, sequential_numbers, shuffled_numbers
-from recommender.user_graph import user_vectors
+from recommender.interests.user_graph import user_vectors
 from scripts.study.datasets import ROOT, Dataset
 from scripts.study.generative_records import Profiles
 from scripts.study.project_copy import copied_project

@@ -29,7 +29,7 @@ from llm_jobs.tuning.recmind_adapters import StoredSide
 from recommender.data import load_training_data
 from recommender.features import entity_features
 from recommender.registry import parse_settings
-from recommender.teacher_lists import TeacherLists, load_teacher
+from recommender.session.teacher_lists import TeacherLists, load_teacher
 from scripts.study.llmgr_project import BASE, TuningProject
 from scripts.study.llmgr_tunings import StageRecord, Tuning, TuningRecord, write_export
 

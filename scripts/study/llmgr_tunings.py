@@ -19,7 +19,7 @@ from featurestore.reader import Release
 from featurestore.spec import Frozen
 from llm_jobs.tuning.llmgr_config import Stage
 from recommender.features import EntityFeatures
-from recommender.teacher_lists import TeacherLists
+from recommender.session.teacher_lists import TeacherLists
 from scripts.study.datasets import ROOT
 from scripts.study.runs import as_lines
 

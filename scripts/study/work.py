@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from recommender.allocator import keep_freed_memory
 from recommender.registry import find_model, model_names
+from recommender.training.allocator import keep_freed_memory
 from scripts.study.code_version import code_version
 from scripts.study.datasets import CACHE, find_dataset
 from scripts.study.execute import Prepared, Stopped, execute

@@ -11,7 +11,7 @@ from tuning_world import decoder_entry
 from cli.main import run
 from featurestore.reader import open_store
 from featurestore.stores import connect
-from recommender.teacher_lists import load_teacher
+from recommender.session.teacher_lists import load_teacher
 
 _SETTINGS = {
     "lora_rank": 2,

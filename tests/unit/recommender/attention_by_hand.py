@@ -1,9 +1,9 @@
-"""The block of `recommender.causal_attention` in float64, one history, one event and one head at a time."""
+"""The block of `recommender.sequence.causal_attention` in float64, by history, event and head."""
 
 import numpy as np
 import torch
 
-from recommender.causal_attention import CausalBlock
+from recommender.sequence.causal_attention import CausalBlock
 
 
 def normed(x: np.ndarray, layer: torch.nn.LayerNorm) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from recommender.data import TrainingData
-from recommender.sampling import PairBatch
+from recommender.training.sampling import PairBatch
 
 BATCH = PairBatch(np.array([0, 1, 0]), np.array([2, 5, 4]), np.array([[1], [4], [7]]))
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import normalize
 
-from recommender.hgpo_policy import State
+from recommender.hgpo.policy import State
 
 
 def random_state(

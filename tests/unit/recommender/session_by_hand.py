@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from recommender.gated_graph import AttentiveReadout, GatedGraph
-from recommender.recurrent import Recurrent
+from recommender.sequence.recurrent import Recurrent
+from recommender.session.gated_graph import AttentiveReadout, GatedGraph
 
 
 def array(weight: torch.Tensor) -> np.ndarray:

@@ -3,7 +3,7 @@ import pytest
 import recmind_by_hand as by_hand
 import torch
 
-from recommender.alignment import (
+from recommender.text.alignment import (
     Negatives,
     absent_from,
     info_nce,
@@ -99,7 +99,7 @@ def test_listed_nodes_of_no_group_are_found():
 def test_nearest_rows_are_by_cosine_and_leave_zero_rows_out(monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(9, 3))
     vectors[[2, 6]] = 0
-    monkeypatch.setattr("recommender.alignment._COSINES_AT_A_TIME", 20)
+    monkeypatch.setattr("recommender.text.alignment._COSINES_AT_A_TIME", 20)
     found = nearest_by_cosine(torch.from_numpy(vectors), 8).tolist()
     for row, nearest in enumerate(found):
         others = [other for other in range(9) if other not in {row, 2, 6}] if row not in {2, 6} else []

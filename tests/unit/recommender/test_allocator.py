@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from recommender.allocator import keep_freed_memory
+from recommender.training.allocator import keep_freed_memory
 
 _TOUCH = """
 import resource, torch
-from recommender.allocator import keep_freed_memory
+from recommender.training.allocator import keep_freed_memory
 assert keep_freed_memory()
 for _ in range(5): [torch.ones(1 << 20) for _ in range(8)]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -3,7 +3,7 @@ import pytest
 import torch
 from attention_by_hand import block_by_hand
 
-from recommender.causal_attention import CausalBlock, drop
+from recommender.sequence.causal_attention import CausalBlock, drop
 
 DIM = 6
 BLOCKS = [(2, 1), (1, 3), (2, 4)]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from recommender import clustering
-from recommender.clustering import k_means, nearest_centres
+from recommender.graph import clustering
+from recommender.graph.clustering import k_means, nearest_centres
 
 RNG = np.random.default_rng(2)
 VECTORS = RNG.standard_normal((40, 3)).astype(np.float32)

@@ -5,9 +5,9 @@ from math import exp, log
 import pytest
 import torch
 
-from recommender.contrast_side import Contrasted, ContrastSide, contrast_with_chosen
-from recommender.hgpo_config import HgpoConfig
-from recommender.node_contrast import contrast_in_batch
+from recommender.graph.node_contrast import contrast_in_batch
+from recommender.hgpo.config import HgpoConfig
+from recommender.hgpo.contrast_side import Contrasted, ContrastSide, contrast_with_chosen
 
 DEGREES = torch.tensor([2.0, 40.0, 8.0, 0.0, 15.0, 300.0, 1.0, 7.0, 90.0, 5.0])
 NODES = torch.tensor([1, 4, 5])

@@ -4,9 +4,9 @@ import pytest
 from featurestore.errors import UsageError
 from featurestore.progress import no_progress
 from recommender.data import group_by_user, training_data
+from recommender.graph.sparse import profile_rows
 from recommender.models import ease
 from recommender.models.ease import Config, Model, item_weights
-from recommender.sparse import profile_rows
 from recommender.testing import checkerboard, parity_features
 
 NUM_USERS, NUM_ITEMS, REG = 30, 8, 2.5

@@ -1,9 +1,9 @@
 import torch
 from dense_graph import dense_adjacency
 
-from recommender.edge_dropout import EdgeDropout
-from recommender.nodes import training_graph
-from recommender.propagation import Adjacency
+from recommender.graph.edge_dropout import EdgeDropout
+from recommender.graph.nodes import training_graph
+from recommender.graph.propagation import Adjacency
 from recommender.testing import checkerboard
 
 DATA, _ = checkerboard()

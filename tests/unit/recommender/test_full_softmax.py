@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from recommender import full_softmax
-from recommender.full_softmax import catalogue_cross_entropy
-from recommender.losses import full_softmax_loss
+from recommender.training import full_softmax
+from recommender.training.full_softmax import catalogue_cross_entropy
+from recommender.training.losses import full_softmax_loss
 
 SHAPES = [(1, 1, 1), (7, 5, 3), (40, 23, 8)]
 

@@ -3,8 +3,8 @@ import pytest
 import recmind_by_hand as by_hand
 import torch
 
-from recommender.gated_propagation import GatedPropagation, GateInputs
-from recommender.propagation import normalized_adjacency
+from recommender.graph.gated_propagation import GatedPropagation, GateInputs
+from recommender.graph.propagation import normalized_adjacency
 
 N, DIM = by_hand.NUM_USERS + by_hand.NUM_ITEMS, 3
 RANKED, ALIGNED = torch.tensor([0, 5, 2, 5, 8]), torch.tensor([1, 5, 6])
@@ -80,7 +80,7 @@ def test_ids_that_do_not_learn_get_no_gradient():
 
 def test_many_nodes_go_through_in_several_parts(monkeypatch):
     whole = propagation().rows(inputs(), RANKED, ALIGNED)
-    monkeypatch.setattr("recommender.gated_propagation._ROWS_AT_A_TIME", {"cpu": 2})
+    monkeypatch.setattr("recommender.graph.gated_propagation._ROWS_AT_A_TIME", {"cpu": 2})
     for one, other in zip(whole, propagation(first_gated=0).rows(inputs(), RANKED, ALIGNED), strict=True):
         torch.testing.assert_close(one, other)
     given, operator = inputs(), propagation(first_gated=4)

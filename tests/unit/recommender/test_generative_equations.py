@@ -10,7 +10,7 @@ from isrf_by_hand import infonce_by_hand, soft_dot_by_hand
 from recommender.generative.inputs import make_inputs
 from recommender.generative.network import GenerativeNetwork, generation_loss
 from recommender.generative.words import lookup
-from recommender.user_graph import user_neighbors
+from recommender.interests.user_graph import user_neighbors
 
 LINES = np.array([[3, 4, 5], [-1, -1, 9], [-1, 20, 7]])
 USERS = np.array([4, 0, 11])

@@ -3,8 +3,8 @@ import pytest
 import torch
 from isrf_by_hand import groups_by_hand, infonce_by_hand, ring, soft_dot_by_hand
 
-from recommender.group_alignment import align
-from recommender.group_interests import GroupInterests
+from recommender.interests.agreement import align
+from recommender.interests.groups import GroupInterests
 
 BY_HAND = {"infonce_cos": infonce_by_hand, "soft_dot": soft_dot_by_hand}
 

@@ -6,10 +6,10 @@ from policy_states import random_state, state_of
 from torch.distributions import Categorical, Normal
 from torch.nn.functional import normalize
 
-from recommender.hgpo import HgpoAgent
-from recommender.hgpo_config import HgpoConfig
-from recommender.hgpo_policy import Policy, draw_action, entropies, log_probabilities
-from recommender.hgpo_rewards import ideal_temperature, negative_rewards, node_groups
+from recommender.hgpo.config import HgpoConfig
+from recommender.hgpo.policy import Policy, draw_action, entropies, log_probabilities
+from recommender.hgpo.rewards import ideal_temperature, negative_rewards, node_groups
+from recommender.hgpo.side import HgpoAgent
 
 DEGREES = torch.tensor([3.0, 20.0, 200.0]).repeat(32)
 

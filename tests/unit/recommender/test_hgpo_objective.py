@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.hgpo_config import HgpoConfig
-from recommender.hgpo_objective import (
+from recommender.hgpo.config import HgpoConfig
+from recommender.hgpo.objective import (
     advantages,
     clipped_objective,
     first_policy_distance,
     group_return_variance,
     policy_loss,
 )
-from recommender.plackett_luce import draw_ordered, log_probability
+from recommender.hgpo.plackett_luce import draw_ordered, log_probability
 
 DRAWS = list(permutations(range(3), 2))
 WEIGHTS = np.array([1.0, 1.0, 2.0])

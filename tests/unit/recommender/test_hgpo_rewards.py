@@ -5,8 +5,8 @@ import pytest
 import torch
 from policy_states import random_state
 
-from recommender.hgpo_config import HgpoConfig
-from recommender.hgpo_rewards import ideal_temperature, negative_rewards, node_groups, temperature_rewards
+from recommender.hgpo.config import HgpoConfig
+from recommender.hgpo.rewards import ideal_temperature, negative_rewards, node_groups, temperature_rewards
 
 CONFIG = HgpoConfig(
     hard_reward=1.5,

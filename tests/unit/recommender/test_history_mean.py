@@ -1,7 +1,7 @@
 import torch
 
 from recommender.data import training_data
-from recommender.history_mean import HistoryMean
+from recommender.graph.history_mean import HistoryMean
 
 NOBODY = (torch.zeros(0, dtype=torch.int64).numpy(),) * 2
 PAIRS = [(0, 1), (0, 3), (2, 1), (2, 2), (2, 3)]

@@ -3,8 +3,8 @@ import pytest
 import torch
 from isrf_by_hand import query_by_hand
 
-from recommender.history_query import HistoryQuery
-from recommender.sequences import Sequences
+from recommender.interests.history_query import HistoryQuery
+from recommender.sequence.sequences import Sequences
 
 DIM = 4
 HISTORIES = [[2], [5, 1], [0, 3], [1, 4, 4, 2]]

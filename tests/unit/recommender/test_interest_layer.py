@@ -3,7 +3,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from recommender.interest_layer import InterestLayer
+from recommender.interests.first_layer import InterestLayer
 from recommender.models.isrf import Config
 
 VECTORS = np.random.default_rng(4).standard_normal((5, 6)).astype(np.float32)

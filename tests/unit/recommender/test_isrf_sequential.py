@@ -14,14 +14,14 @@ from recommender import testing
 from recommender.base import ReadsFeatures, ReadsHistories
 from recommender.data import Histories, TrainingData, group_by_time, training_data
 from recommender.experiment import validation_metrics
-from recommender.hidden_edges import HiddenEdges
-from recommender.interests import TurnBatch
-from recommender.known_histories import KnownHistories, saved_known_histories
+from recommender.graph.hidden_edges import HiddenEdges
+from recommender.graph.nodes import training_graph
+from recommender.interests.refinement import TurnBatch
+from recommender.interests.sequential import SequentialNetwork
 from recommender.models.isrf import Config, Model
-from recommender.nodes import training_graph
 from recommender.registry import ModelEntry, find_model
-from recommender.sequences import SequenceBatch, SequenceSampler
-from recommender.sequential_interests import SequentialNetwork
+from recommender.sequence.known_histories import KnownHistories, saved_known_histories
+from recommender.sequence.sequences import SequenceBatch, SequenceSampler
 from recommender.testing import CHECKS, COLD_USER, checkerboard, checkerboard_features
 
 HISTORIES = [[1, 5, 2], [3], [], [0, 6, 2, 4, 1, 3], [2, 2], [5, 0, 1, 6], [4, 3, 0]]

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.layer_rows import (
+from recommender.graph.layer_rows import (
     Reading,
     mean_of_layers,
     only_layer,
     read_layers,
     weighted_layers,
 )
-from recommender.propagation import Adjacency, normalized_adjacency
+from recommender.graph.propagation import Adjacency, normalized_adjacency
 
 USERS = np.array([0, 0, 1, 2, 2])
 ITEMS = np.array([0, 1, 1, 0, 3])

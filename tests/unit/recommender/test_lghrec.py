@@ -9,12 +9,12 @@ from dense_graph import BATCH, bpr, check_loss_and_gradients, dense_adjacency, m
 
 from featurestore.errors import UsageError
 from featurestore.progress import no_progress
-from recommender.checkpoint import CheckpointFile
-from recommender.graph_views import cut_graphs
+from recommender.graph.views import cut_graphs
 from recommender.models.lghrec import Backbone, Config, Model, Network, backbone_config
 from recommender.registry import find_model, parse_settings
 from recommender.testing import checkerboard, parity_features
-from recommender.trainer import train_step
+from recommender.training.checkpoint import CheckpointFile
+from recommender.training.trainer import train_step
 
 BACKBONES = get_args(Backbone)
 QUICK = {"epochs": 2, "eval_every": 2, "batch_size": 128, "embedding_dim": 8, "learning_rate": 0.02}

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from featurestore.progress import no_progress
-from recommender.layer_zero import FUSIONS
 from recommender.models.lightgcn import Config, Model, Network
-from recommender.sampling import PairBatch
 from recommender.testing import COLD_ITEM, checkerboard, parity_features
+from recommender.text.layer_zero import FUSIONS
+from recommender.training.sampling import PairBatch
 
 QUICK = {
     "epochs": 60,

@@ -5,8 +5,17 @@ import pytest
 import torch
 from baselines_by_hand import exp_by_hand, log_by_hand, product_by_hand
 
-from recommender.lorentz import LONGEST, distances, exp_origin, gaps, lifted, log_origin, mirrored, onto
-from recommender.lorentz_attention import attend
+from recommender.session.lorentz import (
+    LONGEST,
+    distances,
+    exp_origin,
+    gaps,
+    lifted,
+    log_origin,
+    mirrored,
+    onto,
+)
+from recommender.session.lorentz_attention import attend
 
 LENGTHS = (0.0, 1e-12, 1e-7, 1e-3, 0.5, 3.0, LONGEST)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recommender import losses
+from recommender.training import losses
 
 RNG = np.random.default_rng(5)
 POSITIVE = torch.from_numpy(RNG.standard_normal(4)).float()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.low_rank import LowRankViews, truncated_svd
-from recommender.propagation import normalized_adjacency
+from recommender.graph.low_rank import LowRankViews, truncated_svd
+from recommender.graph.propagation import normalized_adjacency
 
 RNG = np.random.default_rng(3)
 NUM_USERS, NUM_ITEMS = 30, 17

@@ -4,8 +4,8 @@ import torch
 from dense_graph import check_loss_and_gradients, dense_adjacency
 
 from recommender.models.mixgcf import Config, Network
-from recommender.sampling import PairBatch
 from recommender.testing import checkerboard
+from recommender.training.sampling import PairBatch
 
 SETTINGS = {"embedding_dim": 4, "init_std": 0.5, "reg": 0.3}
 CANDIDATES = np.array([[1, 3, 9], [4, 8, 10], [7, 5, 11]])

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.momentum import KeyQueue, MovingAverage
+from recommender.text.momentum import KeyQueue, MovingAverage
 
 
 def test_the_average_follows_by_one_share_per_step():

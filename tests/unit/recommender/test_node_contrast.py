@@ -1,6 +1,6 @@
 import torch
 
-from recommender.node_contrast import contrast_in_batch, contrast_with_all, info_nce_among
+from recommender.graph.node_contrast import contrast_in_batch, contrast_with_all, info_nce_among
 
 DRAW = torch.Generator().manual_seed(6)
 ANCHORS = torch.randn(3, 4, generator=DRAW)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.plackett_luce import columns_of_largest, draw_ordered, log_probability
+from recommender.hgpo.plackett_luce import columns_of_largest, draw_ordered, log_probability
 
 LOGITS = [0.3, -1.2, 2.0, 0.0, 0.9]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from recommender.propagation import Propagation, layer_mean, layers, normalized_adjacency
+from recommender.graph.propagation import Propagation, layer_mean, layers, normalized_adjacency
 
 USERS = np.array([0, 0, 1, 2, 2])
 ITEMS = np.array([0, 1, 1, 0, 3])

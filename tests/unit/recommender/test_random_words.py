@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.random_words import dropout, random_words
+from recommender.training.random_words import dropout, random_words
 
 CPU = torch.device("cpu")
 

@@ -11,18 +11,18 @@ from test_text_vectors import texts, world
 
 from featurestore.errors import InputError, StoreError, UsageError
 from featurestore.progress import no_progress
-from recommender.aligned_sides import AlignedSides
-from recommender.alignment_phases import AlignmentPhase, JointPhase, Parts, fallback_loss
-from recommender.checkpoint import CheckpointFile
 from recommender.data import TrainingData, training_data
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.model_arrays import parameter_arrays
 from recommender.models import lightgcn
 from recommender.models.recmind import Config, Model, Network
-from recommender.rare_negatives import training_pairs
-from recommender.sampling import PairBatch
 from recommender.testing import COLD_ITEM, checkerboard, checkerboard_features, parity_features
-from recommender.trainer import train, train_step
+from recommender.text.aligned_sides import AlignedSides
+from recommender.text.alignment_phases import AlignmentPhase, JointPhase, Parts, fallback_loss
+from recommender.training.checkpoint import CheckpointFile
+from recommender.training.rare_negatives import training_pairs
+from recommender.training.sampling import PairBatch
+from recommender.training.trainer import train, train_step
 
 SETTINGS = {"embedding_dim": 3, "init_std": 0.5, "reg": 0.3, "alignment_weight": 0.7, "temperature": 0.4}
 BATCH = PairBatch(np.array([0, 1, 0]), np.array([0, 2, 1]), np.array([[2], [4], [4]]))

@@ -6,7 +6,7 @@ from featurestore.reader import Release
 from recommender.data import load_seen, load_training_data
 from recommender.evaluation.tasks import load_test_data
 from recommender.features import EntityFeatures, apply_control, entity_features
-from recommender.projection import fit_projection
+from recommender.text.projection import fit_projection
 
 
 def test_parts_of_a_release_do_not_overlap(toy):

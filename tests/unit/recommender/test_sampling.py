@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from featurestore.errors import InputError
 from recommender.data import training_data
-from recommender.sampling import PairSampler
+from recommender.training.sampling import PairSampler
 
 NONE = (np.array([], np.int64), np.array([], np.int64))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recommender.data import Histories, group_by_time
-from recommender.sequences import (
+from recommender.sequence.sequences import (
     Sequences,
     SequenceSampler,
     history_arrays,

@@ -7,13 +7,13 @@ import pytest
 import torch
 from session_by_hand import array, graph_by_hand, readout_by_hand, recurrent_by_hand, sigmoid
 
-from recommender import additive_attention as attention_module
-from recommender.additive_attention import additive_attention
-from recommender.gated_graph import AttentiveReadout, GatedGraph
-from recommender.prefixes import PrefixEncoder, prefixes_of
-from recommender.recurrent import Recurrent
-from recommender.sequences import Sequences
-from recommender.session_graphs import session_graphs
+from recommender.sequence import additive_attention as attention_module
+from recommender.sequence.additive_attention import additive_attention
+from recommender.sequence.recurrent import Recurrent
+from recommender.sequence.sequences import Sequences
+from recommender.session.gated_graph import AttentiveReadout, GatedGraph
+from recommender.session.graphs import session_graphs
+from recommender.session.prefixes import PrefixEncoder, prefixes_of
 
 SESSIONS = [[4], [2, 2], [3, 1], [1, 5, 1], [0, 6, 0, 6, 2], [5, 4, 3, 2, 5]]
 """Shortest first: one click, a click repeated, a way there and back, an edge taken twice, a circle."""

@@ -3,7 +3,7 @@ import pytest
 import torch
 from dense_graph import bpr, check_loss_and_gradients, dense_adjacency, info_nce, mean
 
-from recommender.graph_views import cut_graphs
+from recommender.graph.views import cut_graphs
 from recommender.models import lightgcn
 from recommender.models.sgl import Config, Network
 from recommender.testing import checkerboard

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from recommender.sign_noise import add_sign_noise
+from recommender.graph.sign_noise import add_sign_noise
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -2,8 +2,8 @@ import pytest
 import torch
 from dense_graph import BATCH, bpr, check_loss_and_gradients, dense_adjacency, info_nce, mean
 
+from recommender.graph.sign_noise import add_sign_noise
 from recommender.models.simgcl import Config, Network
-from recommender.sign_noise import add_sign_noise
 from recommender.testing import checkerboard
 
 SETTINGS = {"embedding_dim": 4, "num_layers": 2, "init_std": 0.5, "reg": 0.3, "contrast_weight": 0.7}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from featurestore.errors import UsageError
-from recommender.sparse import (
+from recommender.graph.sparse import (
     SparseRows,
     from_arrays,
     from_entries,

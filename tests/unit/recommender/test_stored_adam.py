@@ -1,6 +1,6 @@
 import torch
 
-from recommender.stored_adam import StoredAdam
+from recommender.training.stored_adam import StoredAdam
 
 
 def test_steps_are_torchs():

@@ -5,10 +5,10 @@ import torch
 
 from featurestore.errors import UsageError
 from recommender.data import TrainingData, training_data
-from recommender.layer_zero import EmbeddingConfig
+from recommender.graph.neighbour_means import NeighbourMeans
 from recommender.model_arrays import parameter_arrays
-from recommender.neighbour_means import NeighbourMeans
-from recommender.text_vectors import TextVectors
+from recommender.text.layer_zero import EmbeddingConfig
+from recommender.text.node_texts import TextVectors
 
 CONFIG = EmbeddingConfig(embedding_dim=3, init_std=0.5)
 NOBODY = np.zeros(0, np.int64)

@@ -4,9 +4,9 @@ import torch
 
 from featurestore.progress import no_progress
 from recommender.data import training_data
-from recommender.sampling import PairBatch
-from recommender.trainer import train, train_step, validate
-from recommender.trainer_config import TrainerConfig, learning_rate_at
+from recommender.training.config import TrainerConfig, learning_rate_at
+from recommender.training.sampling import PairBatch
+from recommender.training.trainer import train, train_step, validate
 
 NOISE = torch.Generator()
 

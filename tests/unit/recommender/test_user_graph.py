@@ -16,7 +16,7 @@ from featurestore.splits import SplitPolicy
 from featurestore.stores.memory import MemoryStore
 from recommender.data import TrainingData, load_training_data, training_data
 from recommender.features import EntityFeatures, NodeFeatures, entity_features
-from recommender.user_graph import user_neighbors, user_vectors
+from recommender.interests.user_graph import user_neighbors, user_vectors
 
 NUM_USERS, NUM_ITEMS = 12, 9
 

@@ -3,8 +3,8 @@ import torch
 from dense_graph import bpr, check_loss_and_gradients, dense_adjacency, info_nce, mean
 from pydantic import ValidationError
 
+from recommender.graph.sign_noise import add_sign_noise
 from recommender.models.xsimgcl import Config, Network
-from recommender.sign_noise import add_sign_noise
 from recommender.testing import checkerboard
 
 SETTINGS = {"embedding_dim": 4, "num_layers": 3, "init_std": 0.5, "reg": 0.3, "contrast_weight": 0.7}

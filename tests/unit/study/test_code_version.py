@@ -133,9 +133,9 @@ def test_a_place_that_does_not_exist_is_named(project_root):
 def test_the_real_path_reaches_the_formulas_behind_it(project_root):
     found = reached(project_root, [("recommender.models.lightgcn", None)])
     assert {
-        ("recommender.losses", "bpr_loss"),
-        ("recommender.propagation", "normalized_adjacency"),
-        ("recommender.trainer", "train_step"),
+        ("recommender.training.losses", "bpr_loss"),
+        ("recommender.graph.propagation", "normalized_adjacency"),
+        ("recommender.training.trainer", "train_step"),
         ("recommender.metrics", "_first_hit"),
     } <= set(found)
     assert ("recommender.metrics", "pair_metrics") not in found

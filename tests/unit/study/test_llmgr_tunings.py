@@ -10,7 +10,7 @@ from featurestore.errors import SetupError, UnknownNameError
 from recommender.features import EntityFeatures, entity_features
 from recommender.models.llmgr import Config
 from recommender.registry import parse_settings
-from recommender.teacher_lists import TeacherLists, load_teacher
+from recommender.session.teacher_lists import TeacherLists, load_teacher
 from scripts import llmgr_tuning
 from scripts.study import execute, llmgr, llmgr_tunings
 from scripts.study.datasets import find_dataset

@@ -11,7 +11,7 @@ from llm_jobs.tuning.llmgr_lists import write_teacher
 from llm_jobs.tuning.llmgr_prompts import words_prompt
 from llm_jobs.tuning.llmgr_sources import LlmgrSources, graph_vectors, read_llmgr
 from recommender.data import Histories
-from recommender.teacher_lists import load_teacher
+from recommender.session.teacher_lists import load_teacher
 
 IN_WORDS = QUICK_BEHAVIOUR.model_copy(update={"sessions": "titles", "graph_token": "readout"})
 SOURCES = LlmgrSources("item_notes", "lightgcn", "rsl")

@@ -1,0 +1,1 @@
+"""Propagation over graphs of users and items, and views of them."""

@@ -1,0 +1,1 @@
+"""Individual and group interests of ISRF, iterated, for both tasks."""

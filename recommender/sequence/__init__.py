@@ -1,0 +1,1 @@
+"""Networks that read histories in order, without padding."""

@@ -1,0 +1,1 @@
+"""Graphs of sessions, and networks that read them."""

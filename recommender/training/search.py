@@ -1,0 +1,146 @@
+"""A small random search over a model's declared space; settings are chosen on the validation part alone.
+
+Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 2012. Trial k draws its settings
+from (seed, k), so that more trials later repeat none of the earlier ones, and a stopped search goes on.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from featurestore.errors import InputError, StoreError, UsageError
+from featurestore.ids import digest
+from featurestore.progress import Progress, no_progress
+from featurestore.reader import Release
+from recommender.data import load_training_data
+from recommender.experiment import TrainRequest, load_features
+from recommender.registry import find_model, parse_settings
+from recommender.saved import bind, config_json
+from recommender.training.search_space import draw_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One setting that was tried.
+
+    Attributes:
+        number: From 0.
+        settings: What was drawn, as text.
+        metric: Best value of the monitored validation metric.
+        best_epoch: The epoch that reached it.
+        seconds: Time of training.
+    """
+
+    number: int
+    settings: dict[str, str]
+    metric: float
+    best_epoch: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchReport:
+    """The outcome of `search`.
+
+    Attributes:
+        monitor: The metric that chose.
+        trials: Best first; equal ones by number.
+        num_known: Trials that an earlier search with this log had done.
+    """
+
+    monitor: str
+    trials: tuple[Trial, ...]
+    num_known: int
+
+
+def search(
+    release: Release,
+    request: TrainRequest,
+    log: Path,
+    *,
+    num_trials: int,
+    progress: Progress = no_progress,
+) -> SearchReport:
+    """Train once per draw and compare on validation. The test part is not read.
+
+    Args:
+        release: An opened release with a validation part.
+        request: Model, features, fixed settings; its first seed is the search's and the model's.
+        log: A file of one JSON object per finished trial; what is in it is not run again.
+        num_trials: Trials in all, those of the log included.
+        progress: Told about trials.
+
+    Raises:
+        UsageError: If the model has no space, all of it is fixed by the request, or features read validation
+            events.
+        InputError: If the release has no validation part.
+        StoreError: If the log is of another search, or damaged.
+    """
+    if request.num_threads is not None:
+        torch.set_num_threads(request.num_threads)
+    entry = find_model(request.model)
+    space = {name: values for name, values in entry.space.items() if name not in request.settings}
+    _check(request, space)
+    data, seed = load_training_data(release), request.seeds[0]
+    if not len(data.valid):
+        raise InputError(
+            "the release has no validation events, so nothing can be chosen.",
+            hint="Ingest with a split that holds some out, such as leave_one_out.",
+        )
+    features = load_features(release, request, seed)
+    fixed = config_json(parse_settings(entry.config_type, request.settings))
+    identity = digest([request.model, fixed, seed, bind(release, features).model_dump(mode="json")])
+    trials = list(_read(log, identity))
+    num_known = len(trials)
+    monitor = str(fixed["monitor"])
+    for number in range(num_known, num_trials):
+        drawn = draw_settings(space, np.random.default_rng([seed, number]))
+        model = entry.model_type(parse_settings(entry.config_type, request.settings | drawn))
+        fit = model.fit(data, features=features, seed=seed, progress=no_progress)
+        if fit.interrupted:
+            raise KeyboardInterrupt
+        trials.append(Trial(number, drawn, fit.best_metric or 0.0, fit.best_epoch, fit.seconds))
+        _append(log, identity, trials[-1])
+        best = max(trial.metric for trial in trials)
+        progress(number + 1, num_trials, f"best {monitor} {best:.4f}")
+    ranked = sorted(trials[:num_trials], key=lambda trial: -trial.metric)
+    return SearchReport(monitor, tuple(ranked), min(num_known, num_trials))
+
+
+def _check(request: TrainRequest, space: object) -> None:
+    if not space:
+        raise UsageError(
+            f"{request.model} has nothing to search over but what is fixed.",
+            hint="Leave some --set out, or search a model that trains in epochs.",
+        )
+    if request.optimistic_validation:
+        raise UsageError("features that read validation events cannot help to choose settings.")
+
+
+def _read(log: Path, identity: str) -> Iterator[Trial]:
+    if not log.exists():
+        return
+    for number, line in enumerate(log.read_text(encoding="utf-8").splitlines()):
+        try:
+            stated = json.loads(line)
+            found, trial = stated.pop("search"), Trial(**stated)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StoreError(
+                f"line {number + 1} of {log} is no trial: {error}.", hint="Remove the line, or the file."
+            ) from error
+        if found != identity:
+            raise StoreError(
+                f"{log} is of another search: model, release, features, seed or fixed settings differ.",
+                hint="Name another file with --output.",
+            )
+        yield trial
+
+
+def _append(log: Path, identity: str, trial: Trial) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"search": identity, **asdict(trial)}) + "\n")
