@@ -11,9 +11,9 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, Histories, TrainingData
 from recommender.features import NodeFeatures
-from recommender.training.checkpoint import CheckpointFile
 
 ArrayGroups: TypeAlias = dict[str, dict[str, FloatArray]]
 """File name without suffix → array name → float32 array: ``{"weights": {"item_vectors": …}}``."""

@@ -12,6 +12,7 @@ from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.spec import Frozen
 from recommender.base import FitReport, Recommender
+from recommender.checkpoint import CheckpointFile
 from recommender.data import TrainingData, load_training_data
 from recommender.evaluate import evaluate_ranking
 from recommender.features import Control, NodeFeatures, entity_features
@@ -28,7 +29,6 @@ from recommender.saved import (
     require_replaceable,
     save_model,
 )
-from recommender.training.checkpoint import CheckpointFile
 
 
 @dataclass(frozen=True, slots=True)

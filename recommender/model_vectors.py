@@ -25,8 +25,8 @@ from featurestore.spec import EncoderSpec, Entity, ModelVectorSpec, table_name
 from featurestore.store import Store
 from recommender.data import FloatArray
 from recommender.saved import SavedModel
-from recommender.sequence.vectors import sequence_vectors
-from recommender.wrappers.sequence_model import SequenceModel
+from recommender.sequence.model import SequenceModel
+from recommender.sequence_vectors import sequence_vectors
 
 
 @runtime_checkable

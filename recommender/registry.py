@@ -12,7 +12,7 @@ from featurestore.errors import UnknownNameError, UsageError, missing_extra
 from featurestore.spec import Frozen
 from recommender import models
 from recommender.base import Recommender
-from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ModelEntry:
         name: The file name.
         config_type: Its settings.
         model_type: Makes it from settings of ``config_type``.
-        space: What `recommender.training.search` may try; empty of a model that has nothing to choose.
+        space: What `recommender.search` may try; empty of a model that has nothing to choose.
     """
 
     name: str

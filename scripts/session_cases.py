@@ -19,7 +19,7 @@ from recommender.evaluation.session_page import render_sessions
 from recommender.evaluation.tasks import load_task
 from recommender.features import NodeFeatures, entity_features
 from recommender.saved import SavedModel, check_binding, load_model
-from recommender.wrappers.sequence_model import SequenceModel
+from recommender.sequence.model import SequenceModel
 from scripts.study.command_line import add_output_option, exit_code, new_parser, put_out
 
 TITLE: Final = "What drove sessions to cold items"

@@ -9,7 +9,7 @@ from tuning_world import QUICK, toy_job
 from llm_jobs.entries import EncoderEntry
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.loop import tune
-from recommender.training.checkpoint import CheckpointFile
+from recommender.checkpoint import CheckpointFile
 
 
 def slowly(done: int, total: int, note: str = "") -> None:

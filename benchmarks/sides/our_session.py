@@ -14,7 +14,7 @@ from serving import Measure, serve
 from recommender.data import Histories
 from recommender.evaluate import top_lists
 from recommender.saved import load_model
-from recommender.wrappers.sequence_model import SequenceModel
+from recommender.sequence.model import SequenceModel
 
 LANGUAGE_MODELS = (
     "transformers",

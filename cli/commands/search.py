@@ -46,8 +46,8 @@ def search(
     from cli.project import open_project
     from featurestore.reader import FeatureStore
     from recommender.experiment import TrainRequest
+    from recommender.search import search as run_search
     from recommender.training.allocator import keep_freed_memory
-    from recommender.training.search import search as run_search
 
     keep_freed_memory()
     opened = open_project(project)

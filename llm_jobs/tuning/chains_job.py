@@ -32,7 +32,7 @@ from llm_jobs.tuning.lora import adapter_files, attach_adapter, require_peft
 from llm_jobs.tuning.mixture import Mixture, mix
 from llm_jobs.tuning.standing import Standing, kept_standing, measure_standing
 from llm_jobs.tuning.writer import AdaptedWriter, Writer, load_writer
-from recommender.training.checkpoint import CheckpointFile
+from recommender.checkpoint import CheckpointFile
 
 JOB = "chains"
 

@@ -1,7 +1,7 @@
 """State of a tuning job that can be stopped: what learns, AdamW's moments, buffers and the step.
 
 Batches and dropout are functions of (seed, step), see `llm_jobs.tuning.config`, so that no generator has a
-state to keep. The file is that of `recommender.training.checkpoint`, made durable: it reaches the disk before
+state to keep. The file is that of `recommender.checkpoint`, made durable: it reaches the disk before
 it takes the place of the one before it. A resumed job computes on a CPU, to the bit, what it would have
 computed without the stop.
 """
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from featurestore.jobs.lock import FeatureLock
 from featurestore.objects import disk_error, disk_errors
-from recommender.training.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
+from recommender.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from llm_jobs.tuning.llmgr_objective import measure_states
 from llm_jobs.tuning.llmgr_sources import LlmgrData, LlmgrSources, new_objective, read_llmgr
 from llm_jobs.tuning.loop import TuningReport, tune
 from llm_jobs.tuning.recmind_adapters import StoredSide
-from recommender.training.checkpoint import CheckpointFile
+from recommender.checkpoint import CheckpointFile
 
 JOB = "llmgr"
 

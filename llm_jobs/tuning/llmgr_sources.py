@@ -28,8 +28,8 @@ from llm_jobs.tuning.llmgr_objective import JointStage, Reading, SessionStage, T
 from recommender.data import FloatArray, Histories, IntArray, TrainingData, load_training_data
 from recommender.features import line_up
 from recommender.saved import SavedModel
-from recommender.sequence.vectors import states_of
-from recommender.wrappers.sequence_model import SequenceModel
+from recommender.sequence.model import SequenceModel
+from recommender.sequence_vectors import states_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from llm_jobs.tuning.config import (
 )
 from llm_jobs.tuning.lora import adapter_dropout
 from llm_jobs.tuning.objective import Objective
-from recommender.training.checkpoint import TrainingState
+from recommender.checkpoint import TrainingState
 
 ModelT = TypeVar("ModelT", bound=torch.nn.Module)
 

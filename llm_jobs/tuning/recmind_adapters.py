@@ -38,7 +38,7 @@ from llm_jobs.tuning.lora import attach_adapter, require_peft
 from llm_jobs.tuning.nodes import choose_nodes
 from llm_jobs.tuning.tuned_encoder import TunedEncoder, open_tuned, tuned_files, tuned_spec
 from llm_jobs.tuning.vector_rows import write_vectors
-from recommender.training.checkpoint import CheckpointFile
+from recommender.checkpoint import CheckpointFile
 
 _JOB = "recmind"
 

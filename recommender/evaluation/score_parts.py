@@ -16,9 +16,9 @@ from recommender.base import Recommender
 from recommender.data import FloatArray, IntArray
 from recommender.graph.sparse import SparseRows
 from recommender.interests.groups import GroupInterests, normalized_graph
+from recommender.interests.model import GRAPH, GroupModel
 from recommender.model_arrays import load_parameters
 from recommender.training.trainer import score_users
-from recommender.wrappers.group_model import GRAPH, GroupModel
 
 _PART: Final = "interests.groups."
 

@@ -23,8 +23,8 @@ from recommender.data import FloatArray, HeldOut, Histories, IntArray, TrainingD
 from recommender.features import NodeFeatures
 from recommender.model_arrays import load_parameters, project, saved_projections
 from recommender.models.llmgr import Config, Network
-from recommender.session.network import SessionEncoder
-from recommender.wrappers.sequence_model import SequenceModel, history_states
+from recommender.sequence.model import SequenceModel, history_states
+from recommender.sequence.network import SessionEncoder
 
 _PAIRS_AT_A_TIME: Final = 512
 

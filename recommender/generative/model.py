@@ -13,6 +13,7 @@ from featurestore.errors import SetupError, StoreError, UsageError
 from featurestore.ids import RowArray, digest, digest_bytes
 from featurestore.progress import Progress, no_progress
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, HeldOut, Histories, IntArray, TrainingData, UserItems
 from recommender.features import NodeFeatures
 from recommender.generative.config import GenerativeConfig
@@ -27,7 +28,6 @@ from recommender.generative.trie import CandidateTrie, CatalogueTrie, Trie
 from recommender.generative.writer import new_writer
 from recommender.metrics import ranking_metrics
 from recommender.model_arrays import load_parameters, parameter_arrays
-from recommender.training.checkpoint import CheckpointFile
 
 SeenItems: TypeAlias = Literal["drop", "keep"]
 

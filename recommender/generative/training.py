@@ -17,9 +17,9 @@ import torch
 from featurestore.errors import InputError, UsageError
 from featurestore.progress import Progress
 from recommender.base import EpochRecord, FitReport
+from recommender.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
 from recommender.generative.network import GenerativeNetwork
 from recommender.generative.writer import drawn_from
-from recommender.training.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
 
 MONITOR: Final = "ndcg@10"
 _MAX_GRAD_NORM: Final = 1.0

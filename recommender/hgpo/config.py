@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from recommender.graph.contrast_views import ViewConfig
+from recommender.hgpo.contrast_views import ViewConfig
 
 TemperatureBy: TypeAlias = Literal["hgpo", "fixed", "ideal", "learned"]
 NegativesBy: TypeAlias = Literal["hgpo", "uniform", "hard", "in_batch"]

@@ -1,7 +1,7 @@
 """A contrastive loss whose temperature and negatives are chosen for every node, for the nodes of one side.
 
 LGHRec (arXiv 2505.12396); s are cosines, z'_v and z''_v two views of node v
-(`recommender.graph.contrast_views`):
+(`recommender.hgpo.contrast_views`):
 
     L_CL = mean over v of -log  e(z''_v) / (e(z''_v) + Σ_{n in N*_v} e(z''_n)),   e(x) = exp(s(z'_v, x) / τ_v)
 

@@ -24,11 +24,11 @@ from recommender.graph.hidden_edges import HiddenEdges
 from recommender.graph.propagation import Propagation
 from recommender.interests.history_query import HistoryQuery, Pooling
 from recommender.interests.refinement import InterestConfig, Interests, TurnBatch, means_of, take_turns
+from recommender.sequence.model import history_states
 from recommender.sequence.sequences import SequenceBatch, SequenceSampler
 from recommender.text.layer_zero import NodeVectors
 from recommender.training.full_softmax import catalogue_cross_entropy
 from recommender.training.losses import l2_penalty
-from recommender.wrappers.sequence_model import history_states
 
 
 class SequentialConfig(InterestConfig):

@@ -28,12 +28,13 @@ from recommender.data import IntArray, TrainingData
 from recommender.graph.history_mean import HistoryMean
 from recommender.graph.nodes import training_graph
 from recommender.graph.propagation import Propagation, layer_mean
+from recommender.search_space import Choice, LogUniform, SearchSpace
 from recommender.text.adapter import TextAdapter
-from recommender.text.layer_zero import EmbeddingConfig, Fusion, NodeVectors
+from recommender.text.layer_zero import NodeVectors
+from recommender.training.embedding_config import EmbeddingConfig, Fusion
 from recommender.training.losses import sampled_softmax_loss
 from recommender.training.sampling import PairBatch, PairSampler
-from recommender.training.search_space import Choice, LogUniform, SearchSpace
-from recommender.wrappers.vector_model import VectorModel
+from recommender.vector_model import VectorModel
 
 
 class Config(EmbeddingConfig):

@@ -26,8 +26,8 @@ from recommender.sequence.bidirectional_attention import BidirectionalBlock
 from recommender.sequence.catalogue_network import catalogue_model
 from recommender.sequence.causal_attention import drop
 from recommender.sequence.item_tables import ItemTables, fused_tables, next_item_loss
+from recommender.sequence.network import SessionConfig
 from recommender.sequence.sequences import SequenceBatch, Sequences
-from recommender.session.network import SessionConfig
 from recommender.training.first_weights import uniform
 
 

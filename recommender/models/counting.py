@@ -22,11 +22,11 @@ from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, Histories, IntArray, TrainingData
 from recommender.features import NodeFeatures
 from recommender.graph.sparse import SparseRows, from_arrays, from_entries, item_cosines, profile_rows
 from recommender.metrics import Float64Array
-from recommender.training.checkpoint import CheckpointFile
 
 _POPULARITY_WEIGHT: Final = np.float32(1e-9)
 _PAIRS_AT_A_TIME: Final = 4_000_000

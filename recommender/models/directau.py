@@ -23,10 +23,11 @@ from pydantic import Field
 from recommender.data import TrainingData
 from recommender.graph.nodes import training_graph
 from recommender.graph.propagation import Propagation, layer_mean
-from recommender.text.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.embedding_config import EmbeddingConfig
 from recommender.training.losses import alignment_loss, l2_penalty, uniformity_loss
 from recommender.training.sampling import PairBatch, PairSampler
-from recommender.wrappers.vector_model import VectorModel
+from recommender.vector_model import VectorModel
 
 
 class Config(EmbeddingConfig):

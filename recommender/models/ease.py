@@ -22,10 +22,10 @@ from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, TrainingData
 from recommender.features import NodeFeatures
 from recommender.graph.sparse import SparseRows, from_arrays, profile_rows
-from recommender.training.checkpoint import CheckpointFile
 
 _BYTES_PER_PAIR: Final = 12  # float64 inverse and float32 weights
 _BLOCK: Final = 1024

@@ -23,9 +23,10 @@ from recommender.data import FloatArray
 from recommender.models import sasrec
 from recommender.sequence.catalogue_network import catalogue_model
 from recommender.sequence.item_tables import ItemTables, as_long_as, fused_tables, next_item_loss
+from recommender.sequence.network import SessionConfig
 from recommender.sequence.sequences import SequenceBatch, Sequences
-from recommender.session.network import SessionConfig
-from recommender.text.layer_zero import Fusion, LinearAdapter
+from recommender.text.layer_zero import LinearAdapter
+from recommender.training.embedding_config import Fusion
 from recommender.training.first_weights import uniform
 
 

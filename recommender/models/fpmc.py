@@ -18,8 +18,8 @@ from torch.nn.functional import normalize
 
 from recommender.sequence.causal_attention import drop
 from recommender.sequence.sequences import Sequences
+from recommender.sequence.user_model import UserSequenceModel
 from recommender.sequence.user_network import UserSequenceConfig
-from recommender.wrappers.user_sequence_model import UserSequenceModel
 
 
 class Config(UserSequenceConfig):

@@ -17,10 +17,10 @@ from pydantic import Field
 from torch.nn.functional import relu, scaled_dot_product_attention
 
 from recommender.sequence.causal_attention import drop
+from recommender.sequence.network import SessionConfig, session_model
 from recommender.sequence.sequences import Sequences
 from recommender.session.gated_graph import GatedGraph
 from recommender.session.graphs import session_graphs
-from recommender.session.network import SessionConfig, session_model
 from recommender.session.prefixes import PrefixEncoder
 from recommender.training.first_weights import uniform
 

@@ -23,11 +23,11 @@ from recommender.data import FloatArray
 from recommender.sequence.catalogue_network import catalogue_model
 from recommender.sequence.causal_attention import drop
 from recommender.sequence.item_tables import fused_tables
+from recommender.sequence.network import SessionConfig
 from recommender.sequence.sequences import SequenceBatch, Sequences
 from recommender.session.graphs import session_graphs
 from recommender.session.lorentz import distances, exp_origin, log_origin, mirrored
 from recommender.session.lorentz_attention import LorentzGraph, LorentzReadout
-from recommender.session.network import SessionConfig
 from recommender.session.prefixes import PrefixEncoder
 from recommender.training.full_softmax import catalogue_cross_entropy
 from recommender.training.other_items import other_items

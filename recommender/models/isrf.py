@@ -25,11 +25,11 @@ from typing import Final, Literal
 from pydantic import Field, field_validator
 
 from recommender.interests.direct import DirectNetwork
+from recommender.interests.model import GroupModel
+from recommender.interests.sequence_model import GroupSequenceModel
 from recommender.interests.sequential import SequentialConfig, SequentialNetwork, new_encoder
-from recommender.text.layer_zero import Fusion
-from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
-from recommender.wrappers.group_model import GroupModel
-from recommender.wrappers.group_sequence_model import GroupSequenceModel
+from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.training.embedding_config import Fusion
 
 
 class Config(SequentialConfig):

@@ -18,10 +18,10 @@ from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, TrainingData
 from recommender.features import NodeFeatures
 from recommender.graph.sparse import SparseRows, from_arrays, item_cosines, largest_per_row, profile_rows
-from recommender.training.checkpoint import CheckpointFile
 
 
 class Config(Frozen):

@@ -4,7 +4,7 @@ LGHRec (arXiv 2505.12396), E(0) the backbone's layer-0 embeddings:
 
     E(0) = W [E_id ‖ Ẽ] + b of items with a text    `recommender.text.layer_zero`, fusion=concat
     loss = loss of the backbone + λ_cl (L_CL of users + L_CL of items)
-    L_CL: `recommender.hgpo.contrast_side` over `recommender.graph.contrast_views`; the policy:
+    L_CL: `recommender.hgpo.contrast_side` over `recommender.hgpo.contrast_views`; the policy:
     `recommender.hgpo.side`
 
 Scores are the backbone's. Its own contrast, where it has one, stays; ``backbone_settings`` can weigh it 0.
@@ -30,10 +30,10 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 
 from recommender.data import TrainingData
-from recommender.graph.contrast_views import ContrastViews
 from recommender.graph.nodes import batch_nodes
 from recommender.hgpo.config import HgpoConfig
 from recommender.hgpo.contrast_side import Contrasted, ContrastSide
+from recommender.hgpo.contrast_views import ContrastViews
 from recommender.models import (
     bpr_mf,
     directau,
@@ -46,11 +46,12 @@ from recommender.models import (
     simgcl,
     xsimgcl,
 )
-from recommender.text.layer_zero import EmbeddingConfig, Fusion, LayerZero, NodeVectors
+from recommender.search_space import RANKING_SPACE, LogUniform, SearchSpace
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.embedding_config import EmbeddingConfig, Fusion
 from recommender.training.sampling import PairBatch
-from recommender.training.search_space import RANKING_SPACE, LogUniform, SearchSpace
 from recommender.training.trainer import Trainable
-from recommender.wrappers.vector_model import VectorModel
+from recommender.vector_model import VectorModel
 
 Backbone: TypeAlias = Literal[
     "lightgcn", "sgl", "simgcl", "xsimgcl", "ncl", "lightgcl", "directau", "ngcf", "bpr_mf", "mixgcf"

@@ -20,12 +20,12 @@ from pydantic import Field
 from recommender.data import TrainingData
 from recommender.graph.nodes import batch_rows, training_graph
 from recommender.graph.propagation import Propagation, layer_mean
+from recommender.search_space import RANKING_SPACE, Choice, SearchSpace
 from recommender.text.layer_zero import LayerZero, NodeVectors
 from recommender.training.losses import l2_penalty
 from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
 from recommender.training.sampling import PairBatch
-from recommender.training.search_space import RANKING_SPACE, Choice, SearchSpace
-from recommender.wrappers.vector_model import VectorModel
+from recommender.vector_model import VectorModel
 
 
 class Config(RankingConfig):

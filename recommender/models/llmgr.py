@@ -30,14 +30,15 @@ from torch.nn.functional import normalize
 
 from recommender.data import TrainingData
 from recommender.models import gcsan, gru4rec, narm, niser, srgnn, stamp
+from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
+from recommender.sequence.model import SequenceModel, history_states
+from recommender.sequence.network import SessionConfig, SessionEncoder
 from recommender.sequence.sequences import SequenceBatch, Sequences, SequenceSampler
-from recommender.session.network import SessionConfig, SessionEncoder
 from recommender.session.teacher_lists import TeacherLists, load_teacher, teacher_divergence
-from recommender.text.layer_zero import Fusion, LayerZero, NodeVectors
+from recommender.text.layer_zero import LayerZero, NodeVectors
 from recommender.text.semantic_items import SemanticItems
+from recommender.training.embedding_config import Fusion
 from recommender.training.full_softmax import catalogue_cross_entropy
-from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
-from recommender.wrappers.sequence_model import SequenceModel, history_states
 
 Base: TypeAlias = Literal["gcsan", "gru4rec", "stamp", "srgnn", "narm", "niser"]
 NewEncoder: TypeAlias = Callable[[Any, torch.Generator], SessionEncoder]
@@ -193,7 +194,7 @@ class UnitStates(torch.nn.Module):
     def forward(
         self, items: torch.Tensor, sequences: Sequences, noise: torch.Generator | None = None
     ) -> torch.Tensor:
-        """(T, d) states; see `recommender.session.network.SessionEncoder`."""
+        """(T, d) states; see `recommender.sequence.network.SessionEncoder`."""
         return normalize(self.encoder(items, sequences, noise), dim=1)
 
 

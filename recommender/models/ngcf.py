@@ -28,7 +28,7 @@ from recommender.training.losses import l2_penalty
 from recommender.training.random_words import dropout
 from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
 from recommender.training.sampling import PairBatch
-from recommender.wrappers.vector_model import VectorModel
+from recommender.vector_model import VectorModel
 
 _SLOPE: Final = 0.2
 

@@ -16,10 +16,10 @@ import torch
 from pydantic import Field
 
 from recommender.sequence.causal_attention import drop
+from recommender.sequence.network import SessionConfig, session_model
 from recommender.sequence.sequences import Sequences
 from recommender.session.gated_graph import AttentiveReadout, GatedGraph
 from recommender.session.graphs import session_graphs
-from recommender.session.network import SessionConfig, session_model
 from recommender.session.prefixes import PrefixEncoder
 
 

@@ -7,9 +7,9 @@ from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, TrainingData
 from recommender.features import NodeFeatures
-from recommender.training.checkpoint import CheckpointFile
 
 
 class Config(Frozen):

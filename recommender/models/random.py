@@ -19,9 +19,9 @@ from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from featurestore.spec import Frozen
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, TrainingData
 from recommender.features import NodeFeatures
-from recommender.training.checkpoint import CheckpointFile
 
 _GAMMA: Final = 0x9E3779B97F4A7C15
 _DIGIT_BITS: Final = 16

@@ -28,11 +28,12 @@ from pydantic import Field, field_validator
 from recommender.data import TrainingData
 from recommender.graph.gated_propagation import GatedPropagation, GatedRows, GateInputs
 from recommender.graph.nodes import training_graph
+from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
 from recommender.text.alignment_phases import PhasedConfig
-from recommender.text.layer_zero import Fusion, NodeVectors
+from recommender.text.layer_zero import NodeVectors
 from recommender.text.node_texts import TextVectors
-from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
-from recommender.wrappers.two_phase_model import TwoPhaseModel
+from recommender.training.embedding_config import Fusion
+from recommender.two_phase_model import TwoPhaseModel
 
 
 class Config(PhasedConfig):

@@ -25,13 +25,14 @@ from recommender.data import FloatArray, TrainingData
 from recommender.graph.node_contrast import contrast_in_batch
 from recommender.graph.nodes import batch_nodes, batch_rows, training_graph
 from recommender.graph.propagation import Propagation, layer_mean
+from recommender.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
 from recommender.text.adapter import TextAdapter
-from recommender.text.layer_zero import Fusion, LayerZero, NodeVectors
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.embedding_config import Fusion
 from recommender.training.losses import l2_penalty
 from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
 from recommender.training.sampling import PairBatch
-from recommender.training.search_space import RANKING_SPACE, Choice, LogUniform, SearchSpace
-from recommender.wrappers.vector_model import VectorModel
+from recommender.vector_model import VectorModel
 
 
 class Config(RankingConfig):

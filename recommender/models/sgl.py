@@ -30,7 +30,7 @@ from recommender.text.layer_zero import LayerZero, NodeVectors
 from recommender.training.losses import l2_penalty
 from recommender.training.ranking_loss import RankingConfig, pair_sampler, ranking_loss
 from recommender.training.sampling import PairBatch
-from recommender.wrappers.vector_model import VectorModel
+from recommender.vector_model import VectorModel
 
 
 class Config(RankingConfig):

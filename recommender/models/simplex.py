@@ -23,10 +23,11 @@ from torch.nn.functional import normalize
 
 from recommender.data import IntArray, TrainingData
 from recommender.graph.history_mean import HistoryMean
-from recommender.text.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.embedding_config import EmbeddingConfig
 from recommender.training.losses import cosine_contrastive_loss, l2_penalty
 from recommender.training.sampling import PairBatch, PairSampler
-from recommender.wrappers.vector_model import VectorModel
+from recommender.vector_model import VectorModel
 
 
 class Config(EmbeddingConfig):

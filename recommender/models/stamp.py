@@ -16,8 +16,8 @@ import torch
 
 from recommender.sequence.additive_attention import additive_attention
 from recommender.sequence.causal_attention import drop
+from recommender.sequence.network import SessionConfig, session_model
 from recommender.sequence.sequences import Sequences
-from recommender.session.network import SessionConfig, session_model
 from recommender.training.first_weights import uniform
 
 

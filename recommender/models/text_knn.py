@@ -20,10 +20,10 @@ from featurestore.ids import RowArray
 from featurestore.progress import Progress, no_progress
 from featurestore.spec import Frozen
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, TrainingData
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.graph.sparse import SparseRows, from_arrays, profile_rows
-from recommender.training.checkpoint import CheckpointFile
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 

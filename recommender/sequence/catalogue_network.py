@@ -1,6 +1,6 @@
 """What models share that read histories and learn in a way of their own: items, an encoder that has a loss.
 
-`recommender.session.network` is for models that learn by a softmax over one table of items. Here a
+`recommender.sequence.network` is for models that learn by a softmax over one table of items. Here a
 model says what items are and what its loss is, and is put together at the end of its file:
 
     Model = catalogue_model("bert4rec", new_items, Encoder)
@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from recommender.data import FloatArray, TrainingData
+from recommender.sequence.model import Encoder, SequenceModel, history_states
 from recommender.sequence.sequences import SequenceBatch, SequenceSampler
 from recommender.text.layer_zero import NodeVectors
-from recommender.wrappers.sequence_model import Encoder, SequenceModel, history_states
 
 
 class LearningEncoder(Encoder, Protocol):

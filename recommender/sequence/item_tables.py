@@ -13,7 +13,8 @@ import torch
 from torch.nn.functional import normalize, pad
 
 from recommender.data import FloatArray
-from recommender.text.layer_zero import EmbeddingConfig, LayerZero
+from recommender.text.layer_zero import LayerZero
+from recommender.training.embedding_config import EmbeddingConfig
 from recommender.training.full_softmax import catalogue_cross_entropy
 
 

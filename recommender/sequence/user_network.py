@@ -19,8 +19,8 @@ from pydantic import Field
 
 from recommender.data import Histories, IntArray, TrainingData
 from recommender.sequence.item_tables import ItemTables, as_long_as, fused_tables, next_item_loss
+from recommender.sequence.network import SessionConfig
 from recommender.sequence.sequences import SequenceBatch, Sequences, SequenceSampler, newest_events
-from recommender.session.network import SessionConfig
 from recommender.text.layer_zero import NodeVectors
 from recommender.training.losses import bce_loss, bpr_loss
 from recommender.training.other_items import other_items

@@ -27,7 +27,7 @@ class Reader(Protocol):
 
 
 class PrefixEncoder(torch.nn.Module):
-    """An `Encoder` of `wrappers.sequence_model`: each event's state is the reader's of all up to it.
+    """An `Encoder` of `sequence.model`: each event's state is the reader's of all up to it.
 
     Cost: Σ over sessions of (events)² / 2 events are read while training.
 

@@ -27,7 +27,8 @@ from torch.nn.functional import linear, relu
 from featurestore.errors import UsageError
 from recommender.data import FloatArray, TrainingData
 from recommender.graph.neighbour_means import NeighbourMeans
-from recommender.text.layer_zero import EmbeddingConfig, NodeVectors
+from recommender.text.layer_zero import NodeVectors
+from recommender.training.embedding_config import EmbeddingConfig
 
 
 class TextVectors(torch.nn.Module):

@@ -1,1 +1,1 @@
-"""The training loop, and what every training shares: losses, samplers, checkpoints, the random search."""
+"""The training loop, and what every training shares: settings, losses, samplers."""

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from recommender.data import TrainingData
-from recommender.text.layer_zero import EmbeddingConfig
+from recommender.training.embedding_config import EmbeddingConfig
 from recommender.training.losses import bce_loss, bpr_loss, sampled_softmax_loss
 from recommender.training.sampling import Negatives, PairSampler
 

@@ -15,9 +15,9 @@ import torch
 from featurestore.errors import InputError
 from featurestore.progress import Progress
 from recommender.base import EpochRecord, FitReport
+from recommender.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
 from recommender.data import FloatArray, IntArray, TrainingData
 from recommender.evaluate import evaluate_ranking
-from recommender.training.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
 from recommender.training.config import TrainerConfig, learning_rate_at, training_device
 
 BatchT = TypeVar("BatchT")

@@ -15,6 +15,7 @@ import torch
 
 from featurestore.reader import Release, open_store
 from recommender.base import FitReport, Recommender
+from recommender.checkpoint import CheckpointFile, load_checkpoint
 from recommender.data import TrainingData, load_training_data
 from recommender.evaluate import rank_held_out
 from recommender.evaluation.tasks import EvaluationTask, load_task, scorer
@@ -22,7 +23,6 @@ from recommender.features import EntityFeatures, NodeFeatures, entity_features
 from recommender.metrics import ranking_metrics
 from recommender.registry import find_model, parse_settings
 from recommender.saved import config_json
-from recommender.training.checkpoint import CheckpointFile, load_checkpoint
 from scripts.study.datasets import CACHE, Dataset
 from scripts.study.llmgr_tunings import tuned_items
 from scripts.study.measures import (

@@ -12,6 +12,7 @@ from featurestore.errors import UsageError
 from featurestore.ids import RowArray, digest
 from featurestore.progress import Progress
 from recommender.base import FitReport
+from recommender.checkpoint import CheckpointFile, load_checkpoint
 from recommender.data import FloatArray, HeldOut, Histories, IntArray, load_histories, load_seen
 from recommender.generative.config import SYSTEMS, GenerativeConfig
 from recommender.generative.job import WritesLists
@@ -21,7 +22,6 @@ from recommender.generative.saved import SavedGenerative, load_generative, save_
 from recommender.metrics import ranking_metrics
 from recommender.registry import parse_settings
 from recommender.saved import bind
-from recommender.training.checkpoint import CheckpointFile, load_checkpoint
 from scripts.study.generative_records import GenerativeRecord, GenerativeRun, generative_version
 from scripts.study.generative_world import PARTS, PROJECTS, World
 

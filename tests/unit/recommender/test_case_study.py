@@ -12,9 +12,9 @@ from recommender.data import HeldOut, TrainingData
 from recommender.evaluation.case_page import Names, render_cases
 from recommender.evaluation.case_study import Case, GroupEffect, Neighbor, group_effect
 from recommender.experiment import TrainRequest, train_models
+from recommender.interests.model import GroupModel
 from recommender.models.isrf import Config, Model
 from recommender.testing import COLD_USER, checkerboard, checkerboard_features
-from recommender.wrappers.group_model import GroupModel
 from scripts.case_study import case_study
 
 WEIGHT, CUTOFF = 0.7, 4

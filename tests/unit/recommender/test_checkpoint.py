@@ -6,10 +6,10 @@ import pytest
 from featurestore.errors import InputError, StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.base import FitReport
+from recommender.checkpoint import CheckpointFile, load_checkpoint
 from recommender.data import training_data
 from recommender.models.lightgcn import Config, Model
 from recommender.testing import checkerboard, parity_features
-from recommender.training.checkpoint import CheckpointFile, load_checkpoint
 
 CONFIG = Config(epochs=12, eval_every=3, batch_size=64, embedding_dim=8, schedule="cosine", patience=99)
 
@@ -75,7 +75,7 @@ def test_a_failed_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("recommender.training.checkpoint.save_file", full)
+    monkeypatch.setattr("recommender.checkpoint.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         fit(file)
     assert file.path.read_bytes() == before

@@ -3,8 +3,8 @@ import pytest
 import torch
 from dense_graph import dense_adjacency, mean
 
-from recommender.graph.contrast_views import ContrastViews, ViewConfig
 from recommender.graph.views import cut_graphs
+from recommender.hgpo.contrast_views import ContrastViews, ViewConfig
 from recommender.testing import checkerboard
 
 ROWS, OTHERS = torch.tensor([0, 3, 41]), torch.tensor([41, 50, 3, 3])

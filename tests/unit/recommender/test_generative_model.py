@@ -9,13 +9,13 @@ from generative_world import NUM_ITEMS, names, ring, settings, vectors
 
 from featurestore.errors import InputError, StoreError, UsageError
 from featurestore.progress import no_progress
+from recommender.checkpoint import CheckpointFile
 from recommender.data import Histories, training_data
 from recommender.generative.config import SYSTEMS, GenerativeConfig
 from recommender.generative.model import GenerativeModel
 from recommender.generative.saved import SavedGenerative, load_generative, save_generative
 from recommender.registry import parse_settings
 from recommender.saved import bind
-from recommender.training.checkpoint import CheckpointFile
 
 QUICK = {"embedding_dim": 16, "hidden_dim": 32, "learning_rate": 0.01, "batch_size": 20, "eval_every": 20}
 

@@ -18,12 +18,12 @@ from pydantic import ValidationError
 from featurestore.errors import StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.base import ReadsFeatures, ReadsHistories
+from recommender.checkpoint import CheckpointFile
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.interests.direct import DirectNetwork
 from recommender.interests.refinement import TurnBatch, take_turns
 from recommender.models.isrf import Config, Model
 from recommender.testing import COLD_ITEM, checkerboard, checkerboard_features, parity_features
-from recommender.training.checkpoint import CheckpointFile
 
 TEXTS = np.random.default_rng(9).standard_normal((21, 5)).astype(np.float32)
 NEIGHBORS = ring(41, 3)

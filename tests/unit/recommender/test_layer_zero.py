@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.text.layer_zero import FUSIONS, EmbeddingConfig, LayerZero, LinearAdapter
+from recommender.text.layer_zero import LayerZero, LinearAdapter
+from recommender.training.embedding_config import FUSIONS, EmbeddingConfig
 
 VECTORS = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
 

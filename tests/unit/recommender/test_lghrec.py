@@ -9,11 +9,11 @@ from dense_graph import BATCH, bpr, check_loss_and_gradients, dense_adjacency, m
 
 from featurestore.errors import UsageError
 from featurestore.progress import no_progress
+from recommender.checkpoint import CheckpointFile
 from recommender.graph.views import cut_graphs
 from recommender.models.lghrec import Backbone, Config, Model, Network, backbone_config
 from recommender.registry import find_model, parse_settings
 from recommender.testing import checkerboard, parity_features
-from recommender.training.checkpoint import CheckpointFile
 from recommender.training.trainer import train_step
 
 BACKBONES = get_args(Backbone)

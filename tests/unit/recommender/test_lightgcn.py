@@ -5,7 +5,7 @@ import torch
 from featurestore.progress import no_progress
 from recommender.models.lightgcn import Config, Model, Network
 from recommender.testing import COLD_ITEM, checkerboard, parity_features
-from recommender.text.layer_zero import FUSIONS
+from recommender.training.embedding_config import FUSIONS
 from recommender.training.sampling import PairBatch
 
 QUICK = {

@@ -12,10 +12,10 @@ from featurestore.progress import no_progress
 from recommender.data import group_by_time, training_data
 from recommender.models import gcsan, gru4rec, llmgr, niser, stamp
 from recommender.registry import find_model, parse_settings
-from recommender.sequence.vectors import sequence_vectors, states_of
+from recommender.sequence.model import history_states
+from recommender.sequence_vectors import sequence_vectors, states_of
 from recommender.session.teacher_lists import TeacherLists, load_teacher, teacher_divergence
 from recommender.testing import NUM_ITEMS, NUM_USERS, checkerboard, parity_features
-from recommender.wrappers.sequence_model import history_states
 
 ASKED = [[1, 5, 2], [6], [], [0, 6, 2, 0, 1], [2, 2, 4]]  # nobody has item 3
 SMALL = {

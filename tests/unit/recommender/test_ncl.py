@@ -5,9 +5,9 @@ from dense_graph import BATCH, bpr, check_loss_and_gradients, dense_adjacency, i
 from pydantic import ValidationError
 
 from featurestore.progress import no_progress
+from recommender.checkpoint import CheckpointFile
 from recommender.models.ncl import Config, Model, Network
 from recommender.testing import checkerboard
-from recommender.training.checkpoint import CheckpointFile
 
 SETTINGS = {
     "embedding_dim": 4,

@@ -11,6 +11,7 @@ from test_text_vectors import texts, world
 
 from featurestore.errors import InputError, StoreError, UsageError
 from featurestore.progress import no_progress
+from recommender.checkpoint import CheckpointFile
 from recommender.data import TrainingData, training_data
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.model_arrays import parameter_arrays
@@ -19,7 +20,6 @@ from recommender.models.recmind import Config, Model, Network
 from recommender.testing import COLD_ITEM, checkerboard, checkerboard_features, parity_features
 from recommender.text.aligned_sides import AlignedSides
 from recommender.text.alignment_phases import AlignmentPhase, JointPhase, Parts, fallback_loss
-from recommender.training.checkpoint import CheckpointFile
 from recommender.training.rare_negatives import training_pairs
 from recommender.training.sampling import PairBatch
 from recommender.training.trainer import train, train_step

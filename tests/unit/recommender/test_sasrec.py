@@ -6,14 +6,14 @@ from attention_by_hand import array, block_by_hand, normed
 from featurestore.errors import StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.base import ReadsFeatures, ReadsHistories
+from recommender.checkpoint import CheckpointFile
 from recommender.data import Histories, group_by_time, training_data
 from recommender.features import NodeFeatures
 from recommender.models.sasrec import Config, Model, Network
+from recommender.sequence.model import history_states
 from recommender.sequence.sequences import SequenceBatch, Sequences, newest_events
 from recommender.testing import COLD_ITEM, COLD_USER, checkerboard, parity_features
-from recommender.text.layer_zero import FUSIONS
-from recommender.training.checkpoint import CheckpointFile
-from recommender.wrappers.sequence_model import history_states
+from recommender.training.embedding_config import FUSIONS
 
 QUICK = {
     "epochs": 20,
@@ -104,7 +104,7 @@ def test_histories_are_read_in_pieces(monkeypatch):
     rows = np.array([3, 2, 0, 4, 3, 1, 2])
     whole = history_states(network.encoder, items, histories_of(ASKED), rows)
     for size in (1, 3, 5):
-        monkeypatch.setattr("recommender.wrappers.sequence_model._EVENTS_AT_A_TIME", size)
+        monkeypatch.setattr("recommender.sequence.model._EVENTS_AT_A_TIME", size)
         pieces = history_states(network.encoder, items, histories_of(ASKED), rows)
         torch.testing.assert_close(pieces, whole, rtol=1e-5, atol=1e-6)
     assert history_states(network.encoder, items, histories_of(ASKED), rows[:0]).shape == (0, 6)

@@ -11,8 +11,8 @@ from featurestore.reader import FeatureStore
 from featurestore.stores.memory import MemoryStore
 from recommender.experiment import TrainRequest
 from recommender.registry import find_model, model_names
-from recommender.training.search import search
-from recommender.training.search_space import Choice, LogUniform, draw_settings
+from recommender.search import search
+from recommender.search_space import Choice, LogUniform, draw_settings
 
 FIXED = QUICK | {"epochs": "3", "eval_every": "1"}
 

@@ -21,18 +21,18 @@ from session_by_hand import array, sigmoid
 from featurestore.errors import StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.base import ReadsFeatures, ReadsHistories
+from recommender.checkpoint import CheckpointFile
 from recommender.data import TrainingData, group_by_time, training_data
 from recommender.features import NodeFeatures
 from recommender.models import bert4rec, caser, fdsa, fpmc, hcgr, hgn
 from recommender.models.bert4rec import with_last
 from recommender.sequence.catalogue_network import CatalogueNetwork
+from recommender.sequence.model import history_states
 from recommender.sequence.sequences import Sequences
 from recommender.sequence.user_network import UserSequenceNetwork, user_history_states
 from recommender.sequence.windows import window_places
 from recommender.testing import COLD_USER, checkerboard, checkerboard_features, parity_features
-from recommender.training.checkpoint import CheckpointFile
 from recommender.training.other_items import other_items
-from recommender.wrappers.sequence_model import history_states
 
 MODELS = {"fpmc": fpmc, "caser": caser, "hgn": hgn, "bert4rec": bert4rec, "fdsa": fdsa, "hcgr": hcgr}
 OF_USERS = {"fpmc": 3, "caser": 3, "hgn": 2}

@@ -17,13 +17,13 @@ from session_by_hand import (
 from featurestore.errors import UsageError
 from featurestore.progress import no_progress
 from recommender.base import ReadsFeatures, ReadsHistories
+from recommender.checkpoint import CheckpointFile
 from recommender.data import group_by_time, training_data
 from recommender.features import NodeFeatures
 from recommender.models import gcsan, gru4rec, narm, niser, srgnn, stamp
-from recommender.session.network import SessionNetwork
+from recommender.sequence.model import history_states
+from recommender.sequence.network import SessionNetwork
 from recommender.testing import COLD_USER, checkerboard, parity_features
-from recommender.training.checkpoint import CheckpointFile
-from recommender.wrappers.sequence_model import history_states
 
 MODELS = {
     "gru4rec": (gru4rec, gru4rec.Encoder),

@@ -7,8 +7,8 @@ from featurestore.errors import UsageError
 from recommender.data import TrainingData, training_data
 from recommender.graph.neighbour_means import NeighbourMeans
 from recommender.model_arrays import parameter_arrays
-from recommender.text.layer_zero import EmbeddingConfig
 from recommender.text.node_texts import TextVectors
+from recommender.training.embedding_config import EmbeddingConfig
 
 CONFIG = EmbeddingConfig(embedding_dim=3, init_std=0.5)
 NOBODY = np.zeros(0, np.int64)

@@ -35,7 +35,7 @@ from recommender.generative.job import write_lists
 from recommender.model_vectors import write_model_vectors
 from recommender.registry import parse_settings
 from recommender.saved import load_model
-from recommender.sequence.vectors import states_of
+from recommender.sequence_vectors import states_of
 from recommender.session.teacher_lists import load_teacher
 
 SOURCES = LlmgrSources("item_notes", "lightgcn")

@@ -29,8 +29,8 @@ from llm_jobs.tuning.llmgr_objective import (
 )
 from llm_jobs.tuning.llmgr_prompts import alignment_prompt
 from llm_jobs.tuning.loop import tune
+from recommender.checkpoint import CheckpointFile
 from recommender.data import Histories
-from recommender.training.checkpoint import CheckpointFile
 
 SESSIONS = [[0, 3, 0, 5, 2], [4], [], [6, 1, 2, 2]]
 HISTORIES = Histories(

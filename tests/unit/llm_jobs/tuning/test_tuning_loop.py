@@ -18,7 +18,7 @@ from featurestore.stores.memory import MemoryObjects
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.config import TuningConfig
 from llm_jobs.tuning.loop import tune
-from recommender.training.checkpoint import CheckpointFile
+from recommender.checkpoint import CheckpointFile
 
 
 def learned(model: torch.nn.Module, objective: WordClasses) -> dict[str, torch.Tensor]:

@@ -12,8 +12,8 @@ import torch
 from recommender.data import FloatArray, Histories
 from recommender.model_arrays import load_parameters
 from recommender.registry import find_model
+from recommender.sequence.model import Encoder, SequenceModel, history_states
 from recommender.sequence.sequences import saved_histories
-from recommender.wrappers.sequence_model import Encoder, SequenceModel, history_states
 
 
 def sequence_vectors(model: SequenceModel) -> tuple[FloatArray, FloatArray]:

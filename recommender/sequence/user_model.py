@@ -19,10 +19,12 @@ from featurestore.errors import StoreError, UsageError
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, Histories, TrainingData
 from recommender.features import NodeFeatures
 from recommender.model_arrays import load_parameters
 from recommender.sequence.known_histories import KnownHistories, saved_known_histories
+from recommender.sequence.model import SequenceModel
 from recommender.sequence.sequences import history_arrays, saved_histories
 from recommender.sequence.user_network import (
     NewUserEncoder,
@@ -31,8 +33,6 @@ from recommender.sequence.user_network import (
     UserSequenceNetwork,
     user_history_states,
 )
-from recommender.training.checkpoint import CheckpointFile
-from recommender.wrappers.sequence_model import SequenceModel
 
 _KNOWN: Final = "known_histories"
 _ASKED: Final = "users"

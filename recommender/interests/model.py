@@ -1,6 +1,6 @@
 """A `Recommender` around a network that reads a graph of users besides vectors of items.
 
-`recommender.wrappers.vector_model` trains and keeps one vector per user and item; what is added here is the
+`recommender.vector_model` trains and keeps one vector per user and item; what is added here is the
 graph: it is made in `fit`, frozen, and saved with the model, as the projection of the items' vectors is.
 """
 
@@ -15,13 +15,13 @@ from featurestore.errors import StoreError, UsageError
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, IntArray, TrainingData
 from recommender.features import NodeFeatures
 from recommender.interests.refinement import InterestConfig
 from recommender.interests.user_graph import user_neighbors
 from recommender.text.layer_zero import NodeVectors
-from recommender.training.checkpoint import CheckpointFile
-from recommender.wrappers.vector_model import VectorModel, VectorNetwork
+from recommender.vector_model import VectorModel, VectorNetwork
 
 GRAPH: Final = "user_graph"
 """The group of a saved model's arrays that holds ``neighbors``, (U, K) float32."""

@@ -1,6 +1,6 @@
 """A `Recommender` around a network that reads histories: score(history, i) = <h, e_i>.
 
-What `recommender.wrappers.vector_model` is for models with a vector per user, this is for models that make a
+What `recommender.vector_model` is for models with a vector per user, this is for models that make a
 user's vector from the history. A model is put together at the end of its file:
 
     Model = partial(SequenceModel, "sasrec", Network, new_encoder)
@@ -19,6 +19,7 @@ from featurestore.errors import StoreError, UsageError
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, Histories, TrainingData
 from recommender.features import NodeFeatures
 from recommender.model_arrays import (
@@ -36,9 +37,9 @@ from recommender.sequence.sequences import (
     newest_events,
     saved_histories,
 )
-from recommender.text.layer_zero import EmbeddingConfig, NodeVectors
-from recommender.training.checkpoint import CheckpointFile
+from recommender.text.layer_zero import NodeVectors
 from recommender.training.config import training_device
+from recommender.training.embedding_config import EmbeddingConfig
 from recommender.training.trainer import Trainable, train
 
 _EVENTS_AT_A_TIME: Final = 16_384

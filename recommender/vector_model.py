@@ -15,6 +15,7 @@ from featurestore.errors import StoreError
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, TrainingData
 from recommender.features import NodeFeatures
 from recommender.model_arrays import (
@@ -25,9 +26,9 @@ from recommender.model_arrays import (
     projection_groups,
     saved_projections,
 )
-from recommender.text.layer_zero import EmbeddingConfig, NodeVectors
-from recommender.training.checkpoint import CheckpointFile
+from recommender.text.layer_zero import NodeVectors
 from recommender.training.config import training_device
+from recommender.training.embedding_config import EmbeddingConfig
 from recommender.training.sampling import PairBatch
 from recommender.training.trainer import Trainable, average_cold_users, score_users, train
 

@@ -1,6 +1,6 @@
 """A `Recommender` around a network of ID embeddings and texts that is trained in two phases.
 
-It is to `recommender.text.alignment_phases` what `recommender.wrappers.vector_model` is to one loss, and
+It is to `recommender.text.alignment_phases` what `recommender.vector_model` is to one loss, and
 answers three questions more: what a new item's vector is, what users' vectors become, and how far texts
 enter.
 
@@ -18,6 +18,7 @@ from featurestore.errors import InputError, StoreError
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, HeldOut, TrainingData
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.model_arrays import (
@@ -32,7 +33,6 @@ from recommender.text.aligned_sides import AlignedSides
 from recommender.text.alignment_phases import AlignmentPhase, JointPhase, Parts, PhasedConfig, TextNetwork
 from recommender.text.layer_zero import NodeVectors
 from recommender.text.node_texts import scaled_text
-from recommender.training.checkpoint import CheckpointFile
 from recommender.training.config import training_device
 from recommender.training.rare_negatives import training_pairs
 from recommender.training.trainer import average_cold_users, score_users, train

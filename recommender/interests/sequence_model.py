@@ -1,6 +1,6 @@
 """A `Recommender` around a network that reads histories, and knows the users' groups besides.
 
-score(u, i) = <query of the history + w h_u, e_i>: `recommender.wrappers.sequence_model` answers for the
+score(u, i) = <query of the history + w h_u, e_i>: `recommender.sequence.model` answers for the
 query; w h_u, w its group_weight, is added here. Whoever is asked about must be recognised for that: if there
 are as many histories as users, and history r goes on from the training history of user r, it is user r's. Any
 other history has the mean of all users' w h, an empty one is scored as an average user.
@@ -19,16 +19,16 @@ from featurestore.errors import StoreError
 from featurestore.ids import RowArray
 from featurestore.progress import Progress
 from recommender.base import ArrayGroups, FitReport
+from recommender.checkpoint import CheckpointFile
 from recommender.data import FloatArray, Histories, IntArray, TrainingData
 from recommender.features import NodeFeatures
 from recommender.interests.groups import GroupInterests
+from recommender.interests.model import GRAPH, fit_graph, items_only
 from recommender.interests.sequential import SequentialConfig
 from recommender.model_arrays import load_parameters
 from recommender.sequence.known_histories import KnownHistories, saved_known_histories
+from recommender.sequence.model import EncoderType, SequenceModel, SequenceNetwork
 from recommender.text.layer_zero import NodeVectors
-from recommender.training.checkpoint import CheckpointFile
-from recommender.wrappers.group_model import GRAPH, fit_graph, items_only
-from recommender.wrappers.sequence_model import EncoderType, SequenceModel, SequenceNetwork
 
 _GROUPS: Final = "groups"
 _KNOWN: Final = "known_histories"

@@ -25,10 +25,11 @@ from pydantic import Field
 from torch.nn.functional import normalize
 
 from recommender.data import TrainingData
+from recommender.sequence.model import Encoder, SequenceModel, history_states
 from recommender.sequence.sequences import SequenceBatch, Sequences, SequenceSampler
-from recommender.text.layer_zero import EmbeddingConfig, LayerZero, NodeVectors
+from recommender.text.layer_zero import LayerZero, NodeVectors
+from recommender.training.embedding_config import EmbeddingConfig
 from recommender.training.full_softmax import catalogue_cross_entropy
-from recommender.wrappers.sequence_model import Encoder, SequenceModel, history_states
 
 
 class SessionConfig(EmbeddingConfig):

@@ -21,7 +21,7 @@ from recommender.graph.layer_rows import Reading, mean_of_layers, only_layer, re
 from recommender.graph.nodes import training_graph
 from recommender.graph.propagation import Adjacency
 from recommender.graph.views import Augmentation, cut_graphs
-from recommender.text.layer_zero import EmbeddingConfig
+from recommender.training.embedding_config import EmbeddingConfig
 
 
 class ViewConfig(EmbeddingConfig):

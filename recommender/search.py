@@ -20,7 +20,7 @@ from recommender.data import load_training_data
 from recommender.experiment import TrainRequest, load_features
 from recommender.registry import find_model, parse_settings
 from recommender.saved import bind, config_json
-from recommender.training.search_space import draw_settings
+from recommender.search_space import draw_settings
 
 
 @dataclass(frozen=True, slots=True)

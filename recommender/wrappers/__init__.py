@@ -1,1 +1,0 @@
-"""The `Recommender` around each kind of network: fit, score, save and load, once per kind."""
