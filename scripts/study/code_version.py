@@ -3,16 +3,19 @@
 A comment, a docstring, a setting's description, another line length or another file for the same definition
 must not make a day of computing due, nor may a new loss that other models use; a changed formula must. So a
 version covers the definitions that a model's file reaches, and those that every run goes through, without
-positions and without strings that nothing reads.
+positions, without strings that nothing reads, and without what the settings of a run keep it from.
 """
 
 import ast
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from featurestore.ids import canonical_json, digest
+from recommender.registry import find_model, parse_settings
 from scripts.study.definitions import Place, reached, read_module
+from scripts.study.runs import Run
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROTOCOL: Final = 2
@@ -26,30 +29,65 @@ PATH: Final[tuple[Place, ...]] = (
     ("recommender.evaluate", "rank_held_out"),
 )
 """What every run goes through besides its model."""
+FUSIONS: Final[Mapping[str, Place]] = {
+    "concat": ("recommender.text.layer_zero", "_Concat"),
+    "gate": ("recommender.text.layer_zero", "_Gate"),
+}
+"""Value of the setting ``fusion`` → what only runs with it, and with vectors, compute with."""
 _NOT_COMPUTING: Final = "SPACE"
 """What a search may try; a run's settings are given."""
 _UNREAD_FIELDS: Final = {"ctx", "kind", "type_comment", "type_params", "type_ignores"}
 
 
+def run_version(run: Run) -> str:
+    """The version of everything that a run computes with.
+
+    Raises:
+        LookupError: If its model, or a place that every run goes through, does not exist.
+    """
+    return code_version(run.model, unread=_unread(run))
+
+
 @cache
-def code_version(model: str, root: Path = ROOT, path: tuple[Place, ...] = PATH) -> str:
-    """The version of everything that a run of a model computes with.
+def code_version(
+    model: str,
+    root: Path = ROOT,
+    path: tuple[Place, ...] = PATH,
+    unread: frozenset[Place] = frozenset(),
+) -> str:
+    """The version of everything that a model can compute with.
 
     Args:
         model: A file in ``recommender/models``.
         root: The checkout.
         path: What every run goes through.
+        unread: Definitions that are left out.
 
     Raises:
-        LookupError: If the model or a place of the path does not exist.
+        LookupError: If the model, or a place of the path or of ``unread``, does not exist.
     """
     file = f"recommender.models.{model}"
     own = [(file, name) for name in read_module(root, file).definitions if name != _NOT_COMPUTING]
-    found = reached(root, (*own, *path))
+    found = reached(root, (*own, *path), without=unread)
     # A module that states nothing but what it is for leaves no tree: splitting a file makes nothing due.
     plain = [(name, _plain(list(statements))) for (_, name), statements in found.items()]
     trees = [[name, tree] for name, tree in plain if tree]
     return digest([PROTOCOL, sorted(map(canonical_json, trees))])
+
+
+@cache
+def _default_fusion(model: str) -> str | None:
+    """Of the model's settings; None if it has no such setting, or cannot be imported."""
+    try:
+        return getattr(parse_settings(find_model(model).config_type, {}), "fusion", None)
+    except Exception:  # noqa: BLE001 - a model under development fails in its own runs only
+        return None
+
+
+def _unread(run: Run) -> frozenset[Place]:
+    """Fusions that the run does not have: a change of theirs is none of its own."""
+    fusion = None if run.form == "plain" else run.settings.get("fusion", _default_fusion(run.model))
+    return frozenset(place for name, place in FUSIONS.items() if name != fusion)
 
 
 def _plain(node: object) -> object:

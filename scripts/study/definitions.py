@@ -5,7 +5,7 @@ that it mentions: those of its module, those imported from modules of the same p
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,26 +30,31 @@ class Module:
     imports: Mapping[str, Place] = field(default_factory=dict[str, Place])
 
 
-def reached(root: Path, starts: Iterable[Place]) -> dict[tuple[str, str], Sequence[ast.stmt]]:
+def reached(
+    root: Path, starts: Iterable[Place], *, without: Collection[Place] = ()
+) -> dict[tuple[str, str], Sequence[ast.stmt]]:
     """Everything that some definitions reach, themselves included.
 
     Args:
         root: Folder of the package's folder.
         starts: Where to begin.
+        without: Definitions that are left out, and what only they reach.
 
     Returns:
         (module, name) → its statements; with the name ``""``, those that define nothing.
 
     Raises:
-        LookupError: If a place to begin at does not exist.
+        LookupError: If a place to begin at, or to leave out, does not exist.
     """
     found: dict[tuple[str, str], Sequence[ast.stmt]] = {}
     waiting = list(starts)
-    for module, name in waiting:
+    for module, name in (*waiting, *without):
         if not _exists(root, module, name):
             raise LookupError(f"there is no {name or 'file'} in {module}")
     while waiting:
         place, name = waiting.pop()
+        if (place, name) in without:
+            continue
         module = read_module(root, place)
         found[place, ""] = module.effects
         if name is None:

@@ -16,7 +16,7 @@ from pydantic import Field
 from featurestore.errors import UsageError
 from featurestore.spec import Frozen
 from recommender.base import FitReport
-from scripts.study.code_version import code_version
+from scripts.study.code_version import FUSIONS, code_version
 from scripts.study.definitions import Place
 from scripts.study.runs import as_lines
 
@@ -185,9 +185,9 @@ def changed(run: GenerativeRun, settings: Mapping[str, str], word: str | None) -
 def generative_version() -> str:
     """The version of the code that every run computes with, see `study.code_version`.
 
-    ISRF's graph form is in it, which shares its layers with the generative one.
+    ISRF's graph form is in it, whose layers the generative one shares, but for fusions that it never has.
     """
-    return code_version("isrf", path=_PATH)
+    return code_version("isrf", path=_PATH, unread=frozenset(FUSIONS.values()))
 
 
 def is_current(record: GenerativeRecord, run: GenerativeRun, data: str | None) -> bool:

@@ -34,6 +34,11 @@ class Group:
         """A dagger if a record is of earlier code, settings or data."""
         return DAGGER if any(s.record and s.state != "current" for s in self.standings) else ""
 
+    @property
+    def current(self) -> "Group":
+        """Without records of earlier code, settings or data."""
+        return Group(tuple(s for s in self.standings if s.state == "current"))
+
     def mean(self, metric: str) -> float | None:
         """Of the test metric over seeds; None without records."""
         values = [record.test[metric] for record in self.records]
@@ -48,6 +53,11 @@ class Group:
             return NOT_RUN
         spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
         return f"{np.mean(values):.4f}{spread}{mark}{self.mark}"
+
+    def stratum_size(self, kind: str, label: str) -> int:
+        """Test pairs of a part; 0 without records."""
+        strata = (stratum for record in self.records for stratum in record.strata)
+        return next((s.num_pairs for s in strata if (s.kind, s.label) == (kind, label)), 0)
 
     def stratum(self, kind: str, label: str, metric: str) -> float | None:
         """Mean over seeds of a metric on a part of the test; None without."""
@@ -100,9 +110,9 @@ class Study:
         return sorted(found, key=lambda label: label != "plain")
 
     def paired(self, dataset: str, ours: str, theirs: str) -> Iterator[tuple[str, Group, Group]]:
-        """Models that have comparable records of both forms."""
+        """Models whose records of both forms are current: others may differ by more than the form."""
         for model in self.models(dataset):
-            first, second = (self.comparable(dataset, model, label) for label in (ours, theirs))
+            first, second = (self.comparable(dataset, model, label).current for label in (ours, theirs))
             if first.records and second.records:
                 yield model, first, second
 

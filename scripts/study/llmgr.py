@@ -19,6 +19,8 @@ MODEL: Final = "llmgr"
 BASES: Final = ("gcsan", "gru4rec", "stamp")
 """What LLMGR was plugged into."""
 OTHERS: Final = ("niser", "srgnn", "narm")
+HYPERBOLIC: Final = "hcgr"
+"""A model of sessions that LLMGR is not plugged into."""
 BESIDE: Final = ("popularity", "counting", "sasrec")
 FUSIONS: Final = ("concat", "gate")
 TEXT_ONLY: Final = "text-only"
@@ -54,8 +56,8 @@ def minimum() -> list[Run]:
     runs += with_texts(beauty)
     runs += served(beauty)
     runs += [tuned(beauty, name) for name in CONTROLS]
-    runs += [on_clicks(GAPS.name, model) for model in (*_UNTRAINED, BASES[0])]
-    return [*runs, *(on_clicks(SLICE.name, model) for model in (*BESIDE, *BASES, *OTHERS))]
+    runs += [on_clicks(GAPS.name, model) for model in (*_UNTRAINED, BASES[0], HYPERBOLIC)]
+    return [*runs, *(on_clicks(SLICE.name, model) for model in (*BESIDE, *BASES, *OTHERS, HYPERBOLIC))]
 
 
 def queue() -> list[Run]:

@@ -12,6 +12,7 @@ from scripts.study.llmgr import (
     BASES,
     BESIDE,
     FUSIONS,
+    HYPERBOLIC,
     MODEL,
     ON_OTHER_BASES,
     OTHERS,
@@ -156,7 +157,7 @@ def _clicks(sources: Sources) -> Iterator[str]:
         "order of models may be compared.\n"
     )
     if is_run:
-        rows = _clicked(sources, SLICE.name, (*BASES, *OTHERS, *BESIDE))
+        rows = _clicked(sources, SLICE.name, (*BASES, *OTHERS, HYPERBOLIC, *BESIDE))
         published = [" / ".join(f"{value:.4f}" for value in _PUBLISHED.get(row[0][1:-1], ())) for row in rows]
         both = [[*row, theirs] for row, theirs in zip(rows, published, strict=True)]
         yield from table(["model", *map(title, _CLICKED), "published HR / MRR / NDCG @10"], both)
@@ -170,7 +171,7 @@ def _pauses(sources: Sources) -> Iterator[str]:
         "gap`): its 5-core, sessions of 3 to 50 ratings. A user here is a session.\n"
     )
     if is_run:
-        rows = _clicked(sources, GAPS.name, (BASES[0], *BESIDE))
+        rows = _clicked(sources, GAPS.name, (BASES[0], HYPERBOLIC, *BESIDE))
         yield from table(["model", *map(title, _CLICKED)], rows)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from recommender.registry import model_names
-from scripts.study.code_version import code_version
+from scripts.study.code_version import run_version
 from scripts.study.records import Records
 from scripts.study.runs import Record, Run
 
@@ -59,7 +59,7 @@ def standing(run: Run, records: Records, data: Mapping[str, str], models: frozen
         return Standing(run, None, record, "no model")
     if run.dataset not in data:
         return Standing(run, None, record, "no data")
-    key = run.key(code_version(run.model), data[run.dataset])
+    key = run.key(run_version(run), data[run.dataset])
     if record is None:
         return Standing(run, key, None, "due")
     return Standing(run, key, record, "current" if record.key == key else "earlier")

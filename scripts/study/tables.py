@@ -20,6 +20,8 @@ YARDSTICK: Final = "counting"
 """What every model has to beat: it counts, and learns nothing."""
 ITEM_PARTS: Final = ("0 (cold)", "1-9", "10-49", ">=50")
 _MOST_ROWS: Final = 12
+_FEWEST_PAIRS: Final = 200
+"""A mean over fewer test pairs says little."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -109,18 +111,20 @@ def counting_table(study: Study, comparisons: Comparisons, dataset: str) -> Iter
 
 
 def gain_table(study: Study, dataset: str) -> Iterator[str]:
-    """What text adds to recall, by how often an item or a user was seen in training."""
+    """What text adds to recall, by how often an item or user was in training; small parts are left out."""
     metric = find_dataset(dataset).metrics[0]
     parts = [("item degree", part) for part in ITEM_PARTS] + [("user degree", part) for part in ITEM_PARTS]
+    sizes: dict[tuple[str, str], int] = {}
     rows: list[list[str]] = []
     for model, text, plain in study.paired(dataset, "text", "plain"):
+        sizes |= {part: size for part in parts if (size := text.stratum_size(*part))}
         cells = [f"`{model}`"]
         for kind, part in parts:
             ours, theirs = text.stratum(kind, part, metric), plain.stratum(kind, part, metric)
             cells.append("" if ours is None or theirs is None else f"{ours - theirs:+.4f} on {theirs:.4f}")
         rows.append(cells)
-    used = [n for n in range(1, len(parts) + 1) if any(row[n] for row in rows)]
-    heads = [f"{kind.split()[0]}s {part}" for kind, part in parts]
+    used = [n for n, part in enumerate(parts, 1) if sizes.get(part, 0) >= _FEWEST_PAIRS]
+    heads = [f"{kind.split()[0]}s {part} ({sizes.get((kind, part), 0):,} pairs)" for kind, part in parts]
     columns = [f"{title(metric)} gain", *(heads[n - 1] for n in used)]
     yield from table(columns, [[row[0], *(row[n] for n in used)] for row in rows])
 

@@ -100,7 +100,7 @@ def verdict(found: Finding) -> str:
         return f"**yes**: all {total} models gain beyond chance, and more than with any control."
     return (
         f"**it depends on the model**: {_of(better, total)} gain beyond chance, {len(beaten)} of them also "
-        f"more than with any control.{_harm(worse)}"
+        f"more than with any control{_controls(found)}.{_harm(worse)}"
     )
 
 
@@ -116,7 +116,7 @@ def _figures(found: Finding) -> str:
 
 
 def _where(study: Study, dataset: str) -> str:
-    """Which part of the items gains most and least, as means over models."""
+    """On which part of the items text does best and worst, as means over models."""
     metric = find_dataset(dataset).metrics[0]
     gains: dict[str, float] = {}
     for part in ITEM_PARTS:
@@ -131,16 +131,23 @@ def _where(study: Study, dataset: str) -> str:
             gains[part] = float(np.mean(changes))
     if len(gains) < 2:
         return ""
-    most, least = max(gains, key=lambda p: gains[p]), min(gains, key=lambda p: gains[p])
+    best, worst = max(gains, key=lambda p: gains[p]), min(gains, key=lambda p: gains[p])
     return (
-        f"By training degree of the test item, {title(metric)} changes most for {most} "
-        f"({gains[most]:+.4f} on average) and least for {least} ({gains[least]:+.4f})."
+        f"By training degree of the test item, the change of {title(metric)} is best for {best} "
+        f"({gains[best]:+.4f} on average) and worst for {worst} ({gains[worst]:+.4f})."
     )
 
 
 def _cell(found: Finding, model: str, other: str) -> str:
     test = found.tests.get(f"{model} {other}")
     return "not run" if test is None else f"{interval(test)}{test.mark}"
+
+
+def _controls(found: Finding) -> str:
+    """How many models the controls were run for, where that is not all of them."""
+    counts = {found.compared(control) for control in _OTHERS[1:]}
+    total = len(found.models)
+    return "" if counts == {total} else f" (controls were run for {min(counts)} of {total})"
 
 
 def _of(names: list[str], total: int) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from recommender.registry import find_model, model_names
 from recommender.training.allocator import keep_freed_memory
-from scripts.study.code_version import code_version
+from scripts.study.code_version import run_version
 from scripts.study.datasets import CACHE, find_dataset
 from scripts.study.execute import Prepared, Stopped, execute
 from scripts.study.queue import DUE, Standing, claim, standings
@@ -109,12 +109,15 @@ def load_models(runs: Sequence[Run]) -> None:
 
     Both are kept for as long as the process lives, so a record names the code that computed it.
     """
-    for model in {run.model for run in runs} & set(model_names()):
+    known = set(model_names())
+    for model in {run.model for run in runs} & known:
         try:
             find_model(model)
         except Exception as error:  # noqa: BLE001 - a model under development fails in its own runs only
             print(f"{model}: cannot be imported: {error!r}", flush=True)
-        code_version(model)
+    for run in runs:
+        if run.model in known:
+            run_version(run)
 
 
 def _compute(found: Standing, prepared: Prepared, records: Records, limits: Limits) -> bool:
@@ -129,7 +132,7 @@ def _compute(found: Standing, prepared: Prepared, records: Records, limits: Limi
             prepared,
             records,
             key=key,
-            code=code_version(run.model),
+            code=run_version(run),
             threads=limits.threads,
             deadline=limits.deadline,
         )

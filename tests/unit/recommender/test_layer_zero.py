@@ -55,7 +55,9 @@ def test_add_and_gate_and_concat_equal_their_formulas():
                 expected = gate * ids + (1 - gate) * adapted
             case _:
                 both = torch.cat([ids, torch.from_numpy(VECTORS)], dim=1)
-                expected = both @ torch.cat([fused.weight, fused.scaled_weight / 6], dim=1).T + fused.bias
+                expected = (
+                    both @ torch.cat([fused.scaled_own / 4, fused.scaled_text / 6], dim=1).T + fused.bias
+                )
         torch.testing.assert_close(zero()[3:], expected)
 
 
@@ -95,6 +97,16 @@ def test_both_sides_may_have_vectors_of_spaces_of_their_own():
     assert zero.ids.shape == (0, 4)
     torch.testing.assert_close(zero()[0], zero()[1])
     assert not torch.allclose(zero()[3], zero()[4])
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_items_begin_about_as_long_as_users(fusion):
+    generator = torch.Generator().manual_seed(1)
+    vectors = np.random.default_rng(1).standard_normal((400, 128)).astype(np.float32)
+    config = EmbeddingConfig(fusion=fusion)
+    zero = LayerZero(config, num_users=400, num_items=400, item_vectors=vectors, generator=generator)
+    users, items = zero().detach().split(400)
+    assert 0.6 < items.std() / users.std() < 1.6
 
 
 @pytest.mark.parametrize("num_inputs", [8, 512])

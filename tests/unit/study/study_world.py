@@ -14,6 +14,7 @@ from featurestore.store import Store
 from recommender.base import FitReport
 from recommender.evaluation.strata import Stratum
 from recommender.metrics import RankGroups, ranking_metrics
+from scripts.study.code_version import run_version
 from scripts.study.records import Pairs, Records
 from scripts.study.runs import DatasetFacts, Record, Run
 
@@ -54,16 +55,21 @@ def small_release(store: Store, folder: Path) -> None:
     publish(store, gates=GatePolicy())
 
 
+def current_key(run: Run) -> str:
+    """Of a record of the present code."""
+    return run.key(run_version(run), FACTS.data)
+
+
 def write_record(
     records: Records,
     run: Run,
     better: list[int],
     *,
-    key: str = "k",
+    key: str | None = None,
     code: str = "c",
     validation: dict[str, float] | None = None,
 ) -> Record:
-    """A record whose user u has one test item, with ``better[u]`` items above it and none beside it."""
+    """A current record, unless it has a key; user u has one test item, ``better[u]`` items above it."""
     ranks = np.array(better)
     users = np.arange(len(better))
     pairs = Pairs(users, np.full_like(users, 5), np.full_like(users, 4))
@@ -71,7 +77,7 @@ def write_record(
     groups = RankGroups(users, ranks, np.ones_like(ranks))
     test = ranking_metrics(groups).means()
     record = Record(
-        key=key,
+        key=key or current_key(run),
         run=run,
         code=code,
         data=FACTS.data,

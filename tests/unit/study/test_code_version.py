@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.study.code_version import code_version
+from scripts.study.code_version import code_version, run_version
 from scripts.study.definitions import reached
+from scripts.study.runs import Form, Run
 
 FILES = {
     "toy/__init__.py": "",
@@ -123,6 +124,28 @@ def test_a_file_may_be_split_whatever_its_parts_say_of_themselves(version):
 
 def test_a_statement_that_defines_nothing_counts(version):
     assert version("toy/losses.py", "SCALE = 2.0", "SCALE = 2.0\nregister()") != version()
+
+
+def test_what_is_left_out_takes_along_what_only_it_reaches(project_root):
+    start = [("recommender.text.layer_zero", "LayerZero")]
+    gate = ("recommender.text.layer_zero", "_Gate")
+    whole, rest = set(reached(project_root, start)), set(reached(project_root, start, without=[gate]))
+    assert whole - rest == {gate}
+    with pytest.raises(LookupError, match=r"there is no _Fusion in recommender\.text\.layer_zero"):
+        reached(project_root, start, without=[("recommender.text.layer_zero", "_Fusion")])
+
+
+def test_a_fusion_counts_for_runs_that_have_it():
+    def version(model: str, form: Form = "plain", **settings: str) -> str:
+        return run_version(Run(dataset="d", model=model, form=form, settings=settings))
+
+    plain = version("lightgcn")
+    assert version("lightgcn", fusion="concat") == plain, "without vectors nothing is fused"
+    assert version("lightgcn", "text") == plain
+    concat, gate = version("lightgcn", "text", fusion="concat"), version("lightgcn", "text", fusion="gate")
+    assert len({plain, concat, gate, code_version("lightgcn")}) == 4
+    assert version("lghrec", "text") == version("lghrec", "text", fusion="concat")
+    assert version("lghrec", "text") != version("lghrec")
 
 
 def test_a_place_that_does_not_exist_is_named(project_root):

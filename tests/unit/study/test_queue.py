@@ -6,7 +6,7 @@ import sys
 import pytest
 from study_world import FACTS, write_record
 
-from scripts.study.code_version import code_version
+from scripts.study.code_version import run_version
 from scripts.study.core import GRAPH_MODELS, minimum, queue
 from scripts.study.datasets import DATASETS
 from scripts.study.queue import chosen, claim, standings
@@ -53,7 +53,7 @@ def test_states_of_runs(tmp_path):
     data = {"colakg-lastfm": FACTS.data}
     runs = [RUN, RUN.model_copy(update={"model": "foretold"}), RUN.model_copy(update={"dataset": "gowalla"})]
     assert [s.state for s in standings(runs, records, data)] == ["due", "no model", "no data"]
-    write_record(records, RUN, [0, 1], key=RUN.key(code_version("popularity"), FACTS.data))
+    write_record(records, RUN, [0, 1], key=RUN.key(run_version(RUN), FACTS.data))
     assert standings([RUN], records, data)[0].state == "current"
     assert standings([RUN], records, {"colakg-lastfm": "other"})[0].state == "earlier"
     write_record(records, RUN, [0, 1], key="of other code")

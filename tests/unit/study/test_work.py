@@ -46,7 +46,7 @@ def test_nothing_is_begun_after_the_deadline(computed):
 
 
 def test_a_run_that_another_process_works_on_is_left_to_it(computed, tmp_path):
-    key = RUNS[0].key(work.code_version("popularity"), DATA["colakg-lastfm"])
+    key = RUNS[0].key(work.run_version(RUNS[0]), DATA["colakg-lastfm"])
     with work.claim(tmp_path / "claims", key) as is_free:
         assert is_free
         work_alone(RUNS[:1], DATA, Limits())
