@@ -15,7 +15,7 @@ import typer.core
 
 from cli.commands import COMMANDS, GROUPS
 from cli.log import use_json_log
-from cli.report import ErrorReport, print_error
+from cli.report import ErrorReport, Interrupted, print_error
 from featurestore.errors import FeatureStoreError, SetupError, StorageFullError, UnknownNameError, own_words
 
 _KEPT = "what was flushed is kept, run the command again to go on."
@@ -132,6 +132,8 @@ def _report(error: BaseException) -> ErrorReport | None:
         report = _stopped("terminated", _TERMINATED)
     elif isinstance(error, KeyboardInterrupt):
         report = _stopped("interrupted", _INTERRUPTED)
+    elif isinstance(error, Interrupted):
+        report = _stopped("interrupted", _INTERRUPTED, str(error))
     elif isinstance(error, typer.Abort):
         report = ErrorReport("Aborted", "not confirmed: nothing was done.", 1)
     elif isinstance(error, _ClickException):
@@ -139,8 +141,8 @@ def _report(error: BaseException) -> ErrorReport | None:
     return report
 
 
-def _stopped(how: str, exit_code: int) -> ErrorReport:
-    return ErrorReport(how.capitalize(), f"{how}; {_KEPT}", exit_code)
+def _stopped(how: str, exit_code: int, kept: str = _KEPT) -> ErrorReport:
+    return ErrorReport(how.capitalize(), f"{how}; {kept}", exit_code)
 
 
 def _full_disk(error: OSError) -> ErrorReport:

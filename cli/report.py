@@ -24,6 +24,10 @@ _REPEAT_SECONDS = 60.0
 """Where there is no terminal, a line that says nothing new is a sign of life, and needed no oftener."""
 
 
+class Interrupted(BaseException):
+    """Ctrl-C ended a command that has something of its own to say of what is kept; the message says it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorReport:
     """An error as a person or a machine reads it.

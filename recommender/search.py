@@ -84,7 +84,7 @@ def search(
         torch.set_num_threads(request.num_threads)
     entry = find_model(request.model)
     space = {name: values for name, values in entry.space.items() if name not in request.settings}
-    _check(request, space)
+    _check(request, entry.space, space)
     data, seed = load_training_data(release), request.seeds[0]
     if not len(data.valid):
         raise InputError(
@@ -111,11 +111,15 @@ def search(
     return SearchReport(monitor, tuple(ranked), min(num_known, num_trials))
 
 
-def _check(request: TrainRequest, space: object) -> None:
+def _check(request: TrainRequest, declared: object, space: object) -> None:
+    if not declared:
+        raise UsageError(
+            f"{request.model} declares no settings to search over.",
+            hint="Train it as it is, or search a model that trains in epochs.",
+        )
     if not space:
         raise UsageError(
-            f"{request.model} has nothing to search over but what is fixed.",
-            hint="Leave some --set out, or search a model that trains in epochs.",
+            f"all settings that {request.model} can search over are fixed.", hint="Leave some --set out."
         )
     if request.optimistic_validation:
         raise UsageError("features that read validation events cannot help to choose settings.")

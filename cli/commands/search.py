@@ -73,5 +73,6 @@ def search(
     words = ["featurestore", "train", model, *(["--features", features] if features else [])]
     words += ["--user-features", user_features] if user_features else []
     words += [word for name, value in chosen.items() for word in ("--set", f"{name}={value}")]
-    reporter.say(f"Train with: {shlex.join([*words, '--seed', str(seed)])}")
+    words += ["--seed", str(seed), "--release", release, *(["-C", str(project)] if project != Path() else [])]
+    reporter.say(f"Train with: {shlex.join(words)}")
     reporter.result(asdict(report) | {"model": model, "log": str(log)})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
-from cli.report import Reporter
+from cli.report import Interrupted, Reporter
 from cli.settings import SetOption, parse_pairs, show_settings
 from featurestore.errors import UnknownNameError, UsageError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _CONTROLS = ("none", "shuffled", "random")
 _SHOWN = ("hr@10", "ndcg@10", "recall@20", "ndcg@20")
+_GO_ON = "the best epoch so far is saved, the same command with --resume goes on from the last one."
+_NOT_VALIDATED = "the model in training had not been validated yet and is not kept; finished ones are."
 
 
 def train(
@@ -97,11 +99,12 @@ def train(
         raise UnknownNameError("features control", control, _CONTROLS)
     if features is None and (fallback or view):
         raise UsageError("--view and --fallback need --features.")
-    if not (features or user_features) and (fusion or control != "none" or optimistic_validation):
+    values = parse_pairs(settings or [])
+    fuses = fusion is not None or "fusion" in values
+    if not (features or user_features) and (fuses or control != "none" or optimistic_validation):
         raise UsageError(
             "--fusion, --features-control and --optimistic-validation need --features or --user-features."
         )
-    values = parse_pairs(settings or [])
     if fusion is not None:
         values["fusion"] = fusion
     request = TrainRequest(
@@ -120,15 +123,17 @@ def train(
     keep_freed_memory()
     opened = open_project(project)
     opened_release = FeatureStore(opened.store).release(release)
+    folder = output or opened.root / "models" / model
     with reporter.progress("epochs") as progress:
-        report = train_models(
-            opened_release, request, output or opened.root / "models" / model, progress=progress
-        )
+        try:
+            report = train_models(opened_release, request, folder, progress=progress)
+        except KeyboardInterrupt:
+            raise Interrupted(_NOT_VALIDATED) from None
     _print(reporter, report)
     if optimistic_validation:
         reporter.say("optimistic validation: the features may have read validation events; compare by test.")
     if report.interrupted:
-        raise KeyboardInterrupt
+        raise Interrupted(_GO_ON)
     reporter.result(
         asdict(report)
         | {
@@ -147,8 +152,6 @@ def _print(reporter: Reporter, report: "TrainReport") -> None:
     rows = [_row(each) for each in report.models]
     rows.append({"model": "popularity", **{name: report.popularity.get(name) for name in _SHOWN}})
     reporter.table("Validation, full ranking", rows)
-    if report.interrupted:
-        reporter.say("Stopped early; the best epoch so far is saved.")
 
 
 def _row(each: "TrainedModel") -> dict[str, object]:

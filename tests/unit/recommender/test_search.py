@@ -68,7 +68,7 @@ def test_a_log_of_another_search_is_refused(release, tmp_path):
 
 def test_what_cannot_be_searched_says_so(release, tmp_path):
     log = tmp_path / "x.jsonl"
-    with pytest.raises(UsageError, match="popularity has nothing to search over"):
+    with pytest.raises(UsageError, match="popularity declares no settings to search over"):
         search(release, TrainRequest("popularity"), log, num_trials=1)
     with pytest.raises(UnknownNameError, match="colour"):
         search(release, TrainRequest("lightgcn", {"colour": "red"}), log, num_trials=1)

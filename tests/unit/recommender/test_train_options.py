@@ -1,6 +1,7 @@
 """Options of ``train`` and ``search`` on a store in a folder."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -43,6 +44,9 @@ def test_interrupted_training_is_resumed_to_the_same_weights(project, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr("cli.report._ProgressLine.__call__", interrupt)
         assert run([*words, "-o", str(project / "stopped")]) == 130
+    assert "interrupted; the best epoch so far is saved, the same command with --resume goes on" in (
+        capsys.readouterr().err
+    )
     assert run([*words, "-o", str(project / "stopped"), "--set", "reg=0.5", "--resume"]) == 2
     assert "belongs to another training run" in capsys.readouterr().err
     assert run([*words, "-o", str(project / "stopped"), "--resume"]) == 0
@@ -58,6 +62,7 @@ def test_interrupted_training_is_resumed_to_the_same_weights(project, monkeypatc
     ("words", "message"),
     [
         (["--fusion", "gate"], "need --features or --user-features"),
+        (["--set", "fusion=gate"], "need --features or --user-features"),
         (["--features", "item_cot", "--fusion", "glue"], "fusion: Input should be 'replace', 'add'"),
         (["--user-features", "item_cot"], "'item_cot' describes items; user features were expected"),
         (["--fallback", "item_text"], "--view and --fallback need --features"),
@@ -71,6 +76,19 @@ def test_what_does_not_fit_is_said(project, words, message, capsys):
     assert not (project / "x").exists()
 
 
+def test_training_that_ends_before_the_first_validation_says_that_nothing_is_kept(
+    project, monkeypatch, capsys
+):
+    def interrupt(_line: object, done: int, total: int, note: str = "") -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.report._ProgressLine.__call__", interrupt)
+    words = ["train", "lightgcn", "-C", str(project), "-o", str(project / "none"), *SETTINGS]
+    assert run(words) == 130
+    assert "the model in training had not been validated yet and is not kept" in capsys.readouterr().err
+    assert not (project / "none").exists()
+
+
 def test_search_prints_settings_to_train_with(project, capsys):
     pairs = zip(SETTINGS[::2], SETTINGS[1::2], strict=True)
     fixed = [word for pair in pairs if "learning_rate" not in pair[1] for word in pair]
@@ -80,6 +98,10 @@ def test_search_prints_settings_to_train_with(project, capsys):
     assert "Validation, best 3 of 3 trials" in shown
     assert "Train with: featurestore train lightgcn --set" in shown
     assert "--set learning_rate=" in shown
+    printed = shlex.split(shown.partition("Train with: ")[2].splitlines()[0])
+    assert printed[-5:] == ["0", "--release", "production", "-C", str(project)]
+    assert run([*printed[1:], "-o", str(project / "found")]) == 0
+    capsys.readouterr()
     assert run([*words, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["num_known"], len(report["trials"]), report["monitor"]) == (3, 3, "ndcg@10")
