@@ -43,3 +43,4 @@ def test_the_examples_run(project_root: Path, tmp_path: Path) -> None:
     assert len(said["aligned"]) == said["table"].num_embeddings == 6
     np.testing.assert_array_equal(said["edges"], said["aligned"].edge_index())
     assert said["codes"].matrix.shape == (6, 3)
+    assert said["lists"].filter(said["lists"]["user_id"] == "u0")["rank"].to_list() == [0, 1]
