@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+BENCHMARKS = ROOT / "benchmarks"
 DOCUMENT = RESULTS / "speed.md"
 _METRICS = ("hr@10", "ndcg@10", "recall@20", "ndcg@20")
 _HEAD = """# Speed, and the main path
@@ -50,6 +52,16 @@ def _benchmarks() -> Iterator[str]:
             yield f"| {who} | {figures} | {ratio} | {_verdict(claim)} |"
     yield ""
     yield from protocols
+    yield from (f"* `{name}`: not run." for name in _not_run())
+
+
+def _not_run() -> Iterator[str]:
+    """Benchmarks of which there is no record; one script may write several."""
+    recorded = [path.stem for path in (RESULTS / "benchmarks").glob("*.json")]
+    for path in sorted(BENCHMARKS.glob("*.py")):
+        has_record = any(name == path.stem or name.startswith(f"{path.stem}_") for name in recorded)
+        if not has_record and "__main__" in path.read_text(encoding="utf-8"):
+            yield path.stem
 
 
 def _verdict(claim: dict[str, Any]) -> str:
