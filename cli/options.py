@@ -14,3 +14,13 @@ ReleaseOption: TypeAlias = Annotated[
 ]
 AliasOption: TypeAlias = Annotated[str, typer.Option("--alias", help="Alias to move.")]
 SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
+ViewOption: TypeAlias = Annotated[
+    str | None, typer.Option("--view", help="View of it; by default the only one, else fused, else text.")
+]
+FallbackOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--fallback", help="Feature for items without a vector, made by the same encoder."),
+]
+ThreadsOption: TypeAlias = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads to train with; by default all.")
+]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import JsonOption, ProjectOption
+from cli.options import JsonOption, ProjectOption, ViewOption
 from cli.report import Reporter
 from featurestore.errors import UnknownNameError, UsageError
 
@@ -24,9 +24,7 @@ _VALUES = {
 def graph(
     feature: Annotated[str, typer.Option("--feature", "-f", help="Vector feature to build from.")],
     *,
-    view: Annotated[
-        str | None, typer.Option("--view", help="View of it; by default the only one, else fused, else text.")
-    ] = None,
+    view: ViewOption = None,
     users: Annotated[
         str | None,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
+from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption, ThreadsOption
 from cli.report import Reporter
 from cli.settings import SetOption, parse_pairs
 
@@ -32,9 +32,7 @@ def search(
     ] = None,
     settings: SetOption = None,
     seed: SeedOption = 0,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads to train with; by default all.")
-    ] = None,
+    threads: ThreadsOption = None,
     release: ReleaseOption = "production",
     project: ProjectOption = Path(),
     as_json: JsonOption = False,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import JsonOption, ProjectOption
+from cli.options import JsonOption, ProjectOption, ViewOption
 from cli.report import Reporter
 
 if TYPE_CHECKING:
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 def semantic_ids(
     feature: Annotated[str, typer.Option("--feature", "-f", help="Vector feature to make ids from.")],
     *,
-    view: Annotated[
-        str | None, typer.Option("--view", help="View of it; by default the only one, else fused, else text.")
-    ] = None,
+    view: ViewOption = None,
     codebook: Annotated[
         str,
         typer.Option(

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
+from cli.options import (
+    FallbackOption,
+    JsonOption,
+    ProjectOption,
+    ReleaseOption,
+    SeedOption,
+    ThreadsOption,
+    ViewOption,
+)
 from cli.report import Interrupted, Reporter
 from cli.settings import SetOption, parse_pairs, show_settings
 from featurestore.errors import UnknownNameError, UsageError
@@ -30,13 +38,8 @@ def train(
     features: Annotated[
         str | None, typer.Option("--features", "-f", help="Vector feature of items to read as well.")
     ] = None,
-    view: Annotated[
-        str | None, typer.Option("--view", help="View of it; by default the only one, else fused, else text.")
-    ] = None,
-    fallback: Annotated[
-        str | None,
-        typer.Option("--fallback", help="Feature for items without a vector, made by the same encoder."),
-    ] = None,
+    view: ViewOption = None,
+    fallback: FallbackOption = None,
     user_features: Annotated[
         str | None,
         typer.Option("--user-features", help="Vector feature of users to read too, such as user_cot.fused."),
@@ -70,9 +73,7 @@ def train(
         typer.Option("--seeds", min=1, help="Models to train, with consecutive seeds, in seed-N folders."),
     ] = 1,
     seed: SeedOption = 0,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads to train with; by default all.")
-    ] = None,
+    threads: ThreadsOption = None,
     list_settings: Annotated[
         bool, typer.Option("--list-settings", help="Show what --set can set, and train nothing.")
     ] = False,
