@@ -21,12 +21,13 @@ import torch
 from cli.settings import parse_pairs
 from featurestore.errors import UnknownNameError
 from featurestore.stores import connect
+from recommender.generative.experiment import served_lists
 from recommender.generative.fitted import require_length
 from recommender.generative.job import write_lists
 from recommender.training.allocator import keep_freed_memory
 from scripts.study.command_line import add_data_option, exit_code, new_parser
 from scripts.study.datasets import data_digest, find_dataset
-from scripts.study.generative import fitted, lists_now, measure, settings_of
+from scripts.study.generative import fitted, measure, settings_of
 from scripts.study.generative_records import GenerativeRun, changed, chosen, runs, state_of, write
 from scripts.study.generative_world import World, prepared
 from scripts.study.work import end_on_signals
@@ -58,7 +59,7 @@ def compute(run: GenerativeRun, world: World, options: argparse.Namespace) -> No
     if options.lists is not None:
         done = write_lists(
             connect(str(world.project / "store")),
-            lists_now(found.model, world, options.lists),
+            served_lists(found.model, world.release, options.lists),
             world.release,
             name=run.name,
             model_digest=found.model.digest,

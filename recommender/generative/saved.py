@@ -33,6 +33,8 @@ class SavedGenerative(Frozen):
     fit: FitReport
     num_parameters: int = 0
     """Numbers that learned."""
+    validation: dict[str, float] = Field(default_factory=dict[str, float])
+    """Metrics of lists on the whole validation part, if they were measured."""
     files: dict[str, str] = Field(default_factory=dict[str, str])
     """File name → digest of its bytes."""
 
@@ -73,7 +75,7 @@ def load_generative(folder: Path, release: Release) -> tuple[GenerativeModel, Sa
     Raises:
         StoreError: If there is none, a file is damaged, or the model belongs to another release.
     """
-    info = _read_info(folder)
+    info = read_info(folder)
     ours, theirs = info.binding, bind(release, None)
     names = ("release", "release_digest", "num_users", "num_items", "user_ids", "item_ids")
     pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in names]
@@ -107,7 +109,12 @@ def _read_groups(folder: Path, files: Mapping[str, str]) -> ArrayGroups:
     return groups
 
 
-def _read_info(folder: Path) -> SavedGenerative:
+def read_info(folder: Path) -> SavedGenerative:
+    """A saved model's description.
+
+    Raises:
+        StoreError: If there is none, or it is none of a generative model.
+    """
     path = folder / CONFIG_FILE
     if not path.exists():
         raise StoreError(f"{folder} holds no model.", hint="Train one first.")

@@ -9,24 +9,20 @@ import numpy as np
 import torch
 
 from featurestore.errors import UsageError
-from featurestore.ids import RowArray, digest
+from featurestore.ids import digest
 from featurestore.progress import Progress
 from recommender.base import FitReport
 from recommender.checkpoint import CheckpointFile, load_checkpoint
-from recommender.data import FloatArray, HeldOut, Histories, IntArray, load_histories, load_seen
-from recommender.generative.config import SYSTEMS, GenerativeConfig
-from recommender.generative.job import WritesLists
-from recommender.generative.model import GenerativeModel, SeenItems
-from recommender.generative.ranks import list_ranks
+from recommender.data import load_histories
+from recommender.generative.config import GenerativeConfig
+from recommender.generative.experiment import list_means, system_config
+from recommender.generative.model import GenerativeModel
 from recommender.generative.saved import SavedGenerative, load_generative, save_generative
-from recommender.metrics import ranking_metrics
-from recommender.registry import parse_settings
 from recommender.saved import bind
 from scripts.study.generative_records import GenerativeRecord, GenerativeRun, generative_version
 from scripts.study.generative_world import PARTS, PROJECTS, World
 
 MODELS: Final = PROJECTS / "models"
-_CUTOFFS: Final = (5, 10)
 
 
 class Watch:
@@ -60,10 +56,7 @@ class Watch:
 
 def settings_of(run: GenerativeRun) -> GenerativeConfig:
     """All settings of a run: the system's, and its own."""
-    values = {**SYSTEMS[run.system], **run.settings}
-    config = parse_settings(GenerativeConfig, values)
-    assert isinstance(config, GenerativeConfig)
-    return config
+    return system_config(run.system, run.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +136,12 @@ def fitted(
 def measure(run: GenerativeRun, world: World, found: Fitted, *, seed: int) -> GenerativeRecord:
     """Decode all users with held-out items, validation and test, and put everything into a record."""
     model, data = found.model, world.training
-    validation, _ = _metrics(model, data.histories, data.valid, "drop")
-    asked = load_histories(world.release, *PARTS[:2])
-    test, users_per_second = _metrics(model, asked, world.test, "drop")
-    kept, _ = _metrics(model, asked, world.test, "keep")
+    validation = list_means(model, data.histories, data.valid)
+    asked, num_users = load_histories(world.release, *PARTS[:2]), len(np.unique(world.test.users))
+    started = time.process_time()
+    test = list_means(model, asked, world.test)
+    seconds = time.process_time() - started
+    kept = list_means(model, asked, world.test, "keep")
     return GenerativeRecord(
         run=run,
         seed=seed,
@@ -155,34 +150,13 @@ def measure(run: GenerativeRun, world: World, found: Fitted, *, seed: int) -> Ge
         config=model.config.model_dump(mode="json"),
         num_parameters=model.num_parameters,
         num_train_users=int((data.histories.lengths > 1).sum()),
-        num_test_users=len(np.unique(world.test.users)),
+        num_test_users=num_users,
         threads=torch.get_num_threads(),
         fit=found.fit,
         stopped_minutes=found.stopped_minutes,
         validation=validation,
         test=test,
         test_kept=kept,
-        users_per_second=users_per_second,
+        users_per_second=num_users / max(seconds, 1e-9),
         cpu_seconds_per_epoch=found.cpu_seconds_per_epoch,
     )
-
-
-def lists_now(model: GenerativeModel, world: World, top_k: int) -> WritesLists:
-    """Lists as they are served: asked after training and validation events, which are not listed again."""
-    histories, seen = load_histories(world.release, *PARTS[:2]), load_seen(world.release)
-
-    def lists(users: RowArray) -> tuple[IntArray, FloatArray]:
-        return model.lists(users, histories, seen, top_k)
-
-    return lists
-
-
-def _metrics(
-    model: GenerativeModel, histories: Histories, held_out: HeldOut, seen_items: SeenItems
-) -> tuple[dict[str, float], float]:
-    users, started = np.unique(held_out.users), time.process_time()
-    lists, _ = model.lists(users, histories, held_out.seen, max(_CUTOFFS), seen_items=seen_items)
-    seconds = time.process_time() - started
-    means = ranking_metrics(list_ranks(lists, users, held_out), _CUTOFFS).means()
-    chosen = {n: v for n, v in means.items() if n.startswith(("hr@", "ndcg@"))}
-    return chosen, len(users) / max(seconds, 1e-9)

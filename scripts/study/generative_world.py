@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from featurestore.errors import MissingIdsError, SetupError
+from featurestore.errors import SetupError
 from featurestore.reader import Release, open_store
 from recommender.data import (
     HeldOut,
@@ -20,7 +20,8 @@ from recommender.data import (
 from recommender.evaluation.tasks import load_test_data
 from recommender.features import NodeFeatures, entity_features
 from recommender.generative.config import GenerativeConfig
-from recommender.generative.tokens import digits_of, sequential_numbers, shuffled_numbers
+from recommender.generative.experiment import item_digits
+from recommender.generative.tokens import digits_of, sequential_numbers
 from recommender.interests.user_graph import user_vectors
 from scripts.study.datasets import ROOT, Dataset
 from scripts.study.generative_records import Profiles
@@ -83,15 +84,16 @@ class World:
         Raises:
             SetupError: If semantic ids are asked for and absent.
         """
-        num_items = self.training.num_items
-        match config.tokens:
-            case "sequential":
-                whole = load_histories(self.release, *PARTS)
-                return digits_of(sequential_numbers(whole, num_items), config.num_digits)
-            case "shuffled":
-                return digits_of(shuffled_numbers(num_items, seed), config.num_digits)
-            case "codes":
-                return self._codes()
+        feature = self.dataset.item_feature
+        if config.tokens == "sequential":
+            whole = load_histories(self.release, *PARTS)
+            return digits_of(sequential_numbers(whole, self.training.num_items), config.num_digits)
+        if config.tokens == "codes" and feature is None:
+            raise SetupError(
+                f"{self.dataset.name} has no vectors of items, of which semantic ids are made.",
+                hint="Name items by tokens=shuffled.",
+            )
+        return item_digits(config, self.release, feature, seed)
 
     def features(self, profiles: Profiles) -> NodeFeatures | None:
         """Vectors of items; with ``whole``, users' means over all that they ever had: that is the leak."""
@@ -110,18 +112,3 @@ class World:
             valid=(nothing, nothing),
         )
         return NodeFeatures(items.items, user_vectors(events, items))
-
-    def _codes(self) -> IntArray:
-        feature = self.dataset.item_feature
-        if feature is None:
-            raise SetupError(
-                f"{self.dataset.name} has no vectors of items, of which semantic ids are made.",
-                hint="Name items by tokens=shuffled.",
-            )
-        ids = self.release.semantic_ids(feature)
-        try:
-            return ids.rows(self.release.id_map("item").ids).astype(np.int64)
-        except MissingIdsError as error:
-            raise SetupError(
-                error.message, hint="Items without a vector have no semantic id; embed all of them."
-            ) from error

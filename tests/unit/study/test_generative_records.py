@@ -9,9 +9,10 @@ from featurestore.errors import SetupError, UsageError
 from featurestore.progress import no_progress
 from recommender.data import load_histories
 from recommender.generative.config import SYSTEMS
+from recommender.generative.experiment import served_lists
 from recommender.generative.model import GenerativeModel
 from scripts.study.datasets import Dataset
-from scripts.study.generative import fitted, lists_now, measure, settings_of
+from scripts.study.generative import fitted, measure, settings_of
 from scripts.study.generative_records import GenerativeRun, changed, path_of, read, runs, state_of, write
 from scripts.study.generative_world import World
 
@@ -62,7 +63,7 @@ def test_test_metrics_are_those_of_lists_after_train_and_validation(world, tmp_p
     held_out = dict(zip(world.test.users.tolist(), world.test.items.tolist(), strict=True))
     hits = [held_out[user] in lists[user, :5] for user in users.tolist()]
     assert record.test["hr@5"] == pytest.approx(np.mean(hits))
-    served, _ = lists_now(model, world, 10)(users)
+    served, _ = served_lists(model, world.release, 10)(users)
     assert np.array_equal(served, lists)
 
 
