@@ -1,5 +1,6 @@
 """``--set KEY=VALUE`` and ``--list-settings`` of the commands that train."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -31,17 +32,28 @@ def parse_pairs(pairs: list[str]) -> dict[str, str]:
     return values
 
 
-def show_settings(reporter: Reporter, what: str, config_type: "type[BaseModel]", **facts: object) -> None:
+def show_settings(
+    reporter: Reporter,
+    what: str,
+    config_type: "type[BaseModel]",
+    *,
+    given: Mapping[str, str] | None = None,
+    **facts: object,
+) -> None:
     """What ``--set`` can set.
 
     Args:
         reporter: Shows a table, and says the same as data.
         what: Whose settings.
         config_type: Whose fields they are.
+        given: Values in the place of the fields' defaults.
         facts: Said beside them in data.
     """
+    defaults = {name: str(field.default) for name, field in config_type.model_fields.items()} | dict(
+        given or {}
+    )
     rows = [
-        {"setting": name, "default": str(field.default), "meaning": field.description or ""}
+        {"setting": name, "default": defaults[name], "meaning": field.description or ""}
         for name, field in config_type.model_fields.items()
     ]
     reporter.table(f"Settings of {what}", rows)

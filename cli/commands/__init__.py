@@ -39,6 +39,7 @@ from cli.commands.search import search
 from cli.commands.semantic_ids import semantic_ids
 from cli.commands.show import show
 from cli.commands.train import train
+from cli.commands.train_generative import train_generative
 from cli.commands.tune import group as tune
 from cli.commands.vectors import vectors
 from cli.commands.verify import verify
@@ -74,6 +75,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "semantic-ids": semantic_ids,
     "show": show,
     "train": train,
+    "train-generative": train_generative,
     "vectors": vectors,
     "verify": verify,
 }
