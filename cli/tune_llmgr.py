@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cli.adapter_option import check_beside_adapter
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
+from cli.pages import check_page
 from cli.report import Reporter
 from cli.settings import SetOption, parse_pairs, show_settings
 from featurestore.errors import UsageError, missing_extra
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from llm_jobs.tuning.llmgr_config import LlmgrConfig, Stage
     from llm_jobs.tuning.llmgr_job import LlmgrReport, Tuned
     from llm_jobs.tuning.recmind_adapters import StoredSide
+
+
+_OF_TUNING: Final = ("stage", "start", "base", "vectors", "teacher", "lists", "top_k", "seed", "release")
+"""What `--adapter` does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class _Lists:
 
 
 def llmgr(
+    context: typer.Context,
     *,
     items: Annotated[
         str | None, typer.Option("--items", help="Text feature of items that holds their titles.")
@@ -99,12 +106,14 @@ def llmgr(
     command is run again. What it writes is read without any language model.
     """
     reporter = Reporter(as_json=as_json)
-    chosen, config = _settings(stage, parse_pairs(settings or []))
+    values = parse_pairs(settings or [])
+    chosen, config = _settings(stage, values)
     if list_settings:
         show_settings(reporter, f"llmgr, stage {stage}", type(config))
         return
     wanted = _Lists(teacher, lists, top_k)
-    _check(items, chosen, start=start, adapter=adapter, wanted=wanted)
+    check_beside_adapter(context, adapter, settings=values, without_effect=_OF_TUNING)
+    _check(items, chosen, name, wanted)
     from cli.project import open_project
     from featurestore.reader import FeatureStore
     from llm_jobs.models import find_encoder
@@ -165,14 +174,10 @@ def _settings(stage: str, values: dict[str, str]) -> "tuple[Stage, LlmgrConfig]"
     return found, config
 
 
-def _check(
-    items: str | None,
-    stage: str,
-    *,
-    start: str | None,
-    adapter: str | None,
-    wanted: _Lists,
-) -> None:
+def _check(items: str | None, stage: str, name: str, wanted: _Lists) -> None:
+    """Refuse what would be refused when tuning has ended."""
+    from llm_jobs.tuning.feature_name import check_feature_name
+
     if items is None:
         raise UsageError(
             "--items must name the text feature that holds titles.",
@@ -183,8 +188,11 @@ def _check(
             "--teacher and --lists are of sessions, which the stage alignment does not read.",
             hint="Take --stage behaviour, with --start and the digest of alignment's adapter.",
         )
-    if adapter is not None and (start is not None or not wanted.is_none):
-        raise UsageError("--adapter tunes nothing: leave --start, --teacher and --lists out.")
+    check_feature_name(name)
+    if wanted.stored is not None:
+        check_feature_name(wanted.stored)
+    if wanted.teacher is not None:
+        check_page(wanted.teacher)
 
 
 def _afterwards(

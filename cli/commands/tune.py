@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.adapter_option import check_beside_adapter
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
 from cli.settings import SetOption, parse_pairs, show_settings
@@ -30,6 +31,7 @@ group.command("llmgr")(llmgr)
 
 @group.command("recmind")
 def recmind(
+    context: typer.Context,
     *,
     items: Annotated[
         str | None,
@@ -88,8 +90,7 @@ def recmind(
     values = parse_pairs(settings or [])
     config = parse_settings(AlignmentConfig, values)
     assert isinstance(config, AlignmentConfig)
-    if adapter is not None and values.keys() - {"device"}:
-        raise UsageError("--adapter takes the settings that it was tuned with: --set can set device only.")
+    check_beside_adapter(context, adapter, settings=values, without_effect=("vectors", "seed", "release"))
     opened = open_project(project)
     entry = find_encoder(
         encoder or opened.config.encode.encoder,

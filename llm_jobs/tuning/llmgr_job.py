@@ -28,6 +28,7 @@ from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.base_model import BaseModel, load_base
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.config import tuning_device
+from llm_jobs.tuning.feature_name import check_feature_name
 from llm_jobs.tuning.hybrid_input import HybridTokens, load_hybrid_tokens
 from llm_jobs.tuning.hybrid_weights import Start, begin, hybrid_files
 from llm_jobs.tuning.llmgr_config import LlmgrConfig, Stage
@@ -112,8 +113,8 @@ def tune_llmgr(
     Raises:
         UnknownNameError: If the release has no such text or vector feature, the store no such adapter, or the
             base no such target module.
-        UsageError: If a feature describes users, the base cannot be tuned, or the adapter fits neither
-            settings nor catalogue.
+        UsageError: If the name cannot be one, a feature describes users, the base cannot be tuned, or the
+            adapter fits neither settings nor catalogue.
         InputError: If there is nothing to learn from, or a prompt is too long.
         LeakError: If texts or vectors read held-out events.
         EmbeddingSpaceError: If x is not of the base model of sessions, or the adapter of another decoder.
@@ -121,6 +122,7 @@ def tune_llmgr(
         LockHeldError: If another job tunes the same name.
         StorageFullError: If there is no room.
     """
+    check_feature_name(sources.name)
     found = read_llmgr(release, sources)
     before = None if start is None else load_adapter(store.objects, start)
     with FeatureLock(store.objects, f"tuning.{sources.name}") as lock:

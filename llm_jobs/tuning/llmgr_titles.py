@@ -21,6 +21,7 @@ from llm_jobs.entries import EncoderEntry
 from llm_jobs.tuning.aligned_texts import SideTexts, joined_event_set, newest_texts
 from llm_jobs.tuning.base_model import load_base
 from llm_jobs.tuning.config import TuningConfig
+from llm_jobs.tuning.feature_name import check_feature_name
 from llm_jobs.tuning.hybrid_input import HybridTokens, load_hybrid_tokens
 from llm_jobs.tuning.hybrid_model import HybridDecoder, HybridEnds, read_states
 from llm_jobs.tuning.hybrid_weights import ENDS_FILE, Start, resume
@@ -119,11 +120,12 @@ def apply_titles(
 
     Raises:
         UnknownNameError: If the store has no such adapter; lists those there are.
-        UsageError: If it was not tuned on titles.
+        UsageError: If the name cannot be one, or the adapter was not tuned on titles.
         EmbeddingSpaceError: If it belongs to another base model.
         LeakError: If it learned from the events of another split than the texts.
         SetupError, LockHeldError, StorageFullError: As `tune_llmgr`.
     """
+    check_feature_name(name)
     stored = load_adapter(store.objects, adapter)
     config = stated_config(stored, device)
     base = load_base(entry, config)

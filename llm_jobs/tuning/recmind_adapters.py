@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from featurestore.adapters import Adapter, AdapterOrigin, load_adapter
 from featurestore.errors import UsageError
@@ -18,7 +18,7 @@ from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release, require_same_space
-from featurestore.spec import Entity, Name, VectorSpec, table_name
+from featurestore.spec import Entity, VectorSpec, table_name
 from featurestore.store import Store
 from featurestore.version import product_version
 from llm_jobs.entries import EncoderEntry
@@ -33,6 +33,7 @@ from llm_jobs.tuning.aligned_texts import (
 from llm_jobs.tuning.alignment import Alignment, AlignmentConfig, AlignmentObjective
 from llm_jobs.tuning.base_model import BaseModel, TextVectors, load_base
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
+from llm_jobs.tuning.feature_name import check_feature_name
 from llm_jobs.tuning.loop import TuningReport, tune
 from llm_jobs.tuning.lora import attach_adapter, require_peft
 from llm_jobs.tuning.nodes import choose_nodes
@@ -133,7 +134,7 @@ def tune_recmind(
         LockHeldError: If another job tunes or writes the same feature.
         StorageFullError: If there is no room.
     """
-    _check_name(sources.name)
+    check_feature_name(sources.name)
     require_peft()
     texts = [released_texts(release, entity, name) for entity, name in _named(sources)]
     sides = [read_aligned(release, each, sources.vectors) for each in texts]
@@ -202,7 +203,7 @@ def apply_recmind(
         LeakError: If it learned from the events of another split than the texts.
         UsageError, InputError, SetupError, LockHeldError, StorageFullError: As `tune_recmind`.
     """
-    _check_name(sources.name)
+    check_feature_name(sources.name)
     stored_adapter = load_adapter(store.objects, adapter)
     texts = [newest_texts(store, entity, name) for entity, name in _named(sources)]
     try:
@@ -216,16 +217,6 @@ def apply_recmind(
     encoder = open_tuned(load_base(entry, config), stored_adapter)
     stored = _store(store, texts, sources.name, encoder=encoder, adapter=stored_adapter, progress=progress)
     return RecmindReport(stored_adapter.digest, stored)
-
-
-def _check_name(name: str) -> None:
-    try:
-        TypeAdapter(Name).validate_python(name)
-    except ValidationError:
-        raise UsageError(
-            f"{name!r} cannot name a feature.",
-            hint="Use letters, digits, - and _, at most 64, starting with a letter or digit.",
-        ) from None
 
 
 def _named(sources: RecmindSources) -> list[tuple[Entity, str]]:

@@ -51,6 +51,10 @@ def test_an_adapter_is_tuned_its_vectors_are_released_and_new_texts_encoded(
     assert "recmind.item: 72 vectors" in capsys.readouterr().out
     assert run([*command, "--adapter", outcome["adapter"][:8], *_QUICK]) == 2
     assert "--set can set device only" in capsys.readouterr().err
+    ignored = ["--vectors", "lightgcn", "--seed", "0", "--release", "1"]
+    assert run([*command, "--adapter", outcome["adapter"][:8], *ignored]) == 2
+    said = capsys.readouterr().err
+    assert "--adapter tunes nothing: --vectors, --seed, --release would have no effect." in said
 
 
 def test_wrong_words_and_things_that_are_absent_end_with_their_codes(
