@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from featurestore.ids import digest
+from featurestore.ids import digest, digest_bytes
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.spec import Frozen
@@ -135,7 +135,7 @@ def train_models(
             trained.append(finished)
             continue
         model = entry.model_type(config)
-        checkpoint = _checkpoint(place, info, resume=request.resume)
+        checkpoint = _checkpoint(place, info, _read_files(config), resume=request.resume)
         fit = model.fit(data, features=features, seed=seed, progress=progress, checkpoint=checkpoint)
         trained.append(_save(place, model, fit, info, data))
         if fit.interrupted:
@@ -227,14 +227,22 @@ def _count_vectors(features: NodeFeatures | None) -> int | None:
     return int(side.has_vector.sum()) if side else None
 
 
-def _checkpoint(folder: Path, info: SavedConfig, *, resume: bool) -> CheckpointFile:
+def _checkpoint(
+    folder: Path, info: SavedConfig, read_files: Sequence[str], *, resume: bool
+) -> CheckpointFile:
     """Beside the model's folder, which is replaced as a whole once training has ended."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    identity = digest([info.config_digest, info.seed, version("cot-featurestore")])
+    identity = digest([info.config_digest, info.seed, version("cot-featurestore"), *read_files])
     file = CheckpointFile(folder.with_name(f".{folder.name}.checkpoint.safetensors"), identity)
     if not resume:
         file.discard()
     return file
+
+
+def _read_files(config: Frozen) -> list[str]:
+    """Digest of each file that settings name: a name says nothing of what was written to it since."""
+    paths: tuple[Path, ...] = getattr(config, "files_read", ())
+    return [digest_bytes(path.read_bytes()) if path.is_file() else "" for path in paths]
 
 
 def _describe(request: TrainRequest, config: Frozen, seed: int, binding: Binding) -> SavedConfig:

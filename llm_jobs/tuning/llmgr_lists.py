@@ -21,7 +21,7 @@ from llm_jobs.tuning.llmgr_examples import SessionExamples, newest_examples, som
 from llm_jobs.tuning.llmgr_job import Tuned
 from llm_jobs.tuning.llmgr_sources import reading_of
 from recommender.data import FloatArray, Histories, IntArray, UserItems, load_histories, load_seen
-from recommender.session.teacher_lists import TeacherLists
+from recommender.session.teacher_lists import TeacherLists, TeacherOrigin, sessions_digest
 
 _SESSIONS_AT_A_TIME: Final = 512
 
@@ -92,6 +92,9 @@ def write_teacher(
         top_k: k; the catalogue at most.
         max_sessions: Of all of them so many, drawn by the adapter's seed; None for all.
         progress: Told about sessions.
+
+    Raises:
+        StoreError, StorageFullError: If the file cannot be written.
     """
     histories = tuned.found.training.histories
     examples, rows = newest_examples(histories, tuned.config.max_nodes)
@@ -105,7 +108,14 @@ def write_teacher(
         chosen = SessionExamples(histories, examples.starts[part], examples.ends[part])
         items[rows[part]], scores[rows[part]] = SessionScores(tuned).top(chosen, k)
         progress(min(part.stop, len(rows)), len(rows), "sessions")
-    lists = TeacherLists(items, scores)
+    stated = tuned.adapter.origin
+    origin = TeacherOrigin(
+        sessions=sessions_digest(histories),
+        release=str(stated.release),
+        split=stated.event_set or "",
+        adapter=tuned.adapter.digest,
+    )
+    lists = TeacherLists(items, scores, origin)
     lists.save(path)
     return lists
 

@@ -84,6 +84,11 @@ class Config(SessionConfig):
         return self
 
     @property
+    def files_read(self) -> tuple[Path, ...]:
+        """What training reads beside the release; other content is another training."""
+        return () if self.teacher is None else (Path(self.teacher),)
+
+    @property
     def cosine_temperature(self) -> float | None:
         """τ of a base that scores by cosines; None of one that scores by inner products."""
         if self.base != "niser":
@@ -146,9 +151,7 @@ class Network(torch.nn.Module):
             InputError, StoreError, UsageError: See `recommender.session.teacher_lists.load_teacher`.
         """
         if self._config.teacher is not None and self._teacher is None:
-            self._teacher = load_teacher(
-                Path(self._config.teacher), num_users=self._data.num_users, num_items=self._data.num_items
-            )
+            self._teacher = load_teacher(Path(self._config.teacher), self._data)
         return self._sampler.epoch(generator)
 
     def loss(self, batch: SequenceBatch, noise: torch.Generator) -> torch.Tensor:

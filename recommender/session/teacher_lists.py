@@ -6,24 +6,47 @@ p and q are softmaxes of the teacher's and of the student's scores, both over th
 LLMGR's ranker is a language model (arXiv 2402.16539); a small model learns from its lists and is served
 instead. Our reconstruction: of each session all but its last event is read, so that the list stands beside an
 event whose next one is known. A file holds ``items`` (U, k) int64, -1 where there is no list, and ``scores``
-(U, k) float32. Letters: U sessions, b of a batch, k items of a list, I items, d dimensions.
+(U, k) float32; its metadata say which sessions were read, and by what. Letters: U sessions, b of a batch, k
+items of a list, I items, d dimensions.
 """
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch.nn.functional import kl_div, log_softmax
 
 from featurestore.errors import InputError, StoreError, UsageError
-from recommender.data import FloatArray, IntArray
+from featurestore.ids import digest, digest_bytes
+from featurestore.objects import disk_error
+from recommender.data import FloatArray, Histories, IntArray, TrainingData
 
 _ITEMS: Final = "items"
 _SCORES: Final = "scores"
+_AGAIN: Final = "featurestore tune llmgr --stage behaviour --teacher FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherOrigin:
+    """What lists were made of; words, as they stand in a file.
+
+    Attributes:
+        sessions: Digest of the training sessions, see `sessions_digest`. Releases that differ in features
+            alone share it.
+        release: Number of the release that these were read of.
+        split: Its training events by name; empty if it has no split.
+        adapter: Digest of the teacher's adapter.
+    """
+
+    sessions: str
+    release: str
+    split: str
+    adapter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,45 +56,86 @@ class TeacherLists:
     Attributes:
         items: (U, k) int64 rows of items, distinct within a list; -1 where a session has none.
         scores: (U, k) float32 the teacher's scores of these.
+        origin: What they were made of.
     """
 
     items: IntArray
     scores: FloatArray
+    origin: TeacherOrigin
 
     def save(self, path: Path) -> None:
-        """Write them to a file; its folder is made if need be."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write them to a file, whole or not at all; its folder is made if need be.
+
+        Raises:
+            StoreError, StorageFullError: If it cannot be written.
+        """
         fresh = path.with_name(f"{path.name}.fresh")
-        save_file({_ITEMS: self.items, _SCORES: self.scores}, fresh)
-        fresh.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({_ITEMS: self.items, _SCORES: self.scores}, fresh, asdict(self.origin))
+            fresh.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise disk_error(error, str(path)) from error
+        finally:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
 
-def load_teacher(path: Path, *, num_users: int, num_items: int) -> TeacherLists:
+def sessions_digest(histories: Histories) -> str:
+    """Identity of training sessions: what was clicked in which row of the id maps, in order."""
+    arrays = (np.ascontiguousarray(each, "<i8") for each in (histories.indptr, histories.items))
+    return digest([digest_bytes(each.tobytes()) for each in arrays])
+
+
+def load_teacher(path: Path, data: TrainingData) -> TeacherLists:
     """The lists of a file.
+
+    Args:
+        path: What `TeacherLists.save` wrote.
+        data: Has the sessions that they must be of.
 
     Raises:
         InputError: If there is no such file.
         StoreError: If it holds no lists.
-        UsageError: If they are of other sessions, or of other items.
+        UsageError: If they are of other sessions, of other items, or do not say of which.
     """
     if not path.is_file():
-        raise InputError(
-            f"there are no lists of a teacher at {path}.",
-            hint="Write them with: featurestore tune llmgr --stage behaviour --teacher FILE",
-        )
+        raise InputError(f"there are no lists of a teacher at {path}.", hint=f"Write them with: {_AGAIN}")
     try:
-        arrays = load_file(path)
-        lists = TeacherLists(arrays[_ITEMS], arrays[_SCORES])
-    except (SafetensorError, KeyError) as error:
+        with safe_open(path, framework="numpy") as opened:
+            said: dict[str, str] = opened.metadata() or {}
+            items, scores = opened.get_tensor(_ITEMS), opened.get_tensor(_SCORES)
+    except SafetensorError as error:
         raise StoreError(f"{path} holds no lists of a teacher: {error}.", hint="Write them again.") from error
-    if len(lists.items) != num_users or int(lists.items.max(initial=-1)) >= num_items:
+    try:
+        lists = TeacherLists(items, scores, TeacherOrigin(**said))
+    except TypeError:
+        raise UsageError(
+            f"the lists in {path} do not say which sessions they are of, so that nothing tells whether they "
+            "fit the release.",
+            hint=f"Write them again on the release that is trained on: {_AGAIN}",
+        ) from None
+    _require_fit(path, lists, data)
+    return lists
+
+
+def _require_fit(path: Path, lists: TeacherLists, data: TrainingData) -> None:
+    origin, wanted = lists.origin, sessions_digest(data.histories)
+    if origin.sessions != wanted:
+        raise UsageError(
+            f"the lists in {path} are of other training sessions: the adapter {origin.adapter[:16]} read "
+            f"{origin.sessions[:16]}, of release {origin.release} ({origin.split or 'no split'}). "
+            f"The release that is trained on has {data.num_users:,} sessions, {wanted[:16]}.",
+            hint="Train on a release of the same split and events, or write the lists again on this one: "
+            f"{_AGAIN}",
+        )
+    if len(lists.items) != data.num_users or int(lists.items.max(initial=-1)) >= data.num_items:
         raise UsageError(
             f"the lists in {path} are of {len(lists.items):,} sessions and name items up to row "
-            f"{int(lists.items.max(initial=-1)):,}; the release has {num_users:,} sessions and {num_items:,} "
-            "items.",
+            f"{int(lists.items.max(initial=-1)):,}; the release has {data.num_users:,} sessions and "
+            f"{data.num_items:,} items.",
             hint="Write them on the release that is trained on.",
         )
-    return lists
 
 
 def teacher_divergence(

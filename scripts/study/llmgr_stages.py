@@ -196,7 +196,7 @@ def _exported(
     release = project.publish()
     data = load_training_data(release)
     vectors = entity_features(release, "item", tuning.feature, view="item")
-    lists = load_teacher(teacher, num_users=data.num_users, num_items=data.num_items)
+    lists = load_teacher(teacher, data)
     examples, rows = newest_examples(data.histories, 1)
     is_taught = lists.items[rows, 0] >= 0
     return TuningRecord(

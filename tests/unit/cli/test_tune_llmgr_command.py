@@ -11,6 +11,7 @@ from tuning_world import decoder_entry
 from cli.main import run
 from featurestore.reader import open_store
 from featurestore.stores import connect
+from recommender.data import load_training_data
 from recommender.session.teacher_lists import load_teacher
 
 _SETTINGS = {
@@ -52,7 +53,8 @@ def test_two_stages_end_in_vectors_and_lists(project: Path, capsys: pytest.Captu
     shown = capsys.readouterr().out
     assert "behaviour: 20 examples in 2 steps; loss " in shown
     assert f"lists of a teacher in {teacher}" in shown
-    assert load_teacher(teacher, num_users=120, num_items=400).items.shape == (120, 3)
+    released = open_store(str(project / "store")).release("production")
+    assert load_teacher(teacher, load_training_data(released)).items.shape == (120, 3)
 
     assert run(["publish", "-C", str(project)]) == 0
     capsys.readouterr()
@@ -67,11 +69,21 @@ def test_two_stages_end_in_vectors_and_lists(project: Path, capsys: pytest.Captu
 def test_wrong_words_end_with_their_codes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["tune", "llmgr", "-C", str(project)]
     items = ["--items", "item_notes"]
+    behaviour = ["--vectors", "lightgcn", "--stage", "behaviour"]
     cases = [
         ([], 2, "--items must name the text feature that holds titles"),
         ([*items, "--stage", "alignmnt"], 2, "unknown stage 'alignmnt'. Did you mean 'alignment'?"),
         ([*items, "--lists", "a"], 2, "--teacher and --lists are of sessions"),
-        ([*items, "--adapter", "ff", "--start", "ff"], 2, "--adapter tunes nothing"),
+        ([*items, "--name", "llmgr.v2"], 2, "'llmgr.v2' cannot name a feature"),
+        ([*items, "--name", ""], 2, "'' cannot name a feature"),
+        ([*items, "--name", "../../x y", "--adapter", "ff"], 2, "'../../x y' cannot name a feature"),
+        ([*items, *behaviour, "--lists", "a.b"], 2, "'a.b' cannot name a feature"),
+        ([*items, *behaviour, "--teacher", str(project)], 2, f"{project} is a folder"),
+        (
+            [*items, *behaviour, "--teacher", str(project / "none" / "t")],
+            2,
+            f"{project / 'none' / 't'} cannot be written: there is no folder {project / 'none'}",
+        ),
         ([*items, "--vectors", "lightgc"], 2, "unknown vector feature 'lightgc'"),
         (
             [*items, "--vectors", "lightgcn", "--stage", "behaviour", "--set", "max_tokens=96"],
@@ -88,6 +100,39 @@ def test_wrong_words_end_with_their_codes(project: Path, capsys: pytest.CaptureF
     for arguments, code, message in cases:
         assert run([*command, *arguments]) == code, arguments
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--start ff",
+        "--teacher a",
+        "--lists a",
+        "--top-k 50",
+        "--seed 0",
+        "--base a",
+        "--vectors gcsan",
+        "--stage joint",
+        "--release 1",
+    ],
+)
+def test_what_a_stored_adapter_would_ignore_is_refused(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["tune", "llmgr", "--items", "item_notes", "--adapter", "ff"]
+    assert run([*command, *words.split()]) == 2
+    option = words.split(maxsplit=1)[0]
+    assert f"--adapter tunes nothing: {option} would have no effect." in capsys.readouterr().err
+
+
+def test_a_stored_adapter_keeps_its_settings(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["tune", "llmgr", "-C", str(project), "--items", "item_notes", "--adapter", "ff"]
+    assert run([*command, "--set", "epochs=2"]) == 2
+    assert "--set can set device only" in capsys.readouterr().err
+    assert run([*command, "-k", "3", "--seed", "1"]) == 2
+    assert "--adapter tunes nothing: --top-k, --seed would have no effect." in capsys.readouterr().err
+    assert run([*command, "--set", "device=cpu", "--name", "other"]) == 2
+    assert "unknown adapter 'ff'" in capsys.readouterr().err
 
 
 def test_settings_are_listed_by_stage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,11 @@ import pytest
 from study_world import NUM_ITEMS, NUM_USERS
 
 from featurestore.errors import SetupError, UnknownNameError
+from recommender.data import load_training_data
 from recommender.features import EntityFeatures, entity_features
 from recommender.models.llmgr import Config
 from recommender.registry import parse_settings
-from recommender.session.teacher_lists import TeacherLists, load_teacher
+from recommender.session.teacher_lists import TeacherLists, TeacherOrigin, load_teacher, sessions_digest
 from scripts import llmgr_tuning
 from scripts.study import execute, llmgr, llmgr_tunings
 from scripts.study.datasets import find_dataset
@@ -55,9 +56,11 @@ def vectors(rng) -> EntityFeatures:
 
 
 @pytest.fixture
-def lists(rng) -> TeacherLists:
+def lists(rng, release) -> TeacherLists:
     items = np.stack([rng.permutation(NUM_ITEMS)[:3] for _ in range(NUM_USERS)])
-    return TeacherLists(items, rng.normal(size=items.shape).astype(np.float32))
+    sessions = sessions_digest(load_training_data(release).histories)
+    origin = TeacherOrigin(sessions, release="9", split="5f3a:train", adapter="ad")
+    return TeacherLists(items, rng.normal(size=items.shape).astype(np.float32), origin)
 
 
 def test_what_was_exported_is_read_by_the_run_that_names_it(vectors, lists, release, tmp_path, monkeypatch):
@@ -73,12 +76,13 @@ def test_what_was_exported_is_read_by_the_run_that_names_it(vectors, lists, rele
     np.testing.assert_array_equal(features.items.matrix, vectors.matrix)
     assert np.flatnonzero(~features.items.has_vector).tolist() == [3]
     assert features.spec_digests == ("spec",)
-    loaded = load_teacher(tmp_path / teacher, num_users=NUM_USERS, num_items=NUM_ITEMS)
+    loaded = load_teacher(tmp_path / teacher, load_training_data(release))
+    assert loaded.origin == lists.origin  # of the store that was tuned on
     np.testing.assert_array_equal(loaded.items, lists.items)
 
 
 def test_other_content_is_another_export(vectors, lists, release, tmp_path):
-    other = TeacherLists(lists.items, lists.scores + 1)
+    other = TeacherLists(lists.items, lists.scores + 1, lists.origin)
     assert write_export(vectors, lists, release, tmp_path) != write_export(vectors, other, release, tmp_path)
 
 

@@ -1,5 +1,6 @@
 """LLMGR's stages on a small store: what is written, what it says of itself, and what is refused."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ from llm_jobs.tuning.llmgr_lists import UserLists, write_teacher
 from llm_jobs.tuning.llmgr_prompts import behaviour_prompt
 from llm_jobs.tuning.llmgr_sources import LlmgrSources, graph_vectors, read_llmgr
 from llm_jobs.tuning.llmgr_titles import TitleEncoder, apply_titles, title_spec, title_writer
-from recommender.data import Histories, load_histories, load_seen
+from recommender.data import Histories, load_histories, load_seen, load_training_data
 from recommender.evaluation.compare import open_saved
 from recommender.experiment import TrainRequest, train_models
 from recommender.generative.job import write_lists
@@ -120,7 +121,9 @@ def test_stage_2_begins_at_stage_1_and_its_lists_are_the_decoders(store, run, tm
     assert report.num_examples == 60
     [tuned] = made
     histories = load_histories(released, c.TRAIN)
-    lists = load_teacher(teacher, num_users=len(USERS), num_items=400)
+    lists = load_teacher(teacher, load_training_data(released))
+    assert (lists.origin.adapter, lists.origin.release) == (report.adapter, str(released.number))
+    assert lists.origin.split == train_events(store)
     _, rows = newest_examples(histories, 3)
     row = int(rows[4])
     scores = scores_by_hand(tuned, histories.of(row)[-4:-1].tolist())
@@ -128,7 +131,9 @@ def test_stage_2_begins_at_stage_1_and_its_lists_are_the_decoders(store, run, tm
     np.testing.assert_allclose(lists.scores[row], np.sort(scores)[::-1][:5], atol=1e-4)
     assert (lists.items[np.setdiff1d(np.arange(len(USERS)), rows)] == -1).all()
 
-    after = release(store)
+    after = release(store)  # which has other features, and the same sessions
+    assert after.number != released.number
+    assert load_teacher(teacher, load_training_data(after)).origin == lists.origin
     user = released.id_map("user").ids[row]
     stored = after.recommendations("offline").filter(pl.col(c.USER_ID) == user).sort(c.RANK)
     both, seen = load_histories(released, c.TRAIN, c.VALID), load_seen(released)
@@ -226,12 +231,17 @@ def test_new_titles_are_encoded_by_a_stored_adapter(store, run, entry):
     after = run(
         released, stage="behaviour", config=QUICK_BEHAVIOUR.model_copy(update={"max_steps": 1}), then=nothing
     )
+    with pytest.raises(UsageError, match=r"'llmgr\.v2' cannot name a feature"):
+        apply_titles(store, "item_notes", name="llmgr.v2", entry=entry, adapter="ff")
     with pytest.raises(UsageError, match=r"is of 'llmgr.behaviour': it has learned no titles"):
         apply_titles(store, "item_notes", name="llmgr", entry=entry, adapter=after.adapter)
 
 
 def test_what_does_not_fit_is_refused(store, run, entry):
     released = fill_sessions(store)
+    for name in ("llmgr.v2", "", "../../x y"):  # before anything else, be it absent
+        with pytest.raises(UsageError, match=re.escape(f"{name!r} cannot name a feature")):
+            run(released, LlmgrSources("absent", "absent", name))
     first = run(released, then=nothing)
     with pytest.raises(UnknownNameError, match="unknown adapter 'ff'"):
         run(released, start="ff")

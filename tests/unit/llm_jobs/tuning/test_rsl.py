@@ -10,7 +10,7 @@ from llm_jobs.tuning.llmgr_job import Tuned, tune_llmgr
 from llm_jobs.tuning.llmgr_lists import write_teacher
 from llm_jobs.tuning.llmgr_prompts import words_prompt
 from llm_jobs.tuning.llmgr_sources import LlmgrSources, graph_vectors, read_llmgr
-from recommender.data import Histories
+from recommender.data import Histories, load_training_data
 from recommender.session.teacher_lists import load_teacher
 
 IN_WORDS = QUICK_BEHAVIOUR.model_copy(update={"sessions": "titles", "graph_token": "readout"})
@@ -35,7 +35,6 @@ def test_the_newest_title_comes_first_and_the_oldest_is_cut():
 def test_a_decoder_learns_sessions_in_words_without_any_vector(tmp_path, entry):
     store = MemoryStore("words")
     release = fill_sessions(store)
-    shape: dict[str, int] = {}
     read: list[tuple[str, tuple[str, ...]]] = []
 
     def then(tuned: Tuned) -> tuple[()]:
@@ -45,7 +44,6 @@ def test_a_decoder_learns_sessions_in_words_without_any_vector(tmp_path, entry):
         histories = found.training.histories
         assert len(graph_vectors(found, Histories(histories.indptr, histories.items), IN_WORDS)) == 0
         write_teacher(tuned, tmp_path / "lists.safetensors", top_k=4, max_sessions=5)
-        shape.update(num_users=len(histories), num_items=len(found.nodes))
         read.append((tuned.adapter.origin.job, tuple(sorted(tuned.adapter.origin.settings))))
         return ()
 
@@ -61,7 +59,7 @@ def test_a_decoder_learns_sessions_in_words_without_any_vector(tmp_path, entry):
         then=then,
     )
     assert report.num_examples == 60
-    lists = load_teacher(tmp_path / "lists.safetensors", **shape)
+    lists = load_teacher(tmp_path / "lists.safetensors", load_training_data(release))
     asked = np.flatnonzero((lists.items >= 0).any(axis=1))
     assert len(asked) == 5
     assert all(len(set(row.tolist())) == 4 for row in lists.items[asked])
