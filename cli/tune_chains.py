@@ -144,6 +144,12 @@ def _print(reporter: Reporter, reports: "list[ChainsReport]") -> None:
             f"{report.name}: {report.num_chains:,} chains and {report.num_general:,} instructions learned "
             f"from in {report.tuning.steps:,} steps{again}; {report.num_too_long:,} too long"
         )
+        if report.num_general < report.num_general_wanted:
+            reporter.say(
+                f"warning: general_share asks for {report.num_general_wanted:,} instructions, and "
+                f"{report.num_general:,} were there to learn from: the share is {report.general_share:.3f}. "
+                "Give more in --general, or lower general_share."
+            )
         reporter.say(f"adapter {report.adapter[:16]}")
     if left_out := reports[0].left_out:
         listed = ", ".join(f"{reason} {count:,}" for reason, count in sorted(left_out.items()))

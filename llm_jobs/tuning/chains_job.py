@@ -62,6 +62,8 @@ class ChainsReport:
         tuning: What the loop did.
         num_chains: Chains that were learned from.
         num_general: Instructions that were learned from.
+        num_general_wanted: Instructions that ``general_share`` asks for.
+        general_share: Share of instructions that was reached.
         num_too_long: Examples left out because they are too long.
         left_out: Why stored answers were not taken: reason → rows.
         before: What the base model does with what is held out.
@@ -73,6 +75,8 @@ class ChainsReport:
     tuning: TuningReport
     num_chains: int
     num_general: int
+    num_general_wanted: int
+    general_share: float
     num_too_long: int
     before: Standing
     after: Standing
@@ -139,7 +143,7 @@ def tune_chains(
             AdapterOrigin(
                 job=JOB,
                 base=writer.spec,
-                settings=_settings(config, sources),
+                settings=_settings(config, sources, mixture),
                 seed=seed,
                 release=release.number,
                 texts={sources.chains.prompt.entity: _texts_digest(sources.chains)},
@@ -157,6 +161,8 @@ def tune_chains(
         tuning=report,
         num_chains=len(mixture.chains),
         num_general=len(mixture.general),
+        num_general_wanted=mixture.num_general_wanted,
+        general_share=mixture.general_share,
         num_too_long=mixture.num_too_long,
         before=before,
         after=after,
@@ -164,10 +170,10 @@ def tune_chains(
     )
 
 
-def _settings(config: ChainsConfig, sources: ChainsSources) -> dict[str, object]:
-    """Settings, and which instructions were there to be mixed in."""
+def _settings(config: ChainsConfig, sources: ChainsSources, mixture: Mixture) -> dict[str, object]:
+    """Settings, which instructions were there to be mixed in, and the share of them that was reached."""
     general = digest([asdict(each) for each in sources.instructions]) if sources.instructions else None
-    return {**config.result_settings, "general": general}
+    return {**config.result_settings, "general": general, "general_share_reached": mixture.general_share}
 
 
 def _texts_digest(chains: ChainSet) -> str:

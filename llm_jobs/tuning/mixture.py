@@ -29,6 +29,7 @@ class Mixture:
         held_chains: Chains that are not, with their questions.
         held_general: Instructions that are not.
         num_too_long: Examples left out because they exceed the limit of tokens.
+        num_general_wanted: Instructions that the share asks for; where there are fewer, all are learned from.
     """
 
     chains: tuple[TokenExample, ...]
@@ -36,6 +37,12 @@ class Mixture:
     held_chains: tuple[tuple[ChainExample, TokenExample], ...]
     held_general: tuple[TokenExample, ...]
     num_too_long: int
+    num_general_wanted: int
+
+    @property
+    def general_share(self) -> float:
+        """Share of instructions among what is learned from, as it came to be."""
+        return len(self.general) / len(self.learned)
 
     @property
     def learned(self) -> tuple[TokenExample, ...]:
@@ -61,7 +68,7 @@ def mix(
     *,
     seed: int,
 ) -> Mixture:
-    """Hold out a share of both, and mix the rest.
+    """Hold out a share of both, and mix the rest: chains first, instructions as far as there are any.
 
     Args:
         writer: Tokenises.
@@ -101,6 +108,7 @@ def mix(
         held_chains=tuple(held[: config.judged_texts]),
         held_general=tuple(held_general[: config.judged_texts]),
         num_too_long=len(pairs) - len(short) + len(texts) - len(questions),
+        num_general_wanted=wanted,
     )
 
 

@@ -55,6 +55,7 @@ def test_a_model_is_tuned_pure_and_mixed_and_generates_by_its_name(
     assert "shop: 19 chains and 19 instructions learned from in 3 steps" in printed
     assert f"adapter {mixed['adapter'][:16]}" in printed
     assert "loss of general texts" in printed
+    assert "warning" not in printed
 
     assert run(["generate", "-C", str(project), "-p", "item_kind", "-m", "shop", "-n", "1", "--json"]) in {
         0,
@@ -64,6 +65,22 @@ def test_a_model_is_tuned_pure_and_mixed_and_generates_by_its_name(
     assert (project / ".featurestore" / "adapters" / mixed["adapter"] / "adapter_config.json").is_file()
     assert run(["plan", "-C", str(project), "-p", "item_kind", "-m", "shopping"]) == 2
     assert "unknown model 'shopping'" in capsys.readouterr().err
+
+
+def test_a_file_that_is_too_small_for_the_share_is_warned_of(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"instruction": each.question, "output": each.output} for each in INSTRUCTIONS[:5]]
+    (project / "few.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    command = ["tune", "chains", "-C", str(project), "--texts", "item_kind", *_QUICK, "--set", "max_steps=1"]
+    assert run([*command, "--general", str(project / "few.jsonl"), "--json"]) == 0
+    captured = capsys.readouterr()
+    # Of 5 instructions a fifth is held out; a half beside 19 chains would be 19.
+    warning = "general_share asks for 19 instructions, and 4 were there to learn from: the share is 0.174"
+    assert f"warning: {warning}" in captured.err
+    (told,) = json.loads(captured.out)["models"]
+    assert (told["num_general"], told["num_general_wanted"]) == (4, 19)
+    assert told["general_share"] == pytest.approx(4 / 23)
 
 
 def test_wrong_words_and_things_that_are_absent_end_with_their_codes(

@@ -127,6 +127,9 @@ def test_what_is_held_out_depends_on_neither_share_nor_size(
     mixed = mix(writer, chains, INSTRUCTIONS, QUICK, seed=1)
     assert (len(mixed.chains), len(mixed.held_chains)) == (18, 6)
     assert (len(mixed.general), len(mixed.held_general)) == (18, 6)
+    assert (mixed.num_general_wanted, mixed.general_share) == (18, 0.5)
+    scarce = mix(writer, chains, INSTRUCTIONS[:8], QUICK, seed=1)  # a quarter is held out
+    assert (len(scarce.general), scarce.num_general_wanted, scarce.general_share) == (6, 18, 0.25)
     third = QUICK.model_copy(update={"general_share": 1 / 3, "max_examples": 10})
     fewer = mix(writer, chains, INSTRUCTIONS, third, seed=1)
     assert (len(fewer.chains), len(fewer.general)) == (10, 5)
@@ -134,6 +137,7 @@ def test_what_is_held_out_depends_on_neither_share_nor_size(
     assert set(fewer.learned) < set(mixed.learned)
     pure = mix(writer, chains, (), QUICK.model_copy(update={"general_share": 0.0}), seed=1)
     assert (pure.chains, pure.general, pure.held_general) == (mixed.chains, (), ())
+    assert (pure.num_general_wanted, pure.general_share) == (0, 0.0)
     assert pure.held_chains == mixed.held_chains
     assert mix(writer, chains, INSTRUCTIONS, QUICK, seed=2).judged_identity != mixed.judged_identity
     held = {example.entity_id for example, _ in mixed.held_chains}

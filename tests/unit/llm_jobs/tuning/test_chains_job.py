@@ -92,6 +92,7 @@ def test_a_student_learns_its_teachers_form_and_the_store_keeps_it(
     config = QUICK.model_copy(update={"epochs": 12})
     report = run(config=config)
     assert (report.num_chains, report.num_general) == (18, 18)
+    assert (report.num_general_wanted, report.general_share) == (18, 0.5)
     assert report.after.chain_loss < 0.7 * report.before.chain_loss
     assert report.before.general_loss is not None
     assert report.after.general_loss is not None
@@ -109,6 +110,14 @@ def test_a_student_learns_its_teachers_form_and_the_store_keeps_it(
     assert find_tuned(store.objects, "shop") == TunedModel(base="tiny", adapter=report.adapter)
     with pytest.raises(EmbeddingSpaceError, match="was tuned to write by 'tiny'; it makes no vectors"):
         _ = adapter.encoder_base
+
+
+def test_a_share_that_was_not_reached_is_told_and_stored(run, store) -> None:
+    report = run(config=QUICK.model_copy(update={"max_steps": 1}), instructions=INSTRUCTIONS[:8])
+    assert (report.num_chains, report.num_general, report.num_general_wanted) == (18, 6, 18)
+    assert report.general_share == 6 / 24
+    settings = load_adapter(store.objects, report.adapter).origin.settings
+    assert (settings["general_share"], settings["general_share_reached"]) == (0.5, 6 / 24)
 
 
 def test_a_tuning_that_was_stopped_ends_with_the_same_bits(run, tmp_path: Path) -> None:
