@@ -7,10 +7,10 @@ from chains_world import INSTRUCTIONS, fill, write_prompt
 
 from featurestore.reader import FeatureStore
 from featurestore.stores.memory import MemoryStore
+from featurestore.tuned_models import find_tuned
 from llm_jobs.engines import EngineOptions, open_model
 from llm_jobs.generate import GenerateOptions, generate
 from llm_jobs.models import find_model
-from featurestore.tuned_models import find_tuned
 from llm_jobs.tuned_models import tuned_entry
 from llm_jobs.tuning.chain_examples import read_chains
 from llm_jobs.tuning.chains_config import ChainsConfig
