@@ -119,13 +119,13 @@ def test_gradients_of_the_contrast_reach_ids_and_the_fusion():
     (total - backbone).backward()
     layer_zero = ours.backbone.layer_zero
     linear = layer_zero.fused[1]
-    assert linear.weight.shape == (4, 4), "a linear map of an item's ID embedding"
-    assert linear.scaled_weight.shape == (4, 3), "and of its vector"
+    assert linear.scaled_own.shape == (4, 4), "a linear map of an item's ID embedding"
+    assert linear.scaled_text.shape == (4, 3), "and of its vector"
     for gradient in (
         layer_zero.ids.grad[:41],
         layer_zero.ids.grad[41:],
-        linear.weight.grad,
-        linear.scaled_weight.grad,
+        linear.scaled_own.grad,
+        linear.scaled_text.grad,
         linear.bias.grad,
     ):
         assert gradient.abs().max() > 1e-6
