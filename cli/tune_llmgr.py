@@ -176,7 +176,7 @@ def _settings(stage: str, values: dict[str, str]) -> "tuple[Stage, LlmgrConfig]"
 
 def _check(items: str | None, stage: str, name: str, wanted: _Lists) -> None:
     """Refuse what would be refused when tuning has ended."""
-    from llm_jobs.tuning.feature_name import check_feature_name
+    from featurestore.names import require_name
 
     if items is None:
         raise UsageError(
@@ -188,9 +188,9 @@ def _check(items: str | None, stage: str, name: str, wanted: _Lists) -> None:
             "--teacher and --lists are of sessions, which the stage alignment does not read.",
             hint="Take --stage behaviour, with --start and the digest of alignment's adapter.",
         )
-    check_feature_name(name)
+    require_name(name, "a feature")
     if wanted.stored is not None:
-        check_feature_name(wanted.stored)
+        require_name(wanted.stored, "a feature")
     if wanted.teacher is not None:
         check_page(wanted.teacher)
 

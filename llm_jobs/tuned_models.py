@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
-
 from featurestore.adapters import Adapter, load_adapter
 from featurestore.errors import UsageError
+from featurestore.names import require_name
 from featurestore.objects import disk_errors
-from featurestore.spec import ModelSpec, Name
+from featurestore.spec import ModelSpec
 from featurestore.store import ObjectStore
 from featurestore.tuned_models import TunedModel
 from llm_jobs.aliases import find_model, load_models
@@ -34,13 +33,7 @@ def check_tuned_name(name: str, project: Mapping[str, Mapping[str, Any]]) -> Non
     Raises:
         UsageError: If it is no name, or an alias already.
     """
-    try:
-        TypeAdapter(Name).validate_python(name)
-    except ValidationError:
-        raise UsageError(
-            f"{name!r} cannot name a model.",
-            hint="Use letters, digits, - and _, at most 64, starting with a letter or digit.",
-        ) from None
+    require_name(name, "a model")
     if name in load_models(project):
         raise UsageError(
             f"{name!r} is a model already, and would hide the tuned one.", hint="Choose another --name."

@@ -98,11 +98,11 @@ def train_generative(
         show_settings(reporter, system, GenerativeConfig, given=find_system(system), system=system)
         return
     from cli.project import open_project
+    from featurestore.names import require_name
     from featurestore.reader import FeatureStore
-    from llm_jobs.tuning.feature_name import check_feature_name
 
     name = name or f"generative-{system}"
-    check_feature_name(name)
+    require_name(name, "a feature")
     if features is None and (fallback or view):
         raise UsageError("--view and --fallback need --features.")
     request = TrainRequest(

@@ -19,6 +19,7 @@ from featurestore import columns as c
 from featurestore.adapters import Adapter, AdapterOrigin, load_adapter
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
+from featurestore.names import require_name
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.store import Store
@@ -28,7 +29,6 @@ from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.base_model import BaseModel, load_base
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.config import tuning_device
-from llm_jobs.tuning.feature_name import check_feature_name
 from llm_jobs.tuning.hybrid_input import HybridTokens, load_hybrid_tokens
 from llm_jobs.tuning.hybrid_weights import Start, begin, hybrid_files
 from llm_jobs.tuning.llmgr_config import LlmgrConfig, Stage
@@ -122,7 +122,7 @@ def tune_llmgr(
         LockHeldError: If another job tunes the same name.
         StorageFullError: If there is no room.
     """
-    check_feature_name(sources.name)
+    require_name(sources.name, "a feature")
     found = read_llmgr(release, sources)
     before = None if start is None else load_adapter(store.objects, start)
     with FeatureLock(store.objects, f"tuning.{sources.name}") as lock:

@@ -14,6 +14,7 @@ import torch
 
 from featurestore.adapters import Adapter, load_adapter
 from featurestore.errors import UsageError
+from featurestore.names import require_name
 from featurestore.progress import Progress, no_progress
 from featurestore.spec import EncoderSpec, VectorSpec, table_name
 from featurestore.store import Store
@@ -21,7 +22,6 @@ from llm_jobs.entries import EncoderEntry
 from llm_jobs.tuning.aligned_texts import SideTexts, joined_event_set, newest_texts
 from llm_jobs.tuning.base_model import load_base
 from llm_jobs.tuning.config import TuningConfig
-from llm_jobs.tuning.feature_name import check_feature_name
 from llm_jobs.tuning.hybrid_input import HybridTokens, load_hybrid_tokens
 from llm_jobs.tuning.hybrid_model import HybridDecoder, HybridEnds, read_states
 from llm_jobs.tuning.hybrid_weights import ENDS_FILE, Start, resume
@@ -125,7 +125,7 @@ def apply_titles(
         LeakError: If it learned from the events of another split than the texts.
         SetupError, LockHeldError, StorageFullError: As `tune_llmgr`.
     """
-    check_feature_name(name)
+    require_name(name, "a feature")
     stored = load_adapter(store.objects, adapter)
     config = stated_config(stored, device)
     base = load_base(entry, config)

@@ -16,6 +16,7 @@ from featurestore.adapters import Adapter, AdapterOrigin, load_adapter
 from featurestore.errors import UsageError
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
+from featurestore.names import require_name
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release, require_same_space
 from featurestore.spec import Entity, VectorSpec, table_name
@@ -33,7 +34,6 @@ from llm_jobs.tuning.aligned_texts import (
 from llm_jobs.tuning.alignment import Alignment, AlignmentConfig, AlignmentObjective
 from llm_jobs.tuning.base_model import BaseModel, TextVectors, load_base
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
-from llm_jobs.tuning.feature_name import check_feature_name
 from llm_jobs.tuning.loop import TuningReport, tune
 from llm_jobs.tuning.lora import attach_adapter, require_peft
 from llm_jobs.tuning.nodes import choose_nodes
@@ -134,7 +134,7 @@ def tune_recmind(
         LockHeldError: If another job tunes or writes the same feature.
         StorageFullError: If there is no room.
     """
-    check_feature_name(sources.name)
+    require_name(sources.name, "a feature")
     require_peft()
     texts = [released_texts(release, entity, name) for entity, name in _named(sources)]
     sides = [read_aligned(release, each, sources.vectors) for each in texts]
@@ -203,7 +203,7 @@ def apply_recmind(
         LeakError: If it learned from the events of another split than the texts.
         UsageError, InputError, SetupError, LockHeldError, StorageFullError: As `tune_recmind`.
     """
-    check_feature_name(sources.name)
+    require_name(sources.name, "a feature")
     stored_adapter = load_adapter(store.objects, adapter)
     texts = [newest_texts(store, entity, name) for entity, name in _named(sources)]
     try:

@@ -83,9 +83,7 @@ def test_targets_are_judged_by_the_records(records):
     for model, better in (("lightgcn", BAD), ("ncl", BAD), ("xsimgcl", GOOD)):
         write_record(records, run_of(LASTFM, model, "plain"), better)
     text = written(records)
-    assert (
-        "NDCG@10 at least EnsRec's, the best published without a leak, 0.0565 | 0.7500 | reached |" in text
-    )
+    assert "NDCG@10 at least EnsRec's, the best published without a leak, 0.0565 | 0.7500 | reached |" in text
     assert (
         "above LightGCN, NCL and XSimGCL, beyond chance | above 2 of 3 that were run | **not reached** |"
         in text
