@@ -17,6 +17,11 @@ SetOption: TypeAlias = Annotated[
 ]
 
 
+ListSettingsOption: TypeAlias = Annotated[
+    bool, typer.Option("--list-settings", help="Show what --set can set, and do nothing else.")
+]
+
+
 def parse_pairs(pairs: list[str]) -> dict[str, str]:
     """Settings by name.
 

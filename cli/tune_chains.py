@@ -9,7 +9,7 @@ import typer
 from cli.generation import ModelFolderOption, ModelOption, choose_model, choose_prompt
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
-from cli.settings import SetOption, parse_pairs, show_settings
+from cli.settings import ListSettingsOption, SetOption, parse_pairs, show_settings
 from featurestore.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def chains(
     ] = False,
     settings: SetOption = None,
     seed: SeedOption = 0,
-    list_settings: Annotated[
-        bool, typer.Option("--list-settings", help="Show what --set can set, and tune nothing.")
-    ] = False,
+    list_settings: ListSettingsOption = False,
     release: ReleaseOption = "production",
     project: ProjectOption = Path(),
     as_json: JsonOption = False,

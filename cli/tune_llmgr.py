@@ -11,7 +11,7 @@ from cli.adapter_option import check_beside_adapter
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.pages import check_page
 from cli.report import Reporter
-from cli.settings import SetOption, parse_pairs, show_settings
+from cli.settings import ListSettingsOption, SetOption, parse_pairs, show_settings
 from featurestore.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def llmgr(
     ] = None,
     settings: SetOption = None,
     seed: SeedOption = 0,
-    list_settings: Annotated[
-        bool, typer.Option("--list-settings", help="Show what --set can set, and tune nothing.")
-    ] = False,
+    list_settings: ListSettingsOption = False,
     release: ReleaseOption = "production",
     project: ProjectOption = Path(),
     as_json: JsonOption = False,

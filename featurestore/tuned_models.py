@@ -52,19 +52,13 @@ def find_tuned(objects: ObjectStore, name: str) -> TunedModel | None:
     return _read(objects, paths[-1]) if paths else None
 
 
-def named_adapters(objects: ObjectStore) -> tuple[set[str], set[str]]:
-    """Digests of the adapters that names stand for now, and of those that only stood for a name once.
+def named_adapters(objects: ObjectStore) -> set[str]:
+    """Digests of the adapters that names stand for.
 
     Raises:
         DamagedFileError: If a file that says so cannot be read.
     """
-    current: set[str] = set()
-    earlier: set[str] = set()
-    for paths in _paths(objects).values():
-        *before, last = (_read(objects, path).adapter for path in paths)
-        current.add(last)
-        earlier.update(before)
-    return current, earlier - current
+    return {_read(objects, paths[-1]).adapter for paths in _paths(objects).values()}
 
 
 def _read(objects: ObjectStore, path: str) -> TunedModel:

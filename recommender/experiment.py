@@ -135,7 +135,7 @@ def train_models(
             trained.append(finished)
             continue
         model = entry.model_type(config)
-        checkpoint = _checkpoint(place, info, _read_files(config), resume=request.resume)
+        checkpoint = _checkpoint(place, info, resume=request.resume)
         fit = model.fit(data, features=features, seed=seed, progress=progress, checkpoint=checkpoint)
         trained.append(_save(place, model, fit, info, data))
         if fit.interrupted:
@@ -227,22 +227,20 @@ def _count_vectors(features: NodeFeatures | None) -> int | None:
     return int(side.has_vector.sum()) if side else None
 
 
-def _checkpoint(
-    folder: Path, info: SavedConfig, read_files: Sequence[str], *, resume: bool
-) -> CheckpointFile:
+def _checkpoint(folder: Path, info: SavedConfig, *, resume: bool) -> CheckpointFile:
     """Beside the model's folder, which is replaced as a whole once training has ended."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    identity = digest([info.config_digest, info.seed, version("cot-featurestore"), *read_files])
+    identity = digest([info.config_digest, info.seed, version("cot-featurestore")])
     file = CheckpointFile(folder.with_name(f".{folder.name}.checkpoint.safetensors"), identity)
     if not resume:
         file.discard()
     return file
 
 
-def _read_files(config: Frozen) -> list[str]:
+def _inputs(config: Frozen) -> dict[str, str]:
     """Digest of each file that settings name: a name says nothing of what was written to it since."""
     paths: tuple[Path, ...] = getattr(config, "files_read", ())
-    return [digest_bytes(path.read_bytes()) if path.is_file() else "" for path in paths]
+    return {str(path): digest_bytes(path.read_bytes()) for path in paths if path.is_file()}
 
 
 def _describe(request: TrainRequest, config: Frozen, seed: int, binding: Binding) -> SavedConfig:
@@ -256,6 +254,7 @@ def _describe(request: TrainRequest, config: Frozen, seed: int, binding: Binding
         user_feature=request.user_feature,
         control=request.control,
         optimistic_validation=request.optimistic_validation,
+        inputs=_inputs(config),
         binding=binding,
         files={},
     )

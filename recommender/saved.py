@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors.numpy import load_file, save_file
 
 from featurestore.errors import StoreError, UsageError
@@ -57,6 +57,8 @@ class SavedConfig(Frozen):
     control: Control = "none"
     optimistic_validation: bool = False
     """Features that read validation events were taken: ``validation`` is too good to compare by."""
+    inputs: dict[str, str] = Field(default_factory=dict[str, str])
+    """File that a setting names → digest of the bytes that were read; not written down if there are none."""
     binding: Binding
     files: dict[str, str]
     """File name → digest of its bytes."""
@@ -67,6 +69,10 @@ class SavedConfig(Frozen):
     """Every validation during training."""
     interrupted: bool = False
     """Training was stopped by a person; ``--resume`` goes on with it."""
+
+    @model_serializer(mode="wrap")
+    def _without_no_inputs(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name != "inputs" or value}
 
     @property
     def config_digest(self) -> str:

@@ -16,7 +16,7 @@ from cli.options import (
     ViewOption,
 )
 from cli.report import Interrupted, Reporter
-from cli.settings import SetOption, parse_pairs, show_settings
+from cli.settings import ListSettingsOption, SetOption, parse_pairs, show_settings
 from featurestore.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def train(
     ] = 1,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
-    list_settings: Annotated[
-        bool, typer.Option("--list-settings", help="Show what --set can set, and train nothing.")
-    ] = False,
+    list_settings: ListSettingsOption = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on from where an interrupted training with these options stopped."),
@@ -101,7 +99,7 @@ def train(
     if features is None and (fallback or view):
         raise UsageError("--view and --fallback need --features.")
     values = parse_pairs(settings or [])
-    fuses = fusion is not None or "fusion" in values
+    fuses = fusion is not None or values.get("fusion", "none") != "none"
     if not (features or user_features) and (fuses or control != "none" or optimistic_validation):
         raise UsageError(
             "--fusion, --features-control and --optimistic-validation need --features or --user-features."

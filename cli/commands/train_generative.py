@@ -16,7 +16,7 @@ from cli.options import (
     ViewOption,
 )
 from cli.report import Interrupted, Reporter
-from cli.settings import SetOption, parse_pairs, show_settings
+from cli.settings import ListSettingsOption, SetOption, parse_pairs, show_settings
 from featurestore.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ def train_generative(
     settings: SetOption = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
-    list_settings: Annotated[
-        bool, typer.Option("--list-settings", help="Show what --set can set, and train nothing.")
-    ] = False,
+    list_settings: ListSettingsOption = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on from where a training with these options stopped."),

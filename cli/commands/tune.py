@@ -9,7 +9,7 @@ import typer
 from cli.adapter_option import check_beside_adapter
 from cli.options import JsonOption, ProjectOption, ReleaseOption, SeedOption
 from cli.report import Reporter
-from cli.settings import SetOption, parse_pairs, show_settings
+from cli.settings import ListSettingsOption, SetOption, parse_pairs, show_settings
 from cli.tune_chains import chains
 from cli.tune_llmgr import llmgr
 from featurestore.errors import UsageError, missing_extra
@@ -62,9 +62,7 @@ def recmind(
     ] = None,
     settings: SetOption = None,
     seed: SeedOption = 0,
-    list_settings: Annotated[
-        bool, typer.Option("--list-settings", help="Show what --set can set, and tune nothing.")
-    ] = False,
+    list_settings: ListSettingsOption = False,
     release: ReleaseOption = "production",
     project: ProjectOption = Path(),
     as_json: JsonOption = False,

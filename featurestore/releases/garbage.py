@@ -176,31 +176,26 @@ def _reports(
 
 def _codebooks(store: Store, used: Mapping[str, AnySpec], abandoned: Collection[str]) -> dict[str, int]:
     """Codebooks of semantic ids that are gone, or go: not those just made, that no spec names yet."""
-    unused, needed = _makers(
-        store, used, abandoned, lambda s: s.codebook if isinstance(s, CodesSpec) else None
-    )
-    gone = unused - needed
+    gone = _makers_gone(store, used, abandoned, lambda s: s.codebook if isinstance(s, CodesSpec) else None)
     paths = {path for codebook in gone for path in codebook_paths(codebook)}
     sizes = store.objects.sizes("codebooks/") if paths else {}
     return {path: size for path, size in sizes.items() if path in paths}
 
 
 def _adapters(store: Store, used: Mapping[str, AnySpec], abandoned: Collection[str]) -> dict[str, int]:
-    """Adapters of texts and vectors that are gone, or go, and those that lost their name; as `_codebooks`."""
-    named, renamed = named_adapters(store.objects)
-    unused, needed = _makers(store, used, abandoned, tuned_adapter)
-    gone = (unused | renamed) - needed - named
+    """Adapters of texts and vectors that are gone, or go, unless a name stands for them; as `_codebooks`."""
+    gone = _makers_gone(store, used, abandoned, tuned_adapter) - named_adapters(store.objects)
     sizes = store.objects.sizes("adapters/") if gone else {}
     return {path: size for path, size in sizes.items() if path.split("/")[1] in gone}
 
 
-def _makers(
+def _makers_gone(
     store: Store,
     used: Mapping[str, AnySpec],
     abandoned: Collection[str],
     maker_of: Callable[[AnySpec], str | None],
-) -> tuple[set[str], set[str]]:
-    """What rows were made with, by digest: of tables that are gone, or go, and of tables that stay."""
+) -> set[str]:
+    """What rows were made with, by digest, of which no row stays."""
     every = {version.spec.digest: version.spec for version in FeatureRegistry(store).every()}
     staying = set(store.tables()) - set(abandoned)
     gone: set[str] = set()
@@ -209,7 +204,7 @@ def _makers(
         if (maker := maker_of(spec)) is not None:
             is_needed = spec.digest in used or not staying.isdisjoint(tables_of([spec]))
             (needed if is_needed else gone).add(maker)
-    return gone, needed
+    return gone - needed
 
 
 def reported_table(path: str) -> str | None:

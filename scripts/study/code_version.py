@@ -75,19 +75,20 @@ def code_version(
     return digest([PROTOCOL, sorted(map(canonical_json, trees))])
 
 
-@cache
-def _default_fusion(model: str) -> str | None:
-    """Of the model's settings; None if it has no such setting, or cannot be imported."""
-    try:
-        return getattr(parse_settings(find_model(model).config_type, {}), "fusion", None)
-    except Exception:  # noqa: BLE001 - a model under development fails in its own runs only
-        return None
-
-
 def _unread(run: Run) -> frozenset[Place]:
     """Fusions that the run does not have: a change of theirs is none of its own."""
-    fusion = None if run.form == "plain" else run.settings.get("fusion", _default_fusion(run.model))
-    return frozenset(place for name, place in FUSIONS.items() if name != fusion)
+    fusions = set() if run.form == "plain" else _fusions(run.model, run.settings.get("fusion"))
+    return frozenset(place for name, place in FUSIONS.items() if name not in fusions)
+
+
+@cache
+def _fusions(model: str, given: str | None) -> frozenset[str]:
+    """The fusion that a run has; all of them if the model cannot be imported, its default unknown."""
+    try:
+        default = getattr(parse_settings(find_model(model).config_type, {}), "fusion", "none")
+    except Exception:  # noqa: BLE001 - a model under development must not keep other models' runs from listing
+        return frozenset(FUSIONS)
+    return frozenset({given or default})
 
 
 def _plain(node: object) -> object:

@@ -63,8 +63,8 @@ _WHEN: Final = (
     ),
     (
         "interactions only, 20 or more per user",
-        "`xsimgcl` or `simgcl`; `lightgcn` where an epoch must be cheap",
-        "contrastive graphs lead on colakg-lastfm: [core](core.md)",
+        "`simgcl`, `xsimgcl` or `mixgcf`; `lightgcn` where an epoch must be cheap",
+        "the first three lead on colakg-lastfm: [core](core.md)",
     ),
     (
         "interactions only, fewer than 10 per user",
@@ -78,8 +78,8 @@ _WHEN: Final = (
     ),
     (
         "texts of items, few rare items",
-        "`xsimgcl` or `lightgcn` with `--fusion add`",
-        "the plainest form; shuffled texts tell what of a gain is text: [core](core.md)",
+        "`mixgcf` or `xsimgcl` with `--fusion add`",
+        "the best with texts on colakg-lastfm; what of a gain is text, shuffled ones tell: [core](core.md)",
     ),
     (
         "the order of events, with texts of items",

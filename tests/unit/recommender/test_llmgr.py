@@ -324,6 +324,8 @@ def test_training_does_not_go_on_with_lists_that_were_written_anew(toy, tmp_path
     replace(lists, items=np.ones((data.num_users, 1), np.int64)).save(path)
     with pytest.raises(UsageError, match="belongs to another training run"):
         train_models(released, again, tmp_path / "anew")
+    train_models(released, again, tmp_path / "same", progress=lambda epoch, *_: done.append(epoch))
+    assert len(done) > 1, "a finished model of other lists is no answer"
 
 
 def test_settings_that_it_cannot_have_are_refused():

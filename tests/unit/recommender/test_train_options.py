@@ -76,6 +76,11 @@ def test_what_does_not_fit_is_said(project, words, message, capsys):
     assert not (project / "x").exists()
 
 
+def test_no_fusion_needs_no_features(project):
+    words = ["train", "lightgcn", "-C", str(project), "-o", str(project / "unfused"), *SETTINGS]
+    assert run([*words, "--set", "fusion=none"]) == 0
+
+
 def test_training_that_ends_before_the_first_validation_says_that_nothing_is_kept(
     project, monkeypatch, capsys
 ):

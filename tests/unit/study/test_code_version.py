@@ -148,6 +148,12 @@ def test_a_fusion_counts_for_runs_that_have_it():
     assert version("lghrec", "text") != version("lghrec")
 
 
+def test_all_fusions_count_for_a_model_that_cannot_be_imported(monkeypatch):
+    monkeypatch.setattr("scripts.study.code_version.find_model", None)
+    run = Run(dataset="d", model="simgcl", form="text", settings={"fusion": "init"})
+    assert run_version(run) == code_version("simgcl")
+
+
 def test_a_place_that_does_not_exist_is_named(project_root):
     with pytest.raises(LookupError, match=r"there is no rank_everything in recommender\.evaluate"):
         reached(project_root, [("recommender.evaluate", "rank_everything")])
