@@ -1,4 +1,4 @@
-"""Six models of what comes next: states and losses against the formulas of their papers, and what they do."""
+"""Six models of what comes next: states and losses against the formulas of their papers."""
 
 from collections.abc import Callable
 
@@ -18,12 +18,9 @@ from baselines_by_hand import (
 )
 from session_by_hand import array, sigmoid
 
-from featurestore.errors import StoreError, UsageError
+from featurestore.errors import UsageError
 from featurestore.progress import no_progress
-from recommender.base import ReadsFeatures, ReadsHistories
-from recommender.checkpoint import CheckpointFile
 from recommender.data import TrainingData, group_by_time, training_data
-from recommender.features import NodeFeatures
 from recommender.models import bert4rec, caser, fdsa, fpmc, hcgr, hgn
 from recommender.models.bert4rec import with_last
 from recommender.sequence.catalogue_network import CatalogueNetwork
@@ -31,7 +28,7 @@ from recommender.sequence.model import history_states
 from recommender.sequence.sequences import Sequences
 from recommender.sequence.user_network import UserSequenceNetwork, user_history_states
 from recommender.sequence.windows import window_places
-from recommender.testing import COLD_USER, checkerboard, checkerboard_features, parity_features
+from recommender.testing import checkerboard
 from recommender.training.other_items import other_items
 
 MODELS = {"fpmc": fpmc, "caser": caser, "hgn": hgn, "bert4rec": bert4rec, "fdsa": fdsa, "hcgr": hcgr}
@@ -55,7 +52,6 @@ MORE = {
 }
 ASKED = [[1, 5, 2], [3], [], [0, 6, 2, 0, 1, 0], [2, 2, 4]]
 TEXTS = np.random.default_rng(4).standard_normal((7, 5)).astype(np.float32)
-QUICK = {"epochs": 20, "batch_size": 64, "learning_rate": 0.02, "eval_every": 10, "embedding_dim": 16}
 NONE = np.array([], np.int64)
 
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -261,103 +257,6 @@ def test_a_window_ends_with_its_event():
     assert window_places(sequences, 4)[3].tolist() == [-1, 1, 2, 3]
 
 
-@every_model
-def test_other_histories_are_asked_of_the_same_weights(name):
-    data, _ = checkerboard()
-    module = MODELS[name]
-    epochs = {"bert4rec": 40, "hcgr": 10}.get(name, 20)  # a step of BERT4Rec learns from hidden events alone
-    model = module.Model(module.Config(**(QUICK | {"epochs": epochs}), max_length=5))
-    features = checkerboard_features() if name == "fdsa" else None
-    model.fit(data, features=features, seed=0, progress=no_progress)
-    assert isinstance(model, ReadsHistories)
-    asked = [[2, 4, 6, 8, 10, 12], [3, 5], [], [4, 6, 8, 10, 12], data.histories.of(7).tolist(), [4, 4, 6]]
-    other = model.with_histories(group_by_time(*flat(asked), len(asked)))
-    scores = other.score(np.arange(6))
-    even, odd = np.arange(0, 20, 2), np.arange(1, 20, 2)
-    assert scores[0, even].mean() > scores[0, odd].mean() + 0.05
-    assert scores[1, odd].mean() > scores[1, even].mean() + 0.05
-    np.testing.assert_allclose(scores[0], scores[3], rtol=1e-4, atol=1e-4)
-    average = model.score(np.arange(40)).mean(axis=0)
-    np.testing.assert_allclose(scores[2], average, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(model.score(np.array([COLD_USER]))[0], average, rtol=1e-3, atol=1e-3)
-    again = module.Model(model.config)
-    again.load_arrays(other.arrays())
-    np.testing.assert_array_equal(again.score(np.arange(6)), scores)
-    if name not in OF_USERS:
-        np.testing.assert_allclose(scores[4], model.score(np.array([7]))[0], rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", OF_USERS)
-def test_a_user_is_recognised_by_a_history_that_goes_on_and_others_are_the_mean(name):
-    data, answers = checkerboard()
-    module = MODELS[name]
-    model = module.Model(module.Config(**(QUICK | {"epochs": 4})))
-    model.fit(data, features=None, seed=0, progress=no_progress)
-    histories = [data.histories.of(user).tolist() for user in range(41)]
-    later = [[*history, int(answers[user])] if user < 40 else [] for user, history in enumerate(histories)]
-    later[3] = later[3][::-1]  # nobody's
-    asked = model.with_histories(group_by_time(*flat(later), 41))
-    users = asked.arrays()["weights"]["parameter.users"]
-    assert asked.arrays()["users"]["recognised"].tolist() == [*([1.0] * 3), 0.0, *([1.0] * 36), 0.0]
-    items = asked.arrays()["weights"]["item_vectors"]
-    encoder = module.Encoder(model.config, torch.Generator())
-    network_weights = asked.arrays()["weights"]
-    with torch.no_grad():
-        for weight_name, weight in encoder.named_parameters():
-            weight.copy_(torch.from_numpy(network_weights[f"parameter.encoder.{weight_name}"]))
-    for user, vector in ((5, users[5]), (3, users[:40].mean(axis=0))):
-        read = Sequences(np.array(later[user]), np.array([len(later[user])]))
-        whose = torch.from_numpy(np.tile(vector, (len(later[user]), 1)))
-        with torch.no_grad():
-            state = encoder(torch.from_numpy(items), read, whose)[-1].numpy()
-        np.testing.assert_allclose(
-            asked.score(np.array([user]))[0], items[:, : len(state)] @ state, rtol=1e-4, atol=1e-4
-        )
-
-
-@pytest.mark.parametrize(
-    ("name", "fusion"),
-    [("fpmc", "add"), ("caser", "concat"), ("hgn", "gate"), ("bert4rec", "replace")],
-)
-def test_texts_of_items_are_read_through_layer_zero(name, fusion):
-    data, answers = checkerboard()
-    module = MODELS[name]
-    model = module.Model(module.Config(**QUICK, fusion=fusion))
-    model.fit(data, features=parity_features(), seed=0, progress=no_progress)
-    scores = model.score(np.arange(40))
-    scores[data.train_users, data.train_items] = -np.inf
-    assert (scores.argmax(axis=1) % 2 == answers % 2).mean() > 0.8  # of two colours, and one cold item
-    assert isinstance(model, ReadsFeatures)
-    same = model.with_features(data, parity_features())
-    np.testing.assert_allclose(same.score(np.arange(41)), model.score(np.arange(41)), rtol=1e-4, atol=1e-4)
-
-
-def test_features_have_a_stream_of_their_own():
-    data, _ = checkerboard()
-    model = fdsa.Model(fdsa.Config(**(QUICK | {"epochs": 2})))
-    model.fit(data, features=parity_features(), seed=0, progress=no_progress)
-    assert set(model.arrays()) == {"weights", "histories", "pca"}
-    weights = model.arrays()["weights"]
-    assert weights["item_vectors"].shape == (21, 32)
-    assert weights["parameter.items.tables.0.ids"].shape == (21, 16)
-    same = model.with_features(data, parity_features())
-    np.testing.assert_allclose(same.score(np.arange(41)), model.score(np.arange(41)), rtol=1e-4, atol=1e-4)
-    other = model.with_features(data, parity_features(seed=8))
-    assert np.abs(other.score(np.arange(41)) - model.score(np.arange(41))).max() > 1e-3
-
-
-@every_model
-def test_what_a_model_cannot_do_is_refused(name):
-    data, _ = checkerboard()
-    module = MODELS[name]
-    with pytest.raises(StoreError, match=rf"this {name} is empty\.\n  Call fit or load_arrays first"):
-        module.Model(module.Config()).with_histories(data.histories)
-    with pytest.raises(UsageError, match=rf"{name} uses no user features: .*\n  Leave --user-features out"):
-        module.Model(module.Config()).fit(
-            data, features=NodeFeatures(users=parity_features().items), seed=0, progress=no_progress
-        )
-
-
 def test_settings_that_do_not_fit_are_refused():
     data, _ = checkerboard()
     with pytest.raises(ValueError, match="embedding_dim=64 is no multiple of num_heads=3"):
@@ -368,28 +267,3 @@ def test_settings_that_do_not_fit_are_refused():
         fdsa.Config(fusion="add")
     with pytest.raises(UsageError, match=r"none were given\.\n  Pass --features FEATURE; without, it is sas"):
         fdsa.Model(fdsa.Config()).fit(data, features=None, seed=0, progress=no_progress)
-
-
-@pytest.mark.parametrize("name", ["caser", "bert4rec", "hcgr"])
-def test_training_that_was_stopped_goes_on_to_the_bit(name, tmp_path):
-    data, _ = checkerboard()
-    module = MODELS[name]
-    config = module.Config(**(QUICK | {"epochs": 6, "eval_every": 2, "dropout": 0.4, "patience": 9}))
-
-    def fit(checkpoint: CheckpointFile | None, stop_at: int | None = None) -> dict[str, np.ndarray]:
-        def progress(done: int, total: int, note: str = "") -> None:
-            del total, note
-            if done == stop_at:
-                raise KeyboardInterrupt
-
-        model = module.Model(config)
-        model.fit(data, features=None, seed=3, progress=progress, checkpoint=checkpoint)
-        return model.arrays()["weights"]
-
-    whole = fit(None)
-    file = CheckpointFile(tmp_path / "c.safetensors", "this run")
-    fit(file, stop_at=3)
-    resumed = fit(file)
-    assert whole.keys() == resumed.keys()
-    for weights_name, weights in whole.items():
-        np.testing.assert_array_equal(weights, resumed[weights_name], err_msg=weights_name)
