@@ -2,12 +2,10 @@
 
 import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextvars import copy_context
 from importlib.metadata import version as installed_version
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -16,11 +14,10 @@ import typer.core
 from cli.commands import COMMANDS, GROUPS
 from cli.log import use_json_log
 from cli.report import ErrorReport, Interrupted, print_error
+from cli.stop_signals import INTERRUPTED, how_stopped, take_signals
 from featurestore.errors import FeatureStoreError, SetupError, StorageFullError, UnknownNameError, own_words
 
 _KEPT = "what was flushed is kept, run the command again to go on."
-_INTERRUPTED = 130
-_TERMINATED = 143
 _ClickException = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 """Base of every usage error; typer carries its own copy of click and exports only some of its classes."""
 
@@ -77,15 +74,9 @@ def _root(  # pyright: ignore[reportUnusedFunction]  # typer calls it
     use_json_log(wanted=log_json)
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived: unwind, flush, end with 143."""
-
-    exit_code = _TERMINATED
-
-
 def main() -> NoReturn:
     """Run the command line and exit with the stable code of the outcome (see `featurestore.errors`)."""
-    signal.signal(signal.SIGTERM, _terminate)
+    take_signals()
     # Lance warns on standard error of every table that it creates, which is what we asked it to do.
     os.environ.setdefault("LANCE_LOG", "error")
     sys.exit(run(sys.argv[1:]))
@@ -105,9 +96,9 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         # Without standalone mode typer returns the code of an Exit, and 130 after Ctrl-C.
         outcome = app(list(arguments), prog_name="featurestore", standalone_mode=False)
-        if outcome != _INTERRUPTED:
+        if outcome != INTERRUPTED:
             return outcome if isinstance(outcome, int) else 0
-        report = _stopped("interrupted", _INTERRUPTED)
+        report = _stopped()
     except BaseException as error:
         found = _report(error)
         if found is None:
@@ -128,12 +119,10 @@ def _report(error: BaseException) -> ErrorReport | None:
         report = _full_disk(error)
     elif isinstance(error, OSError) and error.filename is not None and error.strerror:
         report = _refused_path(error)
-    elif isinstance(error, _Terminated):
-        report = _stopped("terminated", _TERMINATED)
     elif isinstance(error, KeyboardInterrupt):
-        report = _stopped("interrupted", _INTERRUPTED)
+        report = _stopped(error)
     elif isinstance(error, Interrupted):
-        report = _stopped("interrupted", _INTERRUPTED, str(error))
+        report = _stopped(error, str(error))
     elif isinstance(error, typer.Abort):
         report = ErrorReport("Aborted", "not confirmed: nothing was done.", 1)
     elif isinstance(error, _ClickException):
@@ -141,7 +130,8 @@ def _report(error: BaseException) -> ErrorReport | None:
     return report
 
 
-def _stopped(how: str, exit_code: int, kept: str = _KEPT) -> ErrorReport:
+def _stopped(error: BaseException | None = None, kept: str = _KEPT) -> ErrorReport:
+    how, exit_code = how_stopped(error)
     return ErrorReport(how.capitalize(), f"{how}; {kept}", exit_code)
 
 
@@ -172,12 +162,6 @@ def _usage(error: BaseException) -> ErrorReport:
         return ErrorReport("UsageError", f"{command} needs a command.", 2, str(error))
     message = own_words(str(getattr(error, "format_message", error.__str__)()))
     return ErrorReport("UsageError", message, 2, f"See: {command} --help")
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    del signum, frame
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Terminated
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _REPEAT_SECONDS = 60.0
 
 
 class Interrupted(BaseException):
-    """Ctrl-C ended a command that has something of its own to say of what is kept; the message says it."""
+    """A signal ended a command that has words of its own for what is kept; the message has them."""
 
 
 @dataclass(frozen=True, slots=True)

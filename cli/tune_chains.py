@@ -68,7 +68,7 @@ def chains(
     from cli.project import open_project
     from featurestore.reader import FeatureStore
     from llm_jobs.tuned_models import check_tuned_name
-    from llm_jobs.tuning.chain_examples import read_chains
+    from llm_jobs.tuning.chain_examples import read_chains, text_pins
     from llm_jobs.tuning.chains_job import ChainsSources, tune_chains
     from llm_jobs.tuning.general_set import read_instructions
 
@@ -76,6 +76,7 @@ def chains(
     check_tuned_name(name, opened.config.models)
     entry = choose_model(opened, model, model_folder)
     opened_release = FeatureStore(opened.store).release(release)
+    text_pins(opened_release, texts)  # an unknown text feature is no unknown prompt
     prompt = choose_prompt(opened, texts.partition(".")[0], None)
     sources = ChainsSources(
         read_chains(opened.store, opened_release, prompt, texts),

@@ -83,6 +83,10 @@ class FeatureRegistry:
             raise UnknownNameError(f"{kind} feature", feature, {v.spec.feature for v in known})
         return heads[choose_view(f"{kind} feature {feature!r}", view, list(heads))]
 
+    def holds(self, kind: Kind, feature: str) -> bool:
+        """Whether any view of a feature was registered."""
+        return any(version.spec.feature == feature for version in self.heads(kind))
+
     def history(self, kind: Kind, feature: str, view: str) -> list[FeatureVersion]:
         """All registrations of one feature view, newest first; empty if there is none."""
         paths = self._store.objects.list(f"features/{kind}/{feature}/{view}/")

@@ -16,7 +16,7 @@ from featurestore.errors import (
     UsageError,
     missing_extra,
 )
-from featurestore.features import choose_view
+from featurestore.features import FeatureRegistry, choose_view
 from featurestore.graphs.build import GraphQuality, read_quality
 from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId
@@ -61,7 +61,10 @@ class Release:
         pins = self.features(kind)
         views = {pin.spec.view: pin for pin in pins if pin.spec.feature == feature}
         if not views:
-            raise UnknownNameError(f"{kind} feature", feature, {pin.spec.feature for pin in pins})
+            is_stored = FeatureRegistry(self._store).holds(kind, feature)
+            hint = f"The store has it, release {self.number} has not: `featurestore publish` releases it."
+            known = {pin.spec.feature for pin in pins}
+            raise UnknownNameError(f"{kind} feature", feature, known, hint=hint if is_stored else "")
         return views[choose_view(f"{kind} feature {feature!r}", view, list(views))]
 
     def items(self) -> pl.DataFrame:

@@ -130,7 +130,8 @@ def _degrees(store: Store, entity: Entity) -> pl.DataFrame:
 def _select(store: Store, entity: Entity, rows: pl.DataFrame, where: str) -> frozenset[str]:
     """Ids of the rows that meet a condition; one that is neither true nor false of a row does not hold."""
     key = _SOURCES[entity][1]
-    joined = rows.join(_degrees(store, entity), on=key, how="left")
+    # Its degree in training goes by that name, whatever a column of the source says.
+    joined = rows.drop("degree", strict=False).join(_degrees(store, entity), on=key, how="left")
     try:
         return frozenset(joined.filter(pl.sql_expr(where))[key].to_list())
     except pl.exceptions.PolarsError as error:

@@ -116,7 +116,7 @@ def refresh(
 def _exit_code(error: BaseException) -> int:
     """What the command ends with: interruptions and errors of ours bring their code along."""
     if isinstance(error, KeyboardInterrupt):
-        return 130
+        return getattr(error, "exit_code", 130)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFullError.exit_code
     if isinstance(error, OSError) and error.filename is not None and error.strerror:

@@ -4,15 +4,17 @@ Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 2012
 from (seed, k), so that more trials later repeat none of the earlier ones, and a stopped search goes on.
 """
 
+import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from featurestore.errors import InputError, StoreError, UsageError
+from featurestore.errors import InputError, LockHeldError, StoreError, UsageError
 from featurestore.ids import digest
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
@@ -79,6 +81,7 @@ def search(
             events.
         InputError: If the release has no validation part.
         StoreError: If the log is of another search, or damaged.
+        LockHeldError: If another search writes this log.
     """
     if request.num_threads is not None:
         torch.set_num_threads(request.num_threads)
@@ -94,21 +97,22 @@ def search(
     features = load_features(release, request, seed)
     fixed = config_json(parse_settings(entry.config_type, request.settings))
     identity = digest([request.model, fixed, seed, bind(release, features).model_dump(mode="json")])
-    trials = list(_read(log, identity))
-    num_known = len(trials)
     monitor = str(fixed["monitor"])
-    for number in range(num_known, num_trials):
-        drawn = draw_settings(space, np.random.default_rng([seed, number]))
-        model = entry.model_type(parse_settings(entry.config_type, request.settings | drawn))
-        fit = model.fit(data, features=features, seed=seed, progress=no_progress)
-        if fit.interrupted:
-            raise KeyboardInterrupt
-        trials.append(Trial(number, drawn, fit.best_metric or 0.0, fit.best_epoch, fit.seconds))
-        _append(log, identity, trials[-1])
-        best = max(trial.metric for trial in trials)
-        progress(number + 1, num_trials, f"best {monitor} {best:.4f}")
-    ranked = sorted(trials[:num_trials], key=lambda trial: -trial.metric)
-    return SearchReport(monitor, tuple(ranked), min(num_known, num_trials))
+    with _alone(log):
+        trials = {trial.number: trial for trial in _read(log, identity) if trial.number < num_trials}
+        num_known = len(trials)
+        for number in sorted(set(range(num_trials)) - trials.keys()):
+            drawn = draw_settings(space, np.random.default_rng([seed, number]))
+            model = entry.model_type(parse_settings(entry.config_type, request.settings | drawn))
+            fit = model.fit(data, features=features, seed=seed, progress=no_progress)
+            if fit.interrupted:
+                raise KeyboardInterrupt
+            trials[number] = Trial(number, drawn, fit.best_metric or 0.0, fit.best_epoch, fit.seconds)
+            _append(log, identity, trials[number])
+            best = max(trial.metric for trial in trials.values())
+            progress(len(trials), num_trials, f"best {monitor} {best:.4f}")
+    ranked = sorted(trials.values(), key=lambda trial: (-trial.metric, trial.number))
+    return SearchReport(monitor, tuple(ranked), num_known)
 
 
 def _check(request: TrainRequest, declared: object, space: object) -> None:
@@ -125,9 +129,21 @@ def _check(request: TrainRequest, declared: object, space: object) -> None:
         raise UsageError("features that read validation events cannot help to choose settings.")
 
 
+@contextmanager
+def _alone(log: Path) -> Generator[None]:
+    """Nobody else draws, or writes, the same trials at the same time; a killed search holds nothing."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockHeldError(
+                f"another search writes {log}.", hint="Wait for it, or name another file with --output."
+            ) from error
+        yield
+
+
 def _read(log: Path, identity: str) -> Iterator[Trial]:
-    if not log.exists():
-        return
     for number, line in enumerate(log.read_text(encoding="utf-8").splitlines()):
         try:
             stated = json.loads(line)
@@ -145,6 +161,5 @@ def _read(log: Path, identity: str) -> Iterator[Trial]:
 
 
 def _append(log: Path, identity: str, trial: Trial) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"search": identity, **asdict(trial)}) + "\n")

@@ -41,6 +41,8 @@ def recommend(
 
     if (user is None) == (not write):
         raise UsageError("say either --user ID or --write.")
+    if name is not None and not write:
+        raise UsageError("--name names stored lists: it needs --write.")
     opened = open_project(project)
     reporter = Reporter(as_json=as_json)
     saved, opened_release = open_saved(model, FeatureStore(opened.store), release)

@@ -92,8 +92,7 @@ def read_chains(store: Store, release: Release, prompt: Prompt, name: str) -> Ch
         LeakError: If the texts read held-out events.
         InputError: If no answer can be learned from.
     """
-    feature, _, view = name.partition(".")
-    pins = _pins(release, feature, view or None)
+    feature, pins = name.partition(".")[0], text_pins(release, name)
     specs = {spec.view: _asked(spec, prompt) for spec in (pin.spec for pin in pins)}
     reader = _Reader(prompt, specs, load_inputs(store, prompt), release)
     left_out: Counter[str] = Counter()
@@ -113,8 +112,14 @@ def read_chains(store: Store, release: Release, prompt: Prompt, name: str) -> Ch
     return ChainSet(prompt, specs, tuple(found), dict(left_out), tuple(sorted(events)))
 
 
-def _pins(release: Release, feature: str, view: str | None) -> list[TablePin]:
-    if view is not None:
+def text_pins(release: Release, name: str) -> list[TablePin]:
+    """What a release pins of a text feature: one view if ``name`` has one, else all.
+
+    Raises:
+        UnknownNameError: If the release has no such text feature or view; lists those there are.
+    """
+    feature, _, view = name.partition(".")
+    if view:
         return [release.pin("text", feature, view)]
     pins = [pin for pin in release.features("text") if pin.spec.feature == feature]
     return pins or [release.pin("text", feature)]

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from featurestore.errors import UnknownNameError, UsageError
+from featurestore.errors import MissingVersionError, UnknownNameError, UsageError
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import FeatureStore, Release
 from recommender.data import IntArray, load_training_data
@@ -118,7 +118,7 @@ def open_saved(folder: Path, store: FeatureStore, release_name: str | None) -> t
     """A model with the release it was fitted on.
 
     Raises:
-        StoreError: If the folder holds no model, or ``release_name`` is another release.
+        StoreError: If the folder holds no model, its release is gone, or ``release_name`` is another one.
         UsageError: If the folder holds several models.
     """
     paths = find_folders(folder)
@@ -126,7 +126,13 @@ def open_saved(folder: Path, store: FeatureStore, release_name: str | None) -> t
         listed = ", ".join(str(path) for path in paths)
         raise UsageError(f"{folder} holds several models, name one: {listed}.")
     info = read_config(paths[0])
-    release = store.release(release_name or str(info.binding.release))
+    try:
+        release = store.release(release_name or str(info.binding.release))
+    except MissingVersionError as error:
+        if release_name is not None:
+            raise
+        hint = f"Train {info.model} again, on a release that is there."
+        raise MissingVersionError(error.message, hint=hint) from error
     check_binding(info, release)
     return load_model(paths[0]), release
 

@@ -12,7 +12,7 @@ import pytest
 from cli.main import run
 
 STAND_IN = """
-import errno, sys, time
+import errno, sys, time, weakref
 from typing import Annotated
 import typer
 import cli.main
@@ -37,6 +37,17 @@ def boom(kind: str, as_json: JsonOption = False) -> None:
     if kind == "wait":
         try:
             print("ready", flush=True)
+            time.sleep(60)
+        finally:
+            print("flushed", flush=True)
+    if kind == "callback":
+        def dies():
+            thing = type("Thing", (), {})()
+            reference = weakref.ref(thing, lambda _: (print("ready", flush=True), time.sleep(60)))
+            del thing
+            return reference
+        try:
+            dies()  # what the signal raises in the callback is dropped
             time.sleep(60)
         finally:
             print("flushed", flush=True)
@@ -125,14 +136,15 @@ def test_not_confirming_ends_with_1() -> None:
     assert _outcome("boom", "abort")[::2] == (1, "error: not confirmed: nothing was done.\n")
 
 
+@pytest.mark.parametrize("kind", ["wait", "callback"])
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
 )
 def test_a_signal_unwinds_the_command_and_says_what_is_kept(
-    number: signal.Signals, code: int, word: str
+    number: signal.Signals, code: int, word: str, kind: str
 ) -> None:
-    with _start("boom", "wait") as process:
+    with _start("boom", kind) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)

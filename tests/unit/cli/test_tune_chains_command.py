@@ -97,7 +97,7 @@ def test_wrong_words_and_things_that_are_absent_end_with_their_codes(
         ([*texts, *pure, "--name", "echo"], 2, "'echo' is a model already"),
         ([*texts, *pure, "--model", "echo"], 2, "runs on the engine 'echo', which loads no adapters"),
         ([*texts, "--general", str(project / "broken.jsonl")], 3, "line 1: not JSON"),
-        (["--texts", "item_kinds", *pure], 2, "unknown prompt 'item_kinds'"),
+        (["--texts", "item_kinds", *pure], 2, "unknown text feature 'item_kinds'"),
         ([*texts, *pure, "--set", "general_shar=0"], 2, "Did you mean 'general_share'"),
         ([*texts, *pure, "--set", "target_modules=w_q"], 2, "unknown target module 'w_q'"),
         ([*texts, *pure, "--release", "9"], 7, "the store has no release or alias '9'"),

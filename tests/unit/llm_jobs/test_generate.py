@@ -147,6 +147,17 @@ def test_where_selects_by_columns_and_degree(store: MemoryStore, tmp_path: Path)
     assert sorted(rows_of(store, "fused")) == ["i002", "i007"]
 
 
+def test_a_column_of_the_shop_does_not_take_the_name_of_the_degree(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    items = store.read("source.items")
+    store.replace("source.items", items.append_column("degree", pa.array(["high"] * items.num_rows)))
+    event = {"user_id": "u1", "item_id": "i001", "position": 0, "part": "train"}
+    store.replace("source.interactions", pa.Table.from_pylist([event], schema=INTERACTIONS))
+    run(store, tmp_path, where="degree >= 1")
+    assert sorted(rows_of(store, "fused")) == ["i001"]
+
+
 def test_an_unusable_condition_lists_the_columns(store: MemoryStore, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the condition 'titel = 1' cannot be evaluated.*\n.*title.*degree"):
         run(store, tmp_path, where="titel = 1")

@@ -7,6 +7,7 @@ import pytest
 from refresh_world import SilentWatch, make_shop, run_night
 
 from cli import main
+from cli.stop_signals import Terminated
 from featurestore.errors import UsageError
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.refresh import RefreshReport
@@ -16,7 +17,7 @@ from llm_jobs.refresh import RefreshReport
     ("error", "status", "exit_code"),
     [
         (KeyboardInterrupt(), "stopped", 130),
-        (main._Terminated(), "stopped", 143),  # what SIGTERM raises
+        (Terminated(), "stopped", 143),
         (UsageError("no"), "failed", 2),
         (OSError(errno.ENOSPC, "No space left on device", "x"), "failed", 10),
         (PermissionError(errno.EACCES, "Permission denied", "x"), "failed", 4),

@@ -11,7 +11,7 @@ from leak_world import add_item_vectors, ingested, published
 
 from featurestore.errors import InputError, StoreError, UnknownNameError, UsageError
 from featurestore.progress import no_progress
-from featurestore.reader import Embeddings
+from featurestore.reader import Embeddings, FeatureStore
 from featurestore.spec import EncoderSpec, ImportedVectorSpec
 from recommender.base import ReadsHistories, Recommender
 from recommender.data import TrainingData, load_training_data, training_data
@@ -161,8 +161,12 @@ def test_an_absent_feature_lists_those_there_are(tmp_path):
     with pytest.raises(UnknownNameError, match=r"^unknown vector feature 'item_cot'"):
         entity_features(published(store), "item", "item_cot")
     add_item_vectors(store, tmp_path, "item_text")
+    with pytest.raises(
+        UnknownNameError, match=r"The store has it, release 1 has not: `featurestore publish` releases it"
+    ):
+        entity_features(FeatureStore(store).release("1"), "item", "item_text")
     release = published(store)
-    with pytest.raises(UnknownNameError, match=r"unknown vector feature 'item_cot'\..*item_text"):
+    with pytest.raises(UnknownNameError, match=r"unknown vector feature 'item_cot'\..*item_text\.$"):
         entity_features(release, "item", "item_cot")
     with pytest.raises(UsageError, match="feature 'item_text' describes items; user features were expected"):
         entity_features(release, "user", "item_text")

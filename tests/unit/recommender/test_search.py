@@ -1,12 +1,13 @@
 """A search draws what is declared, chooses on validation, and repeats nothing."""
 
+import fcntl
 import json
 
 import numpy as np
 import pytest
 from toy_store import QUICK, fill
 
-from featurestore.errors import StoreError, UnknownNameError, UsageError
+from featurestore.errors import LockHeldError, StoreError, UnknownNameError, UsageError
 from featurestore.reader import FeatureStore
 from featurestore.stores.memory import MemoryStore
 from recommender.experiment import TrainRequest
@@ -54,6 +55,26 @@ def test_a_search_ranks_by_validation_and_goes_on(release, tmp_path):
     assert metrics == sorted(metrics, reverse=True)
     assert len({json.dumps(trial.settings) for trial in again.trials}) == 4
     assert not set(again.trials[0].settings) & set(FIXED), "what is fixed is not drawn"
+
+
+def test_a_trial_that_the_log_lacks_is_run_and_no_other(release, tmp_path):
+    log = tmp_path / "x.jsonl"
+    whole = search(release, TrainRequest("lightgcn", FIXED), log, num_trials=3)
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    log.write_text("".join(lines[1:]), encoding="utf-8")
+    again = search(release, TrainRequest("lightgcn", FIXED), log, num_trials=3)
+    assert again.num_known == 2
+    assert {t.number: t.settings for t in again.trials} == {t.number: t.settings for t in whole.trials}
+    assert [json.loads(line)["number"] for line in log.read_text(encoding="utf-8").splitlines()] == [1, 2, 0]
+
+
+def test_two_searches_do_not_share_a_log(release, tmp_path):
+    log = tmp_path / "x.jsonl"
+    with log.open("a", encoding="utf-8") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(LockHeldError, match=r"another search writes .*x\.jsonl"):
+            search(release, TrainRequest("lightgcn", FIXED), log, num_trials=1)
+    assert search(release, TrainRequest("lightgcn", FIXED), log, num_trials=1).num_known == 0
 
 
 def test_a_log_of_another_search_is_refused(release, tmp_path):

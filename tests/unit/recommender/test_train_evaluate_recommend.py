@@ -6,7 +6,9 @@ import pytest
 from toy_store import QUICK, fill
 
 from cli.main import run
+from featurestore.errors import MissingVersionError
 from featurestore.stores import connect
+from recommender.evaluation.compare import open_saved
 
 SETTINGS = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
 
@@ -84,6 +86,21 @@ def test_recommend_writes_all_lists(project, model, capsys):
     assert json.loads(capsys.readouterr().out)["num_rows"] == 31 * 5
     assert run(words) == 2
     assert "say either --user ID or --write" in capsys.readouterr().err
+    assert run([*words, "--user", "u1", "--name", "shown"]) == 2
+    assert "--name names stored lists: it needs --write" in capsys.readouterr().err
+
+
+def test_a_model_whose_release_is_gone_is_trained_again(project, model):
+    class Gone:
+        def release(self, name: str) -> None:
+            raise MissingVersionError(f"release {name} is gone.", hint="Read release 3.")
+
+    with pytest.raises(
+        MissingVersionError, match=r"release 1 is gone\.\n  Train lightgcn again, on a release"
+    ):
+        open_saved(model / "seed-0", Gone(), None)
+    with pytest.raises(MissingVersionError, match=r"release 7 is gone\.\n  Read release 3"):
+        open_saved(model / "seed-0", Gone(), "7")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,12 @@
 
 import json
 import shlex
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,6 +15,7 @@ from safetensors.numpy import load_file
 from toy_store import QUICK, fill
 
 from cli.main import run
+from cli.stop_signals import take_signals
 from featurestore.stores import connect
 
 SETTINGS = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
@@ -22,6 +29,18 @@ def project(tmp_path_factory):
     return folder
 
 
+@contextmanager
+def signals_taken() -> Iterator[None]:
+    """As in a process of its own."""
+    handler, hook = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+    take_signals()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        sys.unraisablehook = hook
+
+
 def test_settings_are_listed_with_their_meaning(capsys):
     assert run(["train", "lightgcn", "--list-settings", "--json"]) == 0
     settings = {row["setting"]: row for row in json.loads(capsys.readouterr().out)["settings"]}
@@ -32,21 +51,25 @@ def test_settings_are_listed_with_their_meaning(capsys):
     assert "lightgcn" in capsys.readouterr().err
 
 
-def test_interrupted_training_is_resumed_to_the_same_weights(project, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("number", "word", "code"), [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)]
+)
+def test_stopped_training_is_resumed_to_the_same_weights(project, number, word, code, monkeypatch, capsys):
     words = ["train", "lightgcn", "-C", str(project), "--features", "item_cot", "--fusion", "gate", *SETTINGS]
 
     def interrupt(_line: object, done: int, total: int, note: str = "") -> None:
         del total, note
         if done == 12:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
 
     assert run([*words, "-o", str(project / "whole")]) == 0
-    with monkeypatch.context() as patch:
+    shutil.rmtree(project / "stopped", ignore_errors=True)
+    with monkeypatch.context() as patch, signals_taken():
         patch.setattr("cli.report._ProgressLine.__call__", interrupt)
-        assert run([*words, "-o", str(project / "stopped")]) == 130
-    assert "interrupted; the best epoch so far is saved, the same command with --resume goes on" in (
-        capsys.readouterr().err
-    )
+        patch.setattr("cli.stop_signals._arrived", threading.Event())
+        assert run([*words, "-o", str(project / "stopped")]) == code
+        said = f"{word}; the best epoch so far is saved, the same command with --resume goes on"
+        assert said in capsys.readouterr().err
     assert run([*words, "-o", str(project / "stopped"), "--set", "reg=0.5", "--resume"]) == 2
     assert "belongs to another training run" in capsys.readouterr().err
     assert run([*words, "-o", str(project / "stopped"), "--resume"]) == 0
