@@ -96,6 +96,11 @@ class Adapter:
         )
 
 
+def has_adapter(objects: ObjectStore, digest: str) -> bool:
+    """Whether the store holds an adapter, all files of it."""
+    return digest in _complete(objects)
+
+
 def load_adapter(objects: ObjectStore, digest: str) -> Adapter:
     """An adapter of a store.
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from featurestore.adapters import Adapter, AdapterOrigin
+from pydantic import TypeAdapter
+
+from featurestore.adapters import Adapter, AdapterOrigin, has_adapter
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
 from featurestore.progress import Progress, no_progress
@@ -27,6 +29,7 @@ from llm_jobs.tuning.chain_examples import ChainSet
 from llm_jobs.tuning.chains_config import ChainsConfig
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.general_set import Instruction
+from llm_jobs.tuning.kept import keep, read_kept
 from llm_jobs.tuning.loop import TuningReport, tune
 from llm_jobs.tuning.lora import adapter_files, attach_adapter, require_peft
 from llm_jobs.tuning.mixture import Mixture, mix
@@ -96,8 +99,9 @@ def tune_chains(
 ) -> ChainsReport:
     """Tune an adapter on chains and instructions, store it, and give it its name.
 
-    A job that was stopped goes on from its last checkpoint when it is called again with the same arguments;
-    what the base model does is measured once.
+    A job that was stopped goes on from its last checkpoint when it is called again with the same arguments,
+    and one that was finished is not done again as long as the store has its adapter. What the base model does
+    is measured once.
 
     Args:
         store: The release's store.
@@ -125,89 +129,125 @@ def tune_chains(
     with FeatureLock(store.objects, f"tuning.{sources.name}") as lock:
         writer = load_writer(entry, config)
         mixture = mix(writer, sources.chains.examples, sources.instructions, config, seed=seed)
-        model = AdaptedWriter(attach_adapter(writer.network, config, seed=seed))
-        file = _checkpoint_file(work_folder, sources.name, writer, mixture, config=config, seed=seed)
+        job = _Job(sources, writer, mixture, config, seed, work_folder / "tuning", progress)
+        file, form = job.checkpoint_file, TypeAdapter(ChainsReport)
+        done = file.path.with_suffix(".json")
+        report = read_kept(form, done)
+        if report is None or not has_adapter(store.objects, report.adapter):
+            report = job.run(store, release, event_set, lock)
+            keep(form, done, report)
+        lock.check()
+        save_tuned(store.objects, sources.name, TunedModel(base=entry.alias, adapter=report.adapter))
+        file.discard()
+    return report
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One tuning: what it learns from, by what, and how."""
+
+    sources: ChainsSources
+    writer: Writer
+    mixture: Mixture
+    config: ChainsConfig
+    seed: int
+    folder: Path
+    progress: Progress
+
+    def run(self, store: Store, release: Release, event_set: str | None, lock: FeatureLock) -> ChainsReport:
+        """Measure, tune, measure again, and store the adapter."""
+        model = AdaptedWriter(attach_adapter(self.writer.network, self.config, seed=self.seed))
         before = kept_standing(
-            work_folder / "tuning" / f"before-{_judged(writer, sources.chains, mixture, config)[:16]}.json",
-            lambda: measure_standing(
-                writer, model, sources.chains.prompt, mixture, config, progress=progress
-            ),
+            self.folder / f"before-{self._judged[:16]}.json", lambda: self._standing(model)
         )
-        objective = AnswerObjective(mixture.learned)
-        report = tune(
-            model, objective, config, seed=seed, checkpoint=TuningCheckpoint(file, lock), progress=progress
+        objective = AnswerObjective(self.mixture.learned)
+        tuning = tune(
+            model,
+            objective,
+            self.config,
+            seed=self.seed,
+            checkpoint=TuningCheckpoint(self.checkpoint_file, lock),
+            progress=self.progress,
         )
-        after = measure_standing(writer, model, sources.chains.prompt, mixture, config, progress=progress)
+        after = self._standing(model)
         adapter = Adapter(
             adapter_files(model.network),
             AdapterOrigin(
                 job=JOB,
-                base=writer.spec,
-                settings=_settings(config, sources, mixture),
-                seed=seed,
+                base=self.writer.spec,
+                settings=self._settings,
+                seed=self.seed,
                 release=release.number,
-                texts={sources.chains.prompt.entity: _texts_digest(sources.chains)},
+                texts={self.sources.chains.prompt.entity: _texts_digest(self.sources.chains)},
                 event_set=event_set,
                 num_examples=objective.num_examples,
             ),
         )
         lock.check()
         adapter.save(store.objects)
-        save_tuned(store.objects, sources.name, TunedModel(base=entry.alias, adapter=adapter.digest))
-        file.discard()
-    return ChainsReport(
-        name=sources.name,
-        adapter=adapter.digest,
-        tuning=report,
-        num_chains=len(mixture.chains),
-        num_general=len(mixture.general),
-        num_general_wanted=mixture.num_general_wanted,
-        general_share=mixture.general_share,
-        num_too_long=mixture.num_too_long,
-        before=before,
-        after=after,
-        left_out=sources.chains.left_out,
-    )
+        return ChainsReport(
+            name=self.sources.name,
+            adapter=adapter.digest,
+            tuning=tuning,
+            num_chains=len(self.mixture.chains),
+            num_general=len(self.mixture.general),
+            num_general_wanted=self.mixture.num_general_wanted,
+            general_share=self.mixture.general_share,
+            num_too_long=self.mixture.num_too_long,
+            before=before,
+            after=after,
+            left_out=self.sources.chains.left_out,
+        )
 
+    @property
+    def checkpoint_file(self) -> CheckpointFile:
+        """Where the state of exactly this job is kept: another job has another file."""
+        identity = digest(
+            {
+                "base": self.writer.spec.model_dump(mode="json"),
+                "settings": self.config.result_settings,
+                "seed": self.seed,
+                "learned_from": self.mixture.identity,
+                "version": product_version(),
+            }
+        )
+        return CheckpointFile(self.folder / f"{self.sources.name}-{identity[:16]}.safetensors", identity)
 
-def _settings(config: ChainsConfig, sources: ChainsSources, mixture: Mixture) -> dict[str, object]:
-    """Settings, which instructions were there to be mixed in, and the share of them that was reached."""
-    general = digest([asdict(each) for each in sources.instructions]) if sources.instructions else None
-    return {**config.result_settings, "general": general, "general_share_reached": mixture.general_share}
+    def _standing(self, model: AdaptedWriter) -> Standing:
+        return measure_standing(
+            self.writer,
+            model,
+            self.sources.chains.prompt,
+            self.mixture,
+            self.config,
+            progress=self.progress,
+        )
+
+    @property
+    def _settings(self) -> dict[str, object]:
+        """Settings, which instructions were there to be mixed in, and the share of them that was reached."""
+        instructions = self.sources.instructions
+        general = digest([asdict(each) for each in instructions]) if instructions else None
+        reached = self.mixture.general_share
+        return {**self.config.result_settings, "general": general, "general_share_reached": reached}
+
+    @property
+    def _judged(self) -> str:
+        """Digest of what is known before tuning: every adapter of the base is judged against the same."""
+        return digest(
+            [
+                self.writer.spec.model_dump(mode="json"),
+                self.sources.chains.prompt.digest,
+                self.mixture.judged_identity,
+                self.config.judged_answers,
+                self.config.device,
+                self.config.precision,
+                product_version(),
+            ]
+        )
 
 
 def _texts_digest(chains: ChainSet) -> str:
     """The spec of the texts; of several stages, a digest of theirs."""
     digests = sorted(spec.digest for spec in chains.specs.values())
     return digests[0] if len(digests) == 1 else digest(digests)
-
-
-def _judged(writer: Writer, chains: ChainSet, mixture: Mixture, config: ChainsConfig) -> str:
-    """Digest of what is known before tuning: every adapter of the base is judged against the same."""
-    return digest(
-        [
-            writer.spec.model_dump(mode="json"),
-            chains.prompt.digest,
-            mixture.judged_identity,
-            config.judged_answers,
-            config.device,
-            config.precision,
-            product_version(),
-        ]
-    )
-
-
-def _checkpoint_file(
-    work_folder: Path, name: str, writer: Writer, mixture: Mixture, *, config: ChainsConfig, seed: int
-) -> CheckpointFile:
-    """Where the state of exactly this job is kept: another job has another file."""
-    identity = digest(
-        {
-            "base": writer.spec.model_dump(mode="json"),
-            "settings": config.result_settings,
-            "seed": seed,
-            "learned_from": mixture.identity,
-            "version": product_version(),
-        }
-    )
-    return CheckpointFile(work_folder / "tuning" / f"{name}-{identity[:16]}.safetensors", identity)

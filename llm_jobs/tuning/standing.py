@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass as checked
 
-from featurestore.objects import disk_errors
 from featurestore.progress import Progress, no_progress
 from llm_jobs.prompt import Prompt
 from llm_jobs.tuning.answer_loss import mean_loss
 from llm_jobs.tuning.answer_quality import AnswerQuality, judge_answers, write_answers
 from llm_jobs.tuning.chains_config import ChainsConfig
+from llm_jobs.tuning.kept import keep, read_kept
 from llm_jobs.tuning.mixture import Mixture
 from llm_jobs.tuning.writer import AdaptedWriter, Writer
 
@@ -75,15 +75,8 @@ def kept_standing(file: Path, measure: Callable[[], Standing]) -> Standing:
         StorageFullError: If there is no room.
     """
     form = TypeAdapter(Standing)
-    if file.is_file():
-        try:
-            return form.validate_json(file.read_bytes())
-        except ValidationError:  # of an earlier form, or cut off: it costs a measurement
-            file.unlink()
-    standing = measure()
-    fresh = file.with_name(f"{file.name}.fresh")
-    with disk_errors(str(file)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(form.dump_json(standing))
-        fresh.replace(file)
+    standing = read_kept(form, file)
+    if standing is None:
+        standing = measure()
+        keep(form, file, standing)
     return standing

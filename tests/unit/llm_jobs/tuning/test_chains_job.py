@@ -161,6 +161,29 @@ def test_pure_and_mixed_are_judged_on_the_same_and_the_base_is_measured_once(run
     assert kept_standing(kept, lambda: mixed.after) == pure.after
 
 
+def test_a_finished_tuning_is_not_done_again_while_the_store_has_its_adapter(run, store, tmp_path) -> None:
+    config = QUICK.model_copy(update={"max_steps": 2})
+    seen: list[str] = []
+
+    def progress(done: int, total: int, note: str = "") -> None:
+        del done, total
+        seen.append(note)
+
+    first = run(config=config, progress=progress)
+    save_tuned(store.objects, "shop", TunedModel(base="other", adapter="0" * 32))
+    seen.clear()
+    assert run(config=config, progress=progress) == first
+    assert not seen
+    assert find_tuned(store.objects, "shop") == TunedModel(base="tiny", adapter=first.adapter)
+    for path in store.objects.list("adapters/"):
+        store.objects.delete(path)
+    assert run(config=config, progress=progress).adapter == first.adapter
+    assert seen
+    (kept,) = (tmp_path / "work" / "tuning").glob("shop-*.json")
+    kept.write_text("{")
+    assert run(config=config).adapter == first.adapter
+
+
 def test_answers_are_judged_by_form_checks_and_quotes(store, prompt, released) -> None:
     asked = read_chains(store, released, prompt, "item_kind").examples[:5]
     texts = [
