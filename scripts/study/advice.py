@@ -81,8 +81,8 @@ def when(best: Mapping[str, Best], tests: Mapping[str, Tests]) -> Iterator[str]:
         for dataset in situation.datasets:
             found = {kind: best[dataset][kind] for kind in situation.kinds if kind in best[dataset]}
             cells.append(f"{dataset}: {_first(dataset, found, tests[dataset])}")
-        rows.append([situation.has, "; ".join(cells)])
-    rows.append(["many items that few users had", "; ".join(_rare(best)) or NOT_RUN])
+        rows.append([situation.has, "<br>".join(cells)])
+    rows.append(["many items that few users had", "<br>".join(_rare(best)) or NOT_RUN])
     yield from table(["you have", "begin with"], rows)
     yield _TAIL
 

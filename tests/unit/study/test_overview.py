@@ -95,9 +95,9 @@ def test_advice_is_the_best_of_what_reads_no_more(records):
     found = advice_of(records, runs)
     without_texts = found["interactions, 20 or more per user"]
     assert without_texts.startswith("colakg-lastfm: `lightgcn` (+")
-    assert "**); agent4rec-ml1m: not run; gowalla: not run" in without_texts
+    assert "**)<br>agent4rec-ml1m: not run<br>gowalla: not run" in without_texts
     assert "colakg-lastfm: `lightgcn` + text (+" in found["texts of items, 20 or more interactions per user"]
-    assert found["sessions"] == "ml-100k: not run; session-diginetica-slice: not run"
+    assert found["sessions"] == "ml-100k: not run<br>session-diginetica-slice: not run"
     rare = found["many items that few users had"]
     assert rare == (
         "colakg-lastfm, Recall@20 of items that 1 to 9 users had: `lightgcn` 1.0000, `lightgcn` + text 1.0000"
@@ -108,4 +108,4 @@ def test_what_trains_nothing_is_advised_where_it_is_the_best(records):
     runs = [declare(LASTFM, model) for model in ("lightgcn", "ease")]
     current(records, runs[0], GOOD, validation=0.1)
     current(records, runs[1], FAIR, validation=0.2)
-    assert advice_of(records, runs)["interactions, 20 or more per user"].startswith("colakg-lastfm: `ease`;")
+    assert advice_of(records, runs)["interactions, 20 or more per user"].startswith("colakg-lastfm: `ease`<br>")
