@@ -73,7 +73,7 @@ def answered(decided: dict[str, int]) -> str:
 
 
 def time_ratio(study: Study, dataset: str) -> tuple[str, str]:
-    """The direct task's time per epoch as a multiple of LightGCN's, and whether that is small enough."""
+    """The direct task's time per epoch as a multiple of LightGCN's, see `epoch_ratio`."""
     return epoch_ratio(study, dataset, judged_row(dataset, "direct"), ("lightgcn", "plain"), MOST_TIMES)
 
 

@@ -98,7 +98,7 @@ def _best(sources: Sources, dataset: str) -> tuple[str, str]:
     if not count:
         return compared, NOT_RUN
     better = {metric: _better(found) for metric, found in tests.items()}
-    said = "; ".join(f"{title(metric)}: {_said(rows)}" for metric, rows in better.items())
+    said = "; ".join(f"{title(metric)}: {_said(rows, tests[metric])}" for metric, rows in better.items())
     is_best = not any(better.values())
     state = NOT_RUN if is_best and count < len(others) else verdict(is_reached=is_best)
     return f"{said} ({compared})", state
@@ -110,11 +110,12 @@ def _better(tests: Tests) -> list[Row]:
     return sorted(found, key=lambda row: tests[row].difference)
 
 
-def _said(better: list[Row]) -> str:
+def _said(better: list[Row], tests: Tests) -> str:
     if not better:
         return "none is better"
+    named = ", ".join(f"{name(row)} by {-tests[row].difference:.4f}" for row in better[:_MOST_NAMED])
     rest = len(better) - _MOST_NAMED
-    return f"better: {', '.join(map(name, better[:_MOST_NAMED]))}{f' and {rest} more' if rest > 0 else ''}"
+    return f"better: {named}{f' and {rest} more' if rest > 0 else ''}"
 
 
 def _sides(sources: Sources, dataset: str) -> tuple[Group, Group]:

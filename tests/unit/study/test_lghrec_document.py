@@ -118,5 +118,5 @@ def test_the_time_of_an_epoch_stands_beside_sgls(records):
         changed = record.model_copy(update={"fit": fit, "config": {"batch_size": 64}})
         records.save(changed, np.array(GOOD), np.ones(40, np.int64))
     text = render(records, Comparisons(records))
-    said = "time per epoch, steps of the runs, no benchmark | 1.50, 1 seed each | reached |"
+    said = "time per epoch, steps of the runs, no benchmark | 1.50, 1 seed each | a reading: within |"
     assert f"| HGPO on LightGCN ≤ 1.5 times SGL's {said}" in text

@@ -89,7 +89,8 @@ def test_a_better_model_decides_before_all_are_run(records):
     write_record(records, run_of("mixgcf"), [0] * 20 + [50] * 20)
     text = render(records, Comparisons(records))
     assert line_of(text, target) == (
-        "Recall@40: none is better; NDCG@20: better: `mixgcf` + text (2 of 24 compared) | **not reached** |"
+        "Recall@40: none is better; NDCG@20: better: `mixgcf` + text by 0.5000 (2 of 24 compared) | "
+        "**not reached** |"
     )
 
 
@@ -98,7 +99,8 @@ def test_at_most_three_better_models_are_named_those_with_most_first(records):
     for number, model in enumerate(("simgcl", "sgl", "ncl", "ngcf", "mixgcf")):
         write_record(records, run_of(model, "plain"), [0] * (26 + number) + [50] * (14 - number))
     said = line_of(render(records, Comparisons(records)), "no model is better beyond chance")
-    assert said.startswith("Recall@40: better: `mixgcf`, `ngcf`, `ncl` and 2 more; NDCG@20: better: `mixgcf`")
+    named = "`mixgcf` by 0.5000, `ngcf` by 0.4750, `ncl` by 0.4500 and 2 more"
+    assert said.startswith(f"Recall@40: better: {named}; NDCG@20: better: {named} (5 of 24 compared)")
 
 
 def test_the_best_is_reached_once_all_were_run(records):
@@ -166,7 +168,7 @@ def test_times_are_of_the_seeds_that_both_have(records):
         saved(records, run_of(model, label, seed), GOOD, fit=fit, config={"batch_size": 60})
     text = render(records, Comparisons(records))
     said = line_of(text, "≤ 1.5 times LightGCN's time per epoch, steps of the runs, no benchmark")
-    assert said == "2.00, 1 seed each | **not reached** |"
+    assert said == "2.00, 1 seed each | a reading: above |"
     assert "| `recmind` | 0.02 | 2.00 |" in text
     assert "| `lightgcn` | 0.00 | 1.00 |" in text
 
