@@ -108,4 +108,5 @@ def test_what_trains_nothing_is_advised_where_it_is_the_best(records):
     runs = [declare(LASTFM, model) for model in ("lightgcn", "ease")]
     current(records, runs[0], GOOD, validation=0.1)
     current(records, runs[1], FAIR, validation=0.2)
-    assert advice_of(records, runs)["interactions, 20 or more per user"].startswith("colakg-lastfm: `ease`<br>")
+    found = advice_of(records, runs)
+    assert found["interactions, 20 or more per user"].startswith("colakg-lastfm: `ease`<br>")
