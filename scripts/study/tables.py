@@ -147,7 +147,7 @@ def cost_table(study: Study, dataset: str) -> Iterator[str]:
     """How long training took, plain forms of seed 0."""
     rows: list[list[str]] = []
     for model in study.models(dataset):
-        records = study.group(dataset, model).records
+        records = study.group(dataset, model).current.records
         if records and records[0].fit.epochs:
             fit = records[0].fit
             cells = [f"`{model}`", f"{fit.epochs}", f"{fit.best_epoch}", patience(records[0])]
@@ -163,7 +163,7 @@ def patience(record: Record) -> str:
 
 def curve_table(study: Study, dataset: str, model: str, label: str = "plain") -> Iterator[str]:
     """Validations of one run, at most a dozen of them, the kept epoch among them."""
-    records = study.group(dataset, model, label).records
+    records = study.group(dataset, model, label).current.records
     if not records:
         yield f"`{model}` on {dataset}: not run.\n"
         return
