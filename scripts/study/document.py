@@ -8,18 +8,18 @@ from scripts.study import text_help
 from scripts.study.comparisons import Comparisons
 from scripts.study.core import AMAZON, FULL, GOWALLA, minimum, queue
 from scripts.study.datasets import find_dataset
-from scripts.study.groups import DAGGER, NOT_RUN, Study
+from scripts.study.groups import DAGGER, NOT_RUN, SEEDS, Study
 from scripts.study.records import Records
 from scripts.study.runs import Record
 from scripts.study.standing_tables import not_run, status
 from scripts.study.tables import (
     cost_table,
-    counting_table,
     curve_table,
     gain_table,
     result_table,
     table,
     title,
+    untrained_table,
     variant_table,
 )
 
@@ -29,12 +29,18 @@ Written by `make docs` from the records in `docs/results/runs`: do not edit it b
 computes what is due (`python scripts/results.py --list` shows it); a stopped run goes on where it was.
 
 Test part, all items ranked but those that the user had before; equal scores count as their expected rank.
-Epochs are chosen on the validation part, settings are those of the papers or of validation, and the test part
-is read once, at the end. `counting` and `sasrec` read histories and are asked with those of train and
-validation; all other models know the training part alone. Mean ± standard deviation over three seeds where
-there are several; one seed where there is no ±. Marks against the same model's plain form: `*` p < 0.05, `**`
-p < 0.01, paired bootstrap over users, Holm-corrected over a table. {DAGGER}: the record is of earlier code,
-settings or data, and its run is due again.
+Epochs are chosen on the validation part, and the test part is read once, at the end. Settings are those of
+the models' files, each of which says where its own come from: weights of contrasts of `sgl`, `simgcl`,
+`xsimgcl`, `ncl`, `directau`, `lightgcl` and `simplex` were chosen on colakg-lastfm's validation part and are
+used as they are on the other data sets, nothing was searched for the others, and Adam's step is 0.005 unless
+a file says otherwise (LightGCN's: 0.001). `counting` and `sasrec` read histories and are asked with those of
+train and validation; texts of users were made from validation events too; all else knows the training part
+alone. {SEEDS}
+
+Marks against the same model's plain form: `*` p < 0.05, `**` p < 0.01, paired bootstrap over users,
+Holm-corrected over a table; differences to what trains nothing are to the best of it by validation. *Ends
+after*: epochs without a better validation. {DAGGER}: the record is of earlier code, settings or data, and its
+run is due again.
 
 The forms of a model: *plain*, interactions only; *+ text*, vectors of the items' texts (all-MiniLM-L6-v2)
 joined to its embeddings by `fusion=add`; *+ shuffled*, every item has another item's vector; *+ random*,
@@ -145,7 +151,7 @@ def _dataset(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[s
     for metric in declared.metrics:
         yield from result_table(study, comparisons, dataset, metric)
     yield from variant_table(study, dataset)
-    yield from counting_table(study, comparisons, dataset)
+    yield from untrained_table(study, comparisons, dataset)
     yield from gain_table(study, dataset)
     if dataset == GOWALLA:
         yield "### Learning curve\n"

@@ -12,6 +12,11 @@ from scripts.study.runs import Record, Run
 
 NOT_RUN: Final = "not run"
 DAGGER: Final = "†"
+SEEDS: Final = (
+    "Mean ± standard deviation over seeds, all that are declared unless a cell says how many; one seed where "
+    "there is no ±. A test of two models averages each over the seeds that both have."
+)
+"""How tables and tests treat seeds; every document says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,15 @@ class Group:
         if not self.standings:
             return ""
         values = [record.test[metric] for record in self.records]
-        if not values:
-            return NOT_RUN
-        spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-        return f"{np.mean(values):.4f}{spread}{mark}{self.mark}"
+        return f"{self.spread(values)}{mark}{self.mark}" if values else NOT_RUN
+
+    def spread(self, values: Sequence[float]) -> str:
+        """Mean ± standard deviation of at least one value, each of one seed, and how many where some lack."""
+        if len(values) == 1:
+            return f"{values[0]:.4f}"
+        declared = len(self.standings)
+        of = f" ({len(values)} of {declared})" if len(values) < declared else ""
+        return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}{of}"
 
     def stratum_size(self, kind: str, label: str) -> int:
         """Test pairs of a part; 0 without records."""

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from scripts.study.beside import Row, Sources, verdict
 from scripts.study.groups import NOT_RUN, Study
-from scripts.study.isrf import LITERAL, NO_GROUP, Task, by_items, row_of
-from scripts.study.isrf_tables import Tests, judged, tasks_of, tests_of
-from scripts.study.recmind_questions import epoch_seconds
-from scripts.study.tables import interval, table, title
+from scripts.study.isrf import LITERAL, NO_GROUP, TEXT_SETS, Task, by_items, row_of
+from scripts.study.isrf_tables import judged, judged_row, tasks_of
+from scripts.study.row_tables import Tests, marked, minus_each
+from scripts.study.same_seeds import epoch_ratio
+from scripts.study.tables import table, title
 
 BENCHMARK: Final = "isrf_step"
 """Of ``benchmarks/isrf_step.py``: time and memory beside LightGCN, in alternating pairs."""
@@ -31,7 +32,8 @@ def group_question(sources: Sources) -> Iterator[str]:
     yield "## Do interests of groups help?\n"
     yield (
         "The same model, whose users resemble others by texts, minus the model with another graph of users "
-        "or none: what remains is what knowing one's like is worth. Holm-corrected over a line.\n"
+        "or none: what remains is what knowing one's like is worth. Holm-corrected over a line. On "
+        f"{' and '.join(TEXT_SETS)} texts of users hold validation events, which other graphs do not know.\n"
     )
     rows: list[list[str]] = []
     for dataset in sources.study.datasets():
@@ -47,7 +49,8 @@ def group_question(sources: Sources) -> Iterator[str]:
 
 def graph_tests(sources: Sources, dataset: str, task: Task) -> Tests:
     """One family: ISRF minus ISRF with each other graph that was run."""
-    return tests_of(sources, dataset, task, list(_rows(sources.study, dataset, task).values()))
+    others = list(_rows(sources.study, dataset, task).values())
+    return minus_each(sources, dataset, row_of(dataset, task), others, judged(dataset))
 
 
 def answered(decided: dict[str, int]) -> str:
@@ -70,12 +73,8 @@ def answered(decided: dict[str, int]) -> str:
 
 
 def time_ratio(study: Study, dataset: str) -> tuple[str, str]:
-    """The direct task's time per epoch as a multiple of LightGCN's, and whether that is small enough."""
-    ours = epoch_seconds(study, study.group(dataset, *row_of(dataset, "direct")))
-    theirs = epoch_seconds(study, study.group(dataset, "lightgcn"))
-    if ours is None or theirs is None:
-        return NOT_RUN, NOT_RUN
-    return f"{ours / theirs:.2f}", verdict(is_reached=ours / theirs <= MOST_TIMES)
+    """The direct task's time per epoch as a multiple of LightGCN's, see `epoch_ratio`."""
+    return epoch_ratio(study, dataset, judged_row(dataset, "direct"), ("lightgcn", "plain"), MOST_TIMES)
 
 
 def measured_cost(study: Study) -> Iterator[str]:
@@ -116,7 +115,7 @@ def _rows(study: Study, dataset: str, task: Task) -> dict[str, Row]:
 def _cell(tests: Tests, row: Row | None) -> str:
     if row is None:
         return ""
-    return f"{interval(tests[row])}{tests[row].mark}" if row in tests else NOT_RUN
+    return marked(tests[row]) if row in tests else NOT_RUN
 
 
 def _decided(tests: Tests, columns: dict[str, Row]) -> dict[str, int]:

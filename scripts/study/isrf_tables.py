@@ -1,10 +1,10 @@
 """Tables of docs/results/isrf.md: ISRF's rows beside others, its parts, its learning, its cost."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
-from recommender.evaluation.significance import PairedTest
-from scripts.study.beside import Beside, Row, Sources
+from scripts.study.beside import Row, Sources
+from scripts.study.core import AMAZON
 from scripts.study.datasets import find_dataset
 from scripts.study.groups import Group, Study
 from scripts.study.isrf import (
@@ -18,12 +18,32 @@ from scripts.study.isrf import (
     by_items,
     row_of,
 )
+from scripts.study.row_tables import Tests, minus_each, row_table, written
 from scripts.study.sampled_ranks import SampledRanks
-from scripts.study.tables import ITEM_PARTS, curve_table, interval, table, title
+from scripts.study.tables import ITEM_PARTS, curve_table, table, title
 
 PAPER: Final = ("hr@5", "ndcg@5", "hr@10", "ndcg@10")
 """What the paper shows of users with one test item."""
-Tests: TypeAlias = Mapping[Row, PairedTest]
+PUBLISHED: Final[Mapping[str, Mapping[Row, tuple[float, float]]]] = {
+    AMAZON[0]: {
+        row_of(AMAZON[0], "direct"): (0.7673, 0.5352),
+        ("lightgcn", "plain"): (0.5383, 0.3451),
+        ("ncl", "plain"): (0.5542, 0.3607),
+        ("xsimgcl", "plain"): (0.4392, 0.3012),
+    },
+    AMAZON[1]: {
+        row_of(AMAZON[1], "direct"): (0.6733, 0.4857),
+        ("lightgcn", "plain"): (0.5106, 0.3272),
+        ("ncl", "plain"): (0.5120, 0.3325),
+        ("xsimgcl", "plain"): (0.4186, 0.2885),
+    },
+}
+"""Data set → row → HR@10 and NDCG@10 among 99 negatives, from table 2 of ISRF's paper."""
+_CAVEAT: Final = """Published: table 2 of ISRF's paper, the same files and split, one drawn list per user. The
+graph of ISRF's published code comes from a random split of reviews, which holds pairs of the test part, and
+its texts of users hold test items; whether LightGCN, NCL and XSimGCL learned from the same graph is not
+stated. No graph here holds a test pair.
+"""
 
 
 def judged(dataset: str) -> str:
@@ -42,25 +62,31 @@ def tasks_of(study: Study, dataset: str) -> list[Task]:
     return [task for task in TASKS if study.group(dataset, *row_of(dataset, task)).standings]
 
 
-def tests_of(sources: Sources, dataset: str, task: Task, others: Sequence[Row]) -> Tests:
-    """ISRF in a task minus each of the others, Holm-corrected over all that were run."""
-    metric = judged(dataset)
-    beside = Beside(sources, row_of(dataset, task), "ISRF", (metric,), metric, name)
-    return beside.tests(dataset, others)
+def judged_row(dataset: str, task: Task) -> Row:
+    """ISRF as targets judge it: users compared by their items, so that it knows no validation event.
+
+    Texts of users hold such events: what compares users by these knows them at the test, which models that
+    learn from the training part alone do not.
+    """
+    return by_items(dataset, task) or row_of(dataset, task)
 
 
 def main_tests(sources: Sources, dataset: str, task: Task) -> Tests:
-    """ISRF minus what it stands beside in the first table of a data set."""
-    return tests_of(sources, dataset, task, _main_rows(sources.study, dataset))
+    """ISRF as it is judged minus what it stands beside in the first table of a data set."""
+    rows = _main_rows(sources.study, dataset)
+    return minus_each(sources, dataset, judged_row(dataset, task), rows, judged(dataset))
 
 
 def full_ranking(sources: Sources, dataset: str) -> Iterator[str]:
     """All items ranked; one last column for each task."""
-    metrics = shown(dataset)
-    tests = {task: main_tests(sources, dataset, task) for task in tasks_of(sources.study, dataset)}
-    cells = {title(metric): _mean(metric) for metric in metrics}
-    heads = {f"{title(judged(dataset))}: {task} minus it": found for task, found in tests.items()}
-    yield from _table(sources.study, dataset, _main_rows(sources.study, dataset), cells, heads)
+    metric = judged(dataset)
+    tests = {
+        f"{title(metric)}: {name(judged_row(dataset, task))}, minus it": main_tests(sources, dataset, task)
+        for task in tasks_of(sources.study, dataset)
+    }
+    cells = {title(metric): _mean(metric) for metric in shown(dataset)}
+    last = {head: written(found) for head, found in tests.items()}
+    yield from _table(sources.study, dataset, _main_rows(sources.study, dataset), cells, last)
 
 
 def sampled(sources: Sources, dataset: str) -> Iterator[str]:
@@ -71,7 +97,15 @@ def sampled(sources: Sources, dataset: str) -> Iterator[str]:
     yield "### Among 99 sampled negatives\n"
     yield "The expected value over all draws, computed from the ranks above.\n"
     cells = {title(metric): _sampled(ranks, metric) for metric in PAPER}
-    yield from _table(sources.study, dataset, _main_rows(sources.study, dataset), cells, {})
+    found = PUBLISHED.get(dataset, {})
+    last = {
+        f"{title(metric)}, published": {row: f"{values[n]:.4f}" for row, values in found.items()}
+        for n, metric in enumerate(("hr@10", "ndcg@10"))
+        if found
+    }
+    yield from _table(sources.study, dataset, _main_rows(sources.study, dataset), cells, last)
+    if found:
+        yield _CAVEAT
 
 
 def parts(sources: Sources, dataset: str, task: Task) -> Iterator[str]:
@@ -85,8 +119,8 @@ def parts(sources: Sources, dataset: str, task: Task) -> Iterator[str]:
         own = row_of(dataset, task)
         cells = {title(metric): _mean(metric) for metric in shown(dataset)[-2:]}
         head = f"{title(judged(dataset))}: ISRF minus it"
-        heads = {head: tests_of(sources, dataset, task, rows)}
-        yield from _table(sources.study, dataset, [own, *rows], cells, heads)
+        tests = minus_each(sources, dataset, own, rows, judged(dataset))
+        yield from _table(sources.study, dataset, [own, *rows], cells, {head: written(tests)})
 
 
 def strata(study: Study, dataset: str) -> Iterator[str]:
@@ -94,9 +128,13 @@ def strata(study: Study, dataset: str) -> Iterator[str]:
     metric = judged(dataset)
     rows: list[list[str]] = []
     columns = [(f"{side} degree", part) for side in ("item", "user") for part in ITEM_PARTS]
-    shown_rows = [row_of(dataset, t, v) for t in tasks_of(study, dataset) for v in ("", NO_GROUP)]
-    for row in (*shown_rows, *BESIDE_IT):
-        group = study.comparable(dataset, *row)
+    own = [
+        row
+        for task in tasks_of(study, dataset)
+        for row in (*_own_rows(dataset, task), row_of(dataset, task, NO_GROUP))
+    ]
+    for row in (*own, *BESIDE_IT):
+        group = study.group(dataset, *row).current
         found = [group.stratum(kind, part, metric) for kind, part in columns]
         if group.records:
             rows.append([name(row), *("" if value is None else f"{value:.4f}" for value in found)])
@@ -122,7 +160,7 @@ def cost(study: Study, dataset: str) -> Iterator[str]:
     """Of training, on a machine that other runs shared."""
     rows: list[list[str]] = []
     for row in _main_rows(study, dataset):
-        records = study.group(dataset, *row).records
+        records = study.group(dataset, *row).current.records
         if records and records[0].fit.epochs:
             fit = records[0].fit
             rows.append(
@@ -160,11 +198,13 @@ def _compared(form: str) -> str:
 
 def _main_rows(study: Study, dataset: str) -> list[Row]:
     """ISRF in each task, then what it stands beside, where that is declared."""
-    own: list[Row] = []
-    for task in TASKS:
-        items = by_items(dataset, task)
-        own += [row_of(dataset, task), *([items] if items else [])]
+    own = [row for task in TASKS for row in _own_rows(dataset, task)]
     return [row for row in (*own, *BESIDE_IT) if study.group(dataset, *row).standings]
+
+
+def _own_rows(dataset: str, task: Task) -> list[Row]:
+    """ISRF with users compared by their texts where they have any, and by their items."""
+    return list(dict.fromkeys((row_of(dataset, task), judged_row(dataset, task))))
 
 
 def _table(
@@ -172,16 +212,9 @@ def _table(
     dataset: str,
     rows: Sequence[Row],
     cells: Mapping[str, Callable[[Group], str]],
-    tests: Mapping[str, Tests],
+    last: Mapping[str, Mapping[Row, str]],
 ) -> Iterator[str]:
-    """A line per row: what the cells say of its seeds, then one column for each comparison."""
-    lines: list[list[str]] = []
-    for row in rows:
-        group = study.group(dataset, *row)
-        last = [found.get(row) for found in tests.values()]
-        marked = [f"{interval(test)}{test.mark}" if test else "" for test in last]
-        lines.append([name(row), *(cell(group) for cell in cells.values()), *marked])
-    yield from table(["model", *cells, *tests], lines)
+    yield from row_table(study, dataset, rows, name=name, cells=cells, last=last)
 
 
 def _mean(metric: str) -> Callable[[Group], str]:

@@ -1,13 +1,13 @@
 """docs/results/llmgr.md: every figure from the records, and what has not been run by name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from scripts.study.beside import Beside, Row, Sources, data_set
+from scripts.study.beside import Row, Sources, data_set
 from scripts.study.comparisons import Comparisons
 from scripts.study.core import AMAZON
 from scripts.study.datasets import GAPS, SLICE, find_dataset
-from scripts.study.groups import DAGGER, Study
+from scripts.study.groups import DAGGER, SEEDS, Group, Study
 from scripts.study.llmgr import (
     BASES,
     BESIDE,
@@ -23,9 +23,12 @@ from scripts.study.llmgr import (
     rare,
 )
 from scripts.study.llmgr_plugged import (
+    CONTROL_ROWS,
+    FROZEN,
     JUDGED,
     METRICS,
-    control_rows,
+    TUNED,
+    control_tests,
     parts_table,
     plugged_table,
     questions,
@@ -33,14 +36,16 @@ from scripts.study.llmgr_plugged import (
 )
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.records import Records
+from scripts.study.row_tables import Tests, minus_each, minus_one, row_table, written
 from scripts.study.standing_tables import not_run, status
-from scripts.study.tables import gain_table, table, title
+from scripts.study.tables import YARDSTICK, gain_table, table, title
 
 _CLICKED: Final = ("hr@10", "mrr@10", "ndcg@10", *METRICS)
-_TEXT: Final = (MODEL, "text")
-_TUNED: Final = (MODEL, "tuned")
-_FORMS: Final[Mapping[Row, str]] = {_TEXT: "", _TUNED: ", tuned"}
-_PLAIN: Final[tuple[Row, ...]] = tuple((model, "plain") for model in (*BASES, *OTHERS, *BESIDE))
+_CONTROLS: Final[frozenset[Row]] = frozenset({(YARDSTICK, "plain"), ("popularity", "plain")})
+_MODELS: Final[tuple[Row, ...]] = (
+    TUNED,
+    *((model, "plain") for model in (*BASES, *OTHERS, *BESIDE)),
+)
 _READ: Final[tuple[Row, ...]] = (
     *((base, "text") for base in BASES),
     *((BASES[0], f"text-{variant}") for variant in (*FUSIONS, TEXT_ONLY)),
@@ -68,16 +73,16 @@ texts have a say in by a gate. Runs of the form `tuned` read vectors and lists o
 the form `text` vectors of a frozen encoder (all-MiniLM-L6-v2), the control that a tuned decoder must beat.
 
 Test part, all items ranked but those that the user or the session had before. Epochs are chosen on the
-validation part. Mean ± standard deviation over seeds where there are several; one seed where there is no ±.
-Intervals are of `llmgr` minus the row, 95 %, paired bootstrap over users; `*` p < 0.05, `**` p < 0.01,
-Holm-corrected over a table. {DAGGER}: the record is of earlier code, settings or data, and its run is due
-again.
+validation part. {SEEDS}
+Intervals are of what the head of a column says, 95 %, paired bootstrap over users; `*` p < 0.05, `**`
+p < 0.01, Holm-corrected over a column. {DAGGER}: the record is of earlier code, settings or data, and its run
+is due again; tests, parts and thresholds are of current records only.
 """
 _DECODER: Final = """## Tuned decoders
 
-Tuned by `python scripts/llmgr_tuning.py` on a CPU, by a small decoder and a part of the data; the paper tunes
-7 billion parameters on all of it. The last column is about sessions that the lists are of: their newest
-click, which training holds. With the product's own commands, controls included:
+Tuned by `python scripts/llmgr_tuning.py`. The paper tunes 7 billion parameters on all of a data set; each
+line says what was tuned here, and on how much. The last column is about sessions that the lists are of: their
+newest click, which training holds. With the product's own commands, controls included:
 
     featurestore train gcsan && featurestore vectors --model models/gcsan && featurestore publish
     featurestore tune llmgr --items item_text --vectors gcsan && featurestore publish
@@ -102,24 +107,23 @@ def render(records: Records, comparisons: Comparisons) -> str:
     return "\n".join([*parts, _DECODER, *tunings_table(sources), *not_run(study)]).rstrip() + "\n"
 
 
-def _beside(sources: Sources, ours: Row = _TEXT) -> Beside:
-    return Beside(sources, ours, f"`{MODEL}`{_FORMS[ours]}", METRICS, JUDGED, _name)
-
-
 def _sequences(sources: Sources, dataset: str) -> Iterator[str]:
     head, is_run = data_set(sources.study, dataset, find_dataset(dataset).texts)
     yield from head
     if not is_run:
         return
-    yield from _beside(sources).table(dataset, _PLAIN)
+    yield from _models(sources, dataset)
     if dataset == AMAZON[0]:
         yield "### Bases with a tuned decoder\n"
         yield from plugged_table(sources, dataset)
         yield from parts_table(sources, dataset)
         yield "What is left out of it, on GC-SAN:\n"
-        yield from _beside(sources, _TUNED).table(dataset, control_rows())
+        tests = control_tests(sources, dataset)
+        yield from _table(sources, dataset, [TUNED, *CONTROL_ROWS], {_minus(TUNED): tests})
     yield "### Texts as frozen vectors\n"
-    yield from _beside(sources).table(dataset, [*_READ, *((MODEL, f"text-{v}") for v in ON_OTHER_BASES)])
+    others = [*_READ, *((MODEL, f"text-{variant}") for variant in ON_OTHER_BASES)]
+    tests = minus_each(sources, dataset, FROZEN, others, JUDGED)
+    yield from _table(sources, dataset, [FROZEN, *others], {_minus(FROZEN): tests})
     yield "### Texts for cold and rare items only\n"
     yield from _hybrid(sources.study, dataset)
     if gains := list(gain_table(sources.study, dataset)):
@@ -127,11 +131,38 @@ def _sequences(sources: Sources, dataset: str) -> Iterator[str]:
         yield from gains
 
 
+def _models(sources: Sources, dataset: str) -> Iterator[str]:
+    """LLMGR's small model and its bases, beside what counts and learns nothing."""
+    rows = [FROZEN, *_MODELS]
+    learned = [row for row in rows if row not in _CONTROLS]
+    tests = {
+        _minus(FROZEN): minus_each(sources, dataset, FROZEN, _MODELS, JUDGED),
+        f"{title(JUDGED)}: minus `{YARDSTICK}`": minus_one(
+            sources, dataset, learned, (YARDSTICK, "plain"), JUDGED
+        ),
+    }
+    yield from _table(sources, dataset, rows, tests)
+
+
+def _table(sources: Sources, dataset: str, rows: Sequence[Row], tests: Mapping[str, Tests]) -> Iterator[str]:
+    cells = {title(metric): _cell(sources, metric) for metric in METRICS}
+    last = {head: written(found) for head, found in tests.items()}
+    yield from row_table(sources.study, dataset, rows, name=_name, cells=cells, last=last)
+
+
+def _cell(sources: Sources, metric: str) -> Callable[[Group], str]:
+    return lambda group: sources.metrics.cell(group, metric)
+
+
+def _minus(ours: Row) -> str:
+    return f"{title(JUDGED)}: {_name(ours)}, minus it"
+
+
 def _hybrid(study: Study, dataset: str) -> Iterator[str]:
     """Thresholds by validation, seed 0; the one that it chooses is bold."""
     metric = find_dataset(dataset).monitor
     labels = {"all items": "text"} | {f"at most {m} sessions": f"text-{rare(m)}" for m in THRESHOLDS}
-    records = {name: study.group(dataset, MODEL, label).records for name, label in labels.items()}
+    records = {name: study.group(dataset, MODEL, label).current.records for name, label in labels.items()}
     found = {name: each[0] for name, each in records.items() if each and metric in each[0].validation}
     if len(found) < len(THRESHOLDS) + 1:
         yield f"{len(found)} of {len(THRESHOLDS) + 1} thresholds were run: none is chosen.\n"
@@ -190,6 +221,6 @@ def _name(row: Row) -> str:
     form, _, variant = label.partition("-")
     if variant.startswith("on-"):
         return f"`{model}` {variant.replace('-', ' ')}"
-    words = {"plain": "", "text": " + text" if model != MODEL else "", "tuned": ", tuned"}
+    words = {"plain": "", "text": " + text" if model != MODEL else ", frozen vectors", "tuned": ", tuned"}
     shown = words.get(form, f", {form} vectors")
     return f"`{model}`{shown}{f', {variant}' if variant else ''}"

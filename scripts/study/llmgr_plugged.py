@@ -10,19 +10,29 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from recommender.data import IntArray
 from recommender.evaluation.significance import PairedTest
-from scripts.study.beside import Sources, verdict
+from scripts.study.beside import Row, Sources, verdict
 from scripts.study.comparisons import Sides
 from scripts.study.groups import NOT_RUN, Group
+from scripts.study.item_parts import ItemPart
 from scripts.study.llmgr import BASES, CONTROLS, MODEL, OTHERS
 from scripts.study.llmgr_tunings import TUNINGS, TuningRecord, read_tuning
-from scripts.study.rank_metrics import BoolArray
-from scripts.study.tables import interval, table, title
+from scripts.study.row_tables import Tests, is_more, marked, minus_each
+from scripts.study.same_seeds import same_seeds
+from scripts.study.tables import table, title
 
 METRICS: Final = ("hr@20", "ndcg@20", "mrr@20")
 JUDGED: Final = "ndcg@20"
 ALL_BASES: Final = (*BASES, *OTHERS)
+TUNED: Final[Row] = (MODEL, "tuned")
+FROZEN: Final[Row] = (MODEL, "text")
+CONTROL_ROWS: Final[tuple[Row, ...]] = (
+    FROZEN,
+    *((MODEL, f"tuned-{variant}") for variant in ("vectors-alone", "lists-alone", *CONTROLS)),
+)
+"""LLMGR on GC-SAN with something left out of what a tuned decoder gave."""
+COLD: Final = ItemPart(5, 10)
+WARM: Final = ItemPart(50)
 _CLAIMED: Final = 4
 Plug: TypeAlias = Literal["tuned", "text"]
 _WORDS: Final[dict[Plug, str]] = {"tuned": "+ LLMGR", "text": "+ frozen vectors"}
@@ -30,7 +40,7 @@ _WORDS: Final[dict[Plug, str]] = {"tuned": "+ LLMGR", "text": "+ frozen vectors"
 
 @dataclass(frozen=True)
 class Plugged:
-    """LLMGR's small model on the bases of a data set.
+    """LLMGR's small model on the bases of a data set; all but `declared` is of current records.
 
     Attributes:
         sources: See `Sources`.
@@ -42,58 +52,56 @@ class Plugged:
     dataset: str
     form: Plug
 
-    def group(self, base: str) -> Group:
+    def declared(self, base: str) -> Group:
         """Runs on a base; seeds."""
         label = self.form if base == BASES[0] else f"{self.form}-on-{base}"
-        return self.sources.study.comparable(self.dataset, MODEL, label)
+        return self.sources.study.group(self.dataset, MODEL, label)
 
-    def alone(self, base: str) -> Group:
-        """Runs of the base alone."""
-        return self.sources.study.comparable(self.dataset, base, "plain")
+    def sides(self, base: str) -> tuple[Group, Group]:
+        """Runs on a base, and of the base alone, of the seeds that both have."""
+        return same_seeds(self.declared(base), self.sources.study.group(self.dataset, base))
 
     def were_run(self) -> list[str]:
         """Bases that have records of both."""
-        return [base for base in ALL_BASES if self.group(base).records and self.alone(base).records]
+        return [base for base in ALL_BASES if self.sides(base)[0].records]
 
     def tests(self) -> dict[str, PairedTest]:
         """Base → what is added in the judged metric, Holm-corrected over the bases."""
-        sides: dict[str, Sides] = {
-            base: (self.group(base).records, self.alone(base).records) for base in self.were_run()
-        }
+        sides: dict[str, Sides] = {}
+        for base in self.were_run():
+            ours, theirs = self.sides(base)
+            sides[base] = ours.records, theirs.records
         return self.sources.comparisons.family(sides, JUDGED)
 
     def better(self) -> list[str]:
         """Bases that have more in all three metrics."""
         return [base for base in self.were_run() if all(self._gain(base, m) > 0 for m in METRICS)]
 
-    def part(self, base: str, fewest: int, most: int) -> tuple[float, float] | None:
-        """The judged metric of the base and of both together, on items of so many training users."""
-
-        def inside(degrees: IntArray) -> BoolArray:
-            return (degrees >= fewest) & (degrees <= most)
-
+    def part(self, base: str, part: ItemPart) -> tuple[float, float] | None:
+        """The judged metric of the base and of both together, on a part of the items."""
         metrics = self.sources.metrics
-        found = [metrics.item_part(g, inside, JUDGED) for g in (self.alone(base), self.group(base))]
-        return None if found[0] is None or found[1] is None else (found[0], found[1])
+        ours, theirs = (metrics.item_part(group, part.inside, JUDGED) for group in self.sides(base))
+        return None if ours is None or theirs is None else (theirs, ours)
 
     def _gain(self, base: str, metric: str) -> float:
-        ours, theirs = (g.mean(metric) for g in (self.group(base), self.alone(base)))
+        ours, theirs = (group.mean(metric) for group in self.sides(base))
         return (ours or 0.0) - (theirs or 0.0)
 
 
 def questions(sources: Sources, dataset: str) -> Iterator[str]:
     """The claims, each with what the records say."""
     ours, frozen = (Plugged(sources, dataset, form) for form in _WORDS)
+    controls = control_tests(sources, dataset)
     rows = [
         _on_most(ours, "more than the base in HR@20, NDCG@20 and MRR@20 on at least 4 of 6 bases"),
         _on_most(frozen, "the same by frozen vectors alone, without a tuned decoder"),
-        _beyond(sources, dataset, "more than frozen vectors, beyond chance", "text"),
+        _beyond(controls, "more than frozen vectors, beyond chance", FROZEN),
         _on_cold(ours),
         _beyond(
-            sources, dataset, "more than without the auxiliary stage, beyond chance", "tuned-no-alignment"
+            controls, "more than without the auxiliary stage, beyond chance", (MODEL, "tuned-no-alignment")
         ),
         _beyond(
-            sources, dataset, "more than with titles of other items, beyond chance", "tuned-shuffled-texts"
+            controls, "more than with titles of other items, beyond chance", (MODEL, "tuned-shuffled-texts")
         ),
     ]
     yield from table([f"`{MODEL}` with a tuned decoder has, on {dataset}", "ours", ""], rows)
@@ -109,8 +117,8 @@ def plugged_table(sources: Sources, dataset: str) -> Iterator[str]:
         rows.append([f"`{base}`", *(sources.metrics.cell(alone, metric) for metric in METRICS), ""])
         for form, side in sides.items():
             test = tests[form].get(base)
-            cells = (sources.metrics.cell(side.group(base), metric) for metric in METRICS)
-            rows.append([_WORDS[form], *cells, f"{interval(test)}{test.mark}" if test else ""])
+            cells = (sources.metrics.cell(side.declared(base), metric) for metric in METRICS)
+            rows.append([_WORDS[form], *cells, marked(test) if test else ""])
     yield from table(["base", *map(title, METRICS), f"{title(JUDGED)}: minus the base"], rows)
 
 
@@ -118,7 +126,7 @@ def parts_table(sources: Sources, dataset: str) -> Iterator[str]:
     """What is added on cold and on warm items."""
     side = Plugged(sources, dataset, "tuned")
     rows = [
-        [f"`{base}`", _change(side.part(base, 5, 10)), _change(side.part(base, 50, 10**9))]
+        [f"`{base}`", _change(side.part(base, COLD)), _change(side.part(base, WARM))]
         for base in side.were_run()
     ]
     yield from table([f"{title(JUDGED)}, + LLMGR", "items of 5 to 10 users", "items of 50 and more"], rows)
@@ -140,10 +148,9 @@ def tunings_table(sources: Sources) -> Iterator[str]:
     yield from table(columns, rows)
 
 
-def control_rows() -> list[tuple[str, str]]:
-    """Model and label of what leaves something out."""
-    parts = ("vectors-alone", "lists-alone", *CONTROLS)
-    return [(MODEL, f"tuned-{variant}") for variant in parts]
+def control_tests(sources: Sources, dataset: str) -> Tests:
+    """LLMGR on GC-SAN minus itself with something left out: the family of a table, and of the questions."""
+    return minus_each(sources, dataset, TUNED, CONTROL_ROWS, JUDGED)
 
 
 def _told(record: TuningRecord | None) -> list[str]:
@@ -171,7 +178,7 @@ def _on_cold(side: Plugged) -> list[str]:
     claim = "larger gains on items of 5 to 10 users than on those of 50 and more, on most bases"
     gains: list[tuple[float, float]] = []
     for base in side.were_run():
-        cold, warm = side.part(base, 5, 10), side.part(base, 50, 10**9)
+        cold, warm = side.part(base, COLD), side.part(base, WARM)
         if cold and warm:
             gains.append((_relative(cold), _relative(warm)))
     if not gains:
@@ -182,15 +189,12 @@ def _on_cold(side: Plugged) -> list[str]:
     return [claim, said, verdict(is_reached=2 * larger > len(gains))]
 
 
-def _beyond(sources: Sources, dataset: str, claim: str, label: str) -> list[str]:
+def _beyond(controls: Tests, claim: str, row: Row) -> list[str]:
     """LLMGR on GC-SAN against itself with something left out."""
-    study = sources.study
-    ours, theirs = (study.comparable(dataset, MODEL, each).records for each in ("tuned", label))
-    if not (ours and theirs):
+    test = controls.get(row)
+    if test is None:
         return [claim, NOT_RUN, NOT_RUN]
-    test = sources.comparisons.family({label: (ours, theirs)}, JUDGED)[label]
-    is_reached = test.difference > 0 and bool(test.mark)
-    return [claim, f"{interval(test)}{test.mark}", verdict(is_reached=is_reached)]
+    return [claim, marked(test), verdict(is_reached=is_more(test))]
 
 
 def _change(pair: tuple[float, float] | None) -> str:

@@ -45,10 +45,7 @@ class RankMetrics:
     def cell(self, group: Group, metric: str) -> str:
         """Mean ± standard deviation over seeds, or that it was not run."""
         values = self.means(group, metric)
-        if not values:
-            return NOT_RUN
-        spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-        return f"{np.mean(values):.4f}{spread}{group.mark}"
+        return f"{group.spread(values)}{group.mark}" if values else NOT_RUN
 
     def item_part(self, group: Group, chosen: Callable[[IntArray], BoolArray], metric: str) -> float | None:
         """Mean over seeds of a metric over the test pairs whose item's training degree is chosen.

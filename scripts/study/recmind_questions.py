@@ -1,33 +1,29 @@
 """What RecMind's paper leaves open, answered by the records: gates, warm-up, rare items, groups, cost."""
 
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
-from recommender.data import IntArray
-from scripts.study.beside import verdict
-from scripts.study.groups import NOT_RUN, Group, Study
-from scripts.study.rank_metrics import BoolArray, RankMetrics
-from scripts.study.recmind import LATE_FUSION, MODEL, WITHOUT_WARM_UP
+from scripts.study.beside import Row
+from scripts.study.groups import Study
+from scripts.study.item_parts import ItemPart
+from scripts.study.rank_metrics import RankMetrics
+from scripts.study.recmind import LATE_FUSION, MODEL, OF_ITS_KIND, WITHOUT_WARM_UP
+from scripts.study.recmind_targets import BASE, OURS
+from scripts.study.runs import Record
+from scripts.study.same_seeds import READING, epoch_seconds, epoch_times, rows_of_same_seeds
 from scripts.study.tables import table, title
 
 _METRIC: Final = "recall@40"
-_BOUNDS: Final = (0, 4, 10, 50, 1 << 31)
-_PARTS: Final = ("≤ 3", "4-9", "10-49", "≥ 50")
-_SHOWN: Final = (
-    ("lightgcn", "plain"),
-    ("lightgcn", "text"),
-    (MODEL, "text"),
-    (MODEL, f"text-{LATE_FUSION}"),
-)
+_PARTS: Final = {
+    "≤ 3": ItemPart(most=3),
+    "4-9": ItemPart(4, 9),
+    "10-49": ItemPart(10, 49),
+    "≥ 50": ItemPart(50),
+}
+_SHOWN: Final[tuple[Row, ...]] = (BASE, ("lightgcn", "text"), OURS, (MODEL, f"text-{LATE_FUSION}"))
 _BAR: Final = 20
-
-
-def RARE(degrees: IntArray) -> BoolArray:  # noqa: N802 - a part among others
-    """Items of at most three training users."""
-    return degrees <= 3
 
 
 def answers(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:
@@ -48,75 +44,72 @@ def not_asked() -> Iterator[str]:
     )
 
 
-def epoch_seconds(study: Study, group: Group) -> float | None:
-    """Median milliseconds of a step times steps of an epoch, the fastest seed; None without records."""
-    found: list[float] = []
-    for record in group.records:
-        facts = study.records.facts(record.run.dataset)
-        if facts is not None and "batch_size" in record.config:
-            steps = -(-facts.num_train // int(record.config["batch_size"]))
-            found.append(steps * record.fit.step_milliseconds / 1000)
-    return min(found) if found else None
-
-
-def epoch_ratio(study: Study, dataset: str) -> tuple[str, str]:
-    """RecMind's time per epoch as a multiple of LightGCN's, and whether that is at most 1.5."""
-    ours = epoch_seconds(study, study.group(dataset, MODEL, "text"))
-    theirs = epoch_seconds(study, study.group(dataset, "lightgcn"))
-    if ours is None or theirs is None:
-        return NOT_RUN, NOT_RUN
-    return f"{ours / theirs:.2f}", verdict(is_reached=ours / theirs <= 1.5)
-
-
 def _item_parts(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:
     rows: list[list[str]] = []
-    for model, label in _SHOWN:
-        group = study.group(dataset, model, label)
-        found = [metrics.item_part(group, _between(*bounds), _METRIC) for bounds in pairwise(_BOUNDS)]
+    for row in _SHOWN:
+        group = study.group(dataset, *row).current
+        found = [metrics.item_part(group, part.inside, _METRIC) for part in _PARTS.values()]
         if any(value is not None for value in found):
-            rows.append([_named(model, label), *("" if v is None else f"{v:.4f}" for v in found)])
+            rows.append([_named(row), *("" if v is None else f"{v:.4f}" for v in found)])
     if rows:
         yield f"### {title(_METRIC)} of test pairs by training users of their item\n"
     yield from table(["model", *_PARTS], rows)
 
 
-def _between(low: int, high: int) -> Callable[[IntArray], BoolArray]:
-    return lambda degrees: (degrees >= low) & (degrees < high)
-
-
 def _gates(study: Study, dataset: str) -> Iterator[str]:
-    records = [record for record in study.group(dataset, MODEL, "text").records if record.gates]
+    records = [record for record in study.group(dataset, *OURS).current.records if record.gates]
     if not records:
         return
     yield "### Share of its own vector that a node keeps\n"
-    yield "Mean over nodes, layers and seeds; the rest comes from its text. 1 would be LightGCN.\n"
+    first = _first_gate(records)
+    means = "Mean over nodes, layers and seeds; the rest comes from its text. 1 would be LightGCN."
+    yield f"{means}{_begin(first)}\n"
     rows: list[list[str]] = []
     for part in records[0].gates:
         found = [p.means for record in records for p in record.gates if p.part == part.part]
         layers = np.mean(found, axis=0)  # (L,)
+        moved = [] if first is None else [f"{layers.mean() - first:+.3f}"]
         bar = "█" * round(_BAR * float(layers.mean()))
         rows.append(
             [
                 part.part,
                 f"{part.num_nodes:,}",
                 *(f"{value:.3f}" for value in layers),
+                *moved,
                 f"`{bar.ljust(_BAR, '·')}`",
             ]
         )
-    yield from table(["degree", "nodes", *(f"layer {n}" for n in range(len(rows[0]) - 3)), ""], rows)
+    heads = [f"layer {number}" for number in range(len(records[0].gates[0].means))]
+    change = [] if first is None else ["since the beginning"]
+    yield from table(["degree", "nodes", *heads, *change, ""], rows)
+
+
+def _first_gate(records: Sequence[Record]) -> float | None:
+    """Where the gates of all seeds begin; None if that is not known, or not one value."""
+    found = {record.config.get("first_gate") for record in records}
+    first = found.pop()
+    return None if found or first is None else float(first)
+
+
+def _begin(first: float | None) -> str:
+    if first is None:
+        return ""
+    return f" All gates begin at {first:g}: one that has hardly moved from there says nothing about texts."
 
 
 def _warm_up(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:
     rows: list[list[str]] = []
     for name, label in (("with", "text"), ("without", f"text-{WITHOUT_WARM_UP}")):
-        group = study.group(dataset, MODEL, label)
+        group = study.group(dataset, MODEL, label).current
         if group.records:
             first = [r.fit.history[0].metric or 0.0 for r in group.records if r.fit.history]
             best = [float(r.fit.best_epoch) for r in group.records]
-            rows.append([name, _spread(first), _spread(best, 1), metrics.cell(group, _METRIC)])
+            test = metrics.means(group, _METRIC)
+            rows.append([name, _spread(first), _spread(best, 1), _spread(test), f"{len(group.records)}"])
     if rows:
         yield "### Warm-up\n"
-    yield from table(["phase 1", "first validation", "best epoch", f"test {title(_METRIC)}"], rows)
+    columns = ["phase 1", "first validation", "best epoch", f"test {title(_METRIC)}", "seeds"]
+    yield from table(columns, rows)
 
 
 def _spread(values: list[float], digits: int = 4) -> str:
@@ -126,10 +119,9 @@ def _spread(values: list[float], digits: int = 4) -> str:
 
 
 def _user_groups(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:
-    shown = [(MODEL, "text"), ("lightgcn", "plain")]
-    groups = [study.comparable(dataset, *each) for each in shown]
+    groups = rows_of_same_seeds(study, dataset, OURS, BASE)
     cuts = study.records.user_groups(dataset)
-    if not cuts or not all(group.records for group in groups):
+    if not cuts or not groups[0].records:
         return
     yield f"### {title(_METRIC)} by groups of users\n"
     rows: list[list[str]] = []
@@ -146,20 +138,22 @@ def _user_groups(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[s
 
 
 def _cost(study: Study, dataset: str) -> Iterator[str]:
+    """Times of current records; multiples are of the seeds that both have."""
     rows: list[list[str]] = []
-    reference = epoch_seconds(study, study.group(dataset, "lightgcn"))
     for model in study.models(dataset):
-        label = "plain" if study.group(dataset, model).records else "text"
-        seconds = epoch_seconds(study, study.group(dataset, model, label))
+        row = (model, "plain" if study.group(dataset, model).current.records else "text")
+        seconds = epoch_seconds(study, study.group(dataset, *row))
         if seconds is not None:
-            times = "" if reference is None else f"{seconds / reference:.2f}"
-            rows.append([_named(model, label), f"{seconds:.2f}", times])
+            both = epoch_times(study, dataset, row, BASE)
+            times = f"{both[0] / both[1]:.2f}" if both else ""
+            rows.append([_named(row), f"{seconds:.2f}", times])
     if rows:
-        yield "### Cost\n"
-    yield from table(["model", "seconds per epoch, one thread", "times `lightgcn`"], rows)
+        yield f"### Cost, {READING}\n"
+    yield from table(["model", "seconds per epoch, one thread", "times `lightgcn`, same seeds"], rows)
 
 
-def _named(model: str, label: str) -> str:
+def _named(row: Row) -> str:
+    model, label = row
     _, _, variant = label.partition("-")
-    text = " + text" if label == "text" and model == "lightgcn" else ""
+    text = " + text" if label == "text" and model not in {MODEL, *OF_ITS_KIND} else ""
     return f"`{model}`{text}" + (f", {variant.replace('-', ' ')}" if variant else "")

@@ -51,10 +51,7 @@ class SampledRanks:
         if not group.standings:
             return ""
         values = [self._of(record)[metric] for record in group.records]
-        if not values:
-            return NOT_RUN
-        spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-        return f"{np.mean(values):.4f}{spread}{group.mark}"
+        return f"{group.spread(values)}{group.mark}" if values else NOT_RUN
 
     def _of(self, record: Record) -> dict[str, float]:
         if record.ranks not in self._means:

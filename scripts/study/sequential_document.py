@@ -1,19 +1,20 @@
 """docs/results/sequential.md: every figure from the records, and what has not been run by name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from recommender.evaluation.significance import PairedTest
-from scripts.study.beside import Row, data_set
-from scripts.study.comparisons import Comparisons, Sides
+from scripts.study.beside import Row, Sources, data_set
+from scripts.study.comparisons import Comparisons
 from scripts.study.core import AMAZON
 from scripts.study.datasets import find_dataset
-from scripts.study.groups import DAGGER, NOT_RUN, Study
+from scripts.study.groups import DAGGER, NOT_RUN, SEEDS, Group, Study
 from scripts.study.isrf import row_of
+from scripts.study.rank_metrics import RankMetrics
 from scripts.study.records import Records
+from scripts.study.row_tables import minus_one, row_table, written
 from scripts.study.sequential import CONTROLS, MODELS, PAPERS_LOSS, PAPERS_LOSSES, minimum, queue
 from scripts.study.standing_tables import not_run, status
-from scripts.study.tables import YARDSTICK, cost_table, interval, table, title
+from scripts.study.tables import YARDSTICK, cost_table, table, title
 
 METRICS: Final = ("hr@5", "ndcg@5", "hr@10", "ndcg@10")
 JUDGED: Final = "ndcg@10"
@@ -43,13 +44,14 @@ computes what is due (`python scripts/results.py --study sequential --list` show
 FPMC, Caser, HGN, BERT4Rec, FDSA and HCGR as `recommender/models` has them, each from its paper; HCGR, for
 which there is no code, is a reconstruction. `fdsa` and `isrf` read texts of items (all-MiniLM-L6-v2), the
 others interactions only. RSL (Chu et al., arXiv 2308.10837), a tuned language model, is a setting of
-`featurestore tune llmgr` (docs/tuning.md) and has not been run here.
+`featurestore tune llmgr` (docs/tuning.md); no run of it is declared here.
 
 Test part, all items ranked but those that the user had before; models are asked with the histories of train
 and validation. Epochs are chosen on the validation part; settings are those of the models' files, and of the
-six none was searched for. Mean ± standard deviation over three seeds where there are several. Intervals are
-95 %, paired bootstrap over users; `*` p < 0.05, `**` p < 0.01, Holm-corrected over a table. {DAGGER}: the
-record is of earlier code, settings or data, and its run is due again.
+six none was searched for. {SEEDS}
+Intervals are 95 %, paired bootstrap over users; `*` p < 0.05, `**` p < 0.01, Holm-corrected over a table.
+{DAGGER}: the record is of earlier code, settings or data, and its run is due again; tests and ratios are of
+current records only.
 """
 _PUBLISHED: Final = """## Beside published figures
 
@@ -74,7 +76,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     study = Study.read([*minimum(), *queue()], records)
     parts = [_HEAD, *status(study, minimum()), _PUBLISHED, *published(study)]
     for dataset in study.datasets():
-        parts += _dataset(study, comparisons, dataset)
+        parts += _dataset(Sources(study, RankMetrics(records), comparisons), dataset)
     return "\n".join([*parts, *not_run(study)]).rstrip() + "\n"
 
 
@@ -86,7 +88,7 @@ def published(study: Study) -> Iterator[str]:
             for row in _rows_of(model):
                 group = study.group(dataset, *row)
                 cells = [f"{group.cell(m)} / {v:.4f}" for m, v in zip(METRICS, values, strict=True)]
-                mean = group.mean(JUDGED)
+                mean = group.current.mean(JUDGED)
                 ratio = NOT_RUN if mean is None else f"{mean / values[-1]:.2f}"
                 rows.append([dataset, name(row), *cells, ratio])
     yield from table(
@@ -111,7 +113,8 @@ def _rows_of(model: str) -> list[Row]:
     return [*own, (model, f"plain-{PAPERS_LOSS}")] if model in PAPERS_LOSSES else own
 
 
-def _dataset(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[str]:
+def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
+    study = sources.study
     head, is_run = data_set(study, dataset, find_dataset(dataset).texts)
     yield from head
     if not is_run:
@@ -120,24 +123,13 @@ def _dataset(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[s
     for model, label in MODELS:
         rows += [row for row in _rows_of(model) if row[0] == model]
         rows += [(model, form) for form in ("shuffled", "random") if label == "text"]
+    tests = minus_one(sources, dataset, rows, (YARDSTICK, "plain"), JUDGED)
     rows += [(model, "plain") for model in CONTROLS]
-    tests = _against_counting(study, comparisons, dataset, rows)
-    cells: list[list[str]] = []
-    for row in rows:
-        group = study.group(dataset, *row)
-        if group.standings:
-            test = tests.get(row)
-            last = f"{interval(test)}{test.mark}" if test else ""
-            cells.append([name(row), *(group.cell(metric) for metric in METRICS), last])
-    yield from table(["model", *map(title, METRICS), f"{title(JUDGED)} minus `{YARDSTICK}`"], cells)
+    cells = {title(metric): _mean(metric) for metric in METRICS}
+    last = {f"{title(JUDGED)} minus `{YARDSTICK}`": written(tests)}
+    yield from row_table(study, dataset, rows, name=name, cells=cells, last=last)
     yield from cost_table(study, dataset)
 
 
-def _against_counting(
-    study: Study, comparisons: Comparisons, dataset: str, rows: list[Row]
-) -> dict[Row, PairedTest]:
-    control = study.comparable(dataset, YARDSTICK, "plain").records
-    found = {row: study.comparable(dataset, *row).records for row in rows if row[0] not in CONTROLS}
-    sides: dict[str, Sides] = {" ".join(r): (ours, control) for r, ours in found.items() if ours and control}
-    tests = comparisons.family(sides, JUDGED)
-    return {row: tests[" ".join(row)] for row in found if " ".join(row) in tests}
+def _mean(metric: str) -> Callable[[Group], str]:
+    return lambda group: group.cell(metric)

@@ -7,7 +7,8 @@ from recommender.evaluation.significance import PairedTest
 from scripts.study.comparisons import Comparisons, Sides
 from scripts.study.core import CONTROLS, TEXT_CONTROL
 from scripts.study.datasets import find_dataset
-from scripts.study.groups import Study
+from scripts.study.groups import Group, Study
+from scripts.study.runs import Record
 
 FORM_NAMES: Final = {
     "plain": "plain",
@@ -17,7 +18,7 @@ FORM_NAMES: Final = {
     "both": "+ text of items and users",
 }
 YARDSTICK: Final = "counting"
-"""What every model has to beat: it counts, and learns nothing."""
+"""Of what comes next: it counts, and learns nothing."""
 ITEM_PARTS: Final = ("0 (cold)", "1-9", "10-49", ">=50")
 _MOST_ROWS: Final = 12
 _FEWEST_PAIRS: Final = 200
@@ -60,17 +61,30 @@ def against_plain(
     return {(name.partition(" ")[0], name.partition(" ")[2]): test for name, test in found.items()}
 
 
-def against_counting(
+def untrained(study: Study, dataset: str) -> tuple[str, Group] | None:
+    """Of what trains nothing the best by validation, and its current records; None where none was run."""
+    metric = find_dataset(dataset).metrics[1]
+    groups = {m: study.comparable(dataset, m, "plain").current for m in CONTROLS if m != "random"}
+    values = {m: group.records[0].validation.get(metric, 0.0) for m, group in groups.items() if group.records}
+    if not values:
+        return None
+    best = max(values, key=lambda model: values[model])
+    return best, groups[best]
+
+
+def against_untrained(
     study: Study, comparisons: Comparisons, dataset: str, metric: str
 ) -> dict[str, PairedTest]:
-    """Model → the test of its plain form against the counting control."""
-    control = study.comparable(dataset, YARDSTICK, "plain").records
+    """Model → the test of its current plain form against what trains nothing, see `untrained`."""
+    control = untrained(study, dataset)
+    if control is None:
+        return {}
     groups = {
-        model: study.comparable(dataset, model, "plain").records
+        model: study.comparable(dataset, model, "plain").current.records
         for model in study.models(dataset)
-        if model not in CONTROLS
+        if is_learned(model)
     }
-    sides: dict[str, Sides] = {m: (records, control) for m, records in groups.items() if records and control}
+    sides: dict[str, Sides] = {m: (records, control[1].records) for m, records in groups.items() if records}
     return comparisons.family(sides, metric)
 
 
@@ -100,14 +114,14 @@ def variant_table(study: Study, dataset: str) -> Iterator[str]:
     yield from table(["model", "variant", *map(title, metrics)], rows)
 
 
-def counting_table(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[str]:
-    """Learned models against the counting control, plain forms."""
-    metric = find_dataset(dataset).metrics[1]
+def untrained_table(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[str]:
+    """Learned models against what trains nothing, plain forms."""
+    metric, control = find_dataset(dataset).metrics[1], untrained(study, dataset)
     rows = [
         [f"`{model}`", interval(test), test.mark or "undecided"]
-        for model, test in against_counting(study, comparisons, dataset, metric).items()
+        for model, test in against_untrained(study, comparisons, dataset, metric).items()
     ]
-    yield from table(["model", f"{title(metric)} minus `{YARDSTICK}`", ""], rows)
+    yield from table(["model", f"{title(metric)} minus `{control[0] if control else ''}`", ""], rows)
 
 
 def gain_table(study: Study, dataset: str) -> Iterator[str]:
@@ -133,18 +147,23 @@ def cost_table(study: Study, dataset: str) -> Iterator[str]:
     """How long training took, plain forms of seed 0."""
     rows: list[list[str]] = []
     for model in study.models(dataset):
-        records = study.group(dataset, model).records
+        records = study.group(dataset, model).current.records
         if records and records[0].fit.epochs:
             fit = records[0].fit
-            minutes = f"{fit.seconds / 60:.1f}"
-            step = f"{fit.step_milliseconds:.1f}"
-            rows.append([f"`{model}`", f"{fit.epochs}", f"{fit.best_epoch}", minutes, step])
-    yield from table(["model", "epochs", "best epoch", "minutes", "ms/step"], rows)
+            cells = [f"`{model}`", f"{fit.epochs}", f"{fit.best_epoch}", patience(records[0])]
+            rows.append([*cells, f"{fit.seconds / 60:.1f}", f"{fit.step_milliseconds:.1f}"])
+    yield from table(["model", "epochs", "best epoch", "ends after", "minutes", "ms/step"], rows)
+
+
+def patience(record: Record) -> str:
+    """How many epochs without a better validation end training."""
+    given = [record.config.get(name) for name in ("eval_every", "patience")]
+    return f"{given[0] * given[1]}" if None not in given else ""
 
 
 def curve_table(study: Study, dataset: str, model: str, label: str = "plain") -> Iterator[str]:
     """Validations of one run, at most a dozen of them, the kept epoch among them."""
-    records = study.group(dataset, model, label).records
+    records = study.group(dataset, model, label).current.records
     if not records:
         yield f"`{model}` on {dataset}: not run.\n"
         return

@@ -12,7 +12,7 @@ from scripts.study.document import render
 from scripts.study.groups import Study
 from scripts.study.records import Records
 from scripts.study.runs import Run
-from scripts.study.tables import curve_table, gain_table, result_table, table
+from scripts.study.tables import curve_table, gain_table, result_table, table, untrained_table
 from scripts.study.text_help import Finding, find, verdict
 
 LASTFM = "colakg-lastfm"
@@ -177,3 +177,23 @@ def test_a_curve_that_was_not_run_says_so(records):
 
 def test_a_table_without_rows_is_nothing():
     assert list(table(["a"], [])) == []
+
+
+def test_a_mean_says_how_many_of_its_seeds_lack(records):
+    for seed in (0, 1):
+        write_record(records, run_of(seed=seed), BAD)
+    runs = [run_of(seed=seed) for seed in (0, 1, 2)]
+    lines = list(result_table(study_of(records, *runs), Comparisons(records), LASTFM, "recall@20"))
+    assert lines[2] == "| `lightgcn` | 0.2500 ± 0.0000 (2 of 3) |"
+
+
+def test_models_are_compared_with_the_best_of_what_trains_nothing(records):
+    """By validation: the test part would choose the other one."""
+    for model, better, validation in (("ease", BAD, 0.9), ("counting", GOOD, 0.1), ("lightgcn", GOOD, 0.5)):
+        write_record(records, run_of(model=model), better, validation={"ndcg@20": validation})
+    runs = [run_of(model=model) for model in ("counting", "ease", "lightgcn", "random")]
+    lines = list(untrained_table(study_of(records, *runs), Comparisons(records), LASTFM))
+    assert lines[0] == "| model | NDCG@20 minus `ease` |  |"
+    assert lines[2].startswith("| `lightgcn` | +0.5")
+    assert lines[2].endswith("| ** |")
+    assert not list(untrained_table(study_of(records, run_of()), Comparisons(records), LASTFM))

@@ -10,7 +10,7 @@ from scripts.study.comparisons import Comparisons
 from scripts.study.groups import Study
 from scripts.study.llmgr import BASES, MODEL, OTHERS, THRESHOLDS, minimum, queue, rare
 from scripts.study.llmgr_document import render
-from scripts.study.llmgr_plugged import Plugged
+from scripts.study.llmgr_plugged import COLD, WARM, Plugged
 from scripts.study.llmgr_tunings import TUNINGS, StageRecord, TuningRecord, write_tuning
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.records import Records
@@ -75,6 +75,54 @@ def test_gains_and_tests_are_of_the_records(records):
     assert "| `gcsan` + text, concat | " in text
 
 
+def test_models_are_compared_with_counting(records):
+    for model, better in (("counting", GOOD), ("gcsan", BAD), ("popularity", BAD)):
+        write_record(records, run_of(model), better)
+    write_record(records, run_of(MODEL, "text"), GOOD)
+    lines = written(records).splitlines()
+    assert (
+        "| model | HR@20 | NDCG@20 | MRR@20 | NDCG@20: `llmgr`, frozen vectors, minus it "
+        "| NDCG@20: minus `counting` |"
+    ) in lines
+    more, less = "+0.5000 (+0.3500 to +0.6500)**", "-0.5000 (-0.6500 to -0.3500)**"
+    same = "+0.0000 (+0.0000 to +0.0000)"
+    assert f"| `llmgr`, frozen vectors | 0.7500 | 0.7500 | 0.7500 |  | {same} |" in lines
+    assert f"| `gcsan` | 0.2500 | 0.2500 | 0.2500 | {more} | {less} |" in lines
+    assert f"| `counting` | 0.7500 | 0.7500 | 0.7500 | {same} |  |" in lines
+    assert f"| `popularity` | 0.2500 | 0.2500 | 0.2500 | {more} |  |" in lines
+
+
+def test_questions_and_tables_have_one_family(records, monkeypatch):
+    families: list[tuple[str, ...]] = []
+    family = Comparisons.family
+
+    def noted(self, sides, metric, part=None):
+        families.append(tuple(sides))
+        return family(self, sides, metric, part)
+
+    monkeypatch.setattr(Comparisons, "family", noted)
+    write_record(records, run_of(MODEL, "tuned"), GOOD)
+    for label in ("text", "tuned-no-alignment", "tuned-shuffled-texts"):
+        write_record(records, run_of(MODEL, label), BAD)
+    text = written(records)
+    every = ("llmgr text", "llmgr tuned-no-alignment", "llmgr tuned-shuffled-texts")
+    assert sum(set(names) == set(every) for names in families) == 2
+    assert not any(set(names) < set(every) and "llmgr tuned-no-alignment" in names for names in families)
+    difference = "+0.5000 (+0.3500 to +0.6500)**"
+    assert f"without the auxiliary stage, beyond chance | {difference} | reached |" in text
+    assert f"| `llmgr`, tuned, no-alignment | 0.2500 | 0.2500 | 0.2500 | {difference} |" in text
+
+
+def test_records_of_earlier_code_decide_nothing(records):
+    write_record(records, run_of("gcsan"), BAD)
+    write_record(records, run_of(MODEL, "tuned"), GOOD, key="earlier")
+    write_record(records, run_of(MODEL, "text"), BAD)
+    text = written(records)
+    assert "at least 4 of 6 bases | not run | not run |" in text
+    assert "more than frozen vectors, beyond chance | not run | not run |" in text
+    assert "| + LLMGR | 0.7500† | 0.7500† | 0.7500† |  |" in text
+
+
 @pytest.mark.parametrize(("worse", "said"), [(2, "4 of 6 | reached"), (3, "3 of 6 | **not reached**")])
 def test_four_bases_of_six_must_gain(records, worse, said):
     for number, base in enumerate((*BASES, *OTHERS)):
@@ -91,8 +139,8 @@ def test_parts_are_of_items_by_their_training_users(records):
     study = Study.read([*minimum(), *queue()], records)
     side = Plugged(Sources(study, RankMetrics(records), Comparisons(records)), BEAUTY, "tuned")
     assert side.were_run() == ["stamp"]
-    assert side.part("stamp", 5, 10) == pytest.approx((1 / np.log2(3), 1.0))
-    assert side.part("stamp", 50, 10**9) is None
+    assert side.part("stamp", COLD) == pytest.approx((1 / np.log2(3), 1.0))
+    assert side.part("stamp", WARM) is None
 
 
 def test_tunings_are_shown_with_how_much_they_learned_from(records):

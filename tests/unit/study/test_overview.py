@@ -5,7 +5,8 @@ from study_world import write_record
 
 from scripts.study.comparisons import Comparisons
 from scripts.study.core import LASTFM, declare
-from scripts.study.overview import GRAPH, GRAPH_TEXT, HISTORY, HISTORY_TEXT, kind_of, render
+from scripts.study.kinds import GRAPH, GRAPH_TEXT, HISTORY, HISTORY_TEXT, kind_of
+from scripts.study.overview import render
 from scripts.study.records import Records
 from scripts.study.runs import Run
 
@@ -58,7 +59,7 @@ def test_validation_chooses_and_the_test_part_does_not(records):
     assert "`lightgcn`" in rows
     assert "`xsimgcl`" not in rows
     assert rows["`lightgcn`"][4].startswith("-")
-    assert rows["`lightgcn`"][5:] == ["1", "2"]
+    assert rows["`lightgcn`"][5:] == ["1.0000", "1", "2", "10", ""]
     assert rows["`ease`"][4] == ""
 
 
@@ -77,3 +78,35 @@ def test_what_text_adds_is_said_with_its_chance(records):
     text = render(records, Comparisons(records), runs)
     assert "`lightgcn` + text minus `lightgcn`: NDCG@20 +" in text
     assert "better beyond chance." in text
+
+
+def advice_of(records: Records, runs: list[Run]) -> dict[str, str]:
+    """Who has what → what to begin with."""
+    text = render(records, Comparisons(records), runs)
+    part = text.partition("## Which model when")[2].partition("## What was found")[0]
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in part.splitlines() if line[:1] == "|"]
+    return {row[0]: row[1] for row in cells}
+
+
+def test_advice_is_the_best_of_what_reads_no_more(records):
+    runs = [declare(LASTFM, model) for model in ("lightgcn", "ease")] + [declare(LASTFM, "lightgcn", "text")]
+    for run, better, validation in zip(runs, (FAIR, [25] * 40, GOOD), (0.2, 0.1, 0.9), strict=True):
+        current(records, run, better, validation)
+    found = advice_of(records, runs)
+    without_texts = found["interactions, 20 or more per user"]
+    assert without_texts.startswith("colakg-lastfm: `lightgcn` (+")
+    assert "**)<br>agent4rec-ml1m: not run<br>gowalla: not run" in without_texts
+    assert "colakg-lastfm: `lightgcn` + text (+" in found["texts of items, 20 or more interactions per user"]
+    assert found["sessions"] == "ml-100k: not run<br>session-diginetica-slice: not run"
+    rare = found["many items that few users had"]
+    assert rare == (
+        "colakg-lastfm, Recall@20 of items that 1 to 9 users had: `lightgcn` 1.0000, `lightgcn` + text 1.0000"
+    )
+
+
+def test_what_trains_nothing_is_advised_where_it_is_the_best(records):
+    runs = [declare(LASTFM, model) for model in ("lightgcn", "ease")]
+    current(records, runs[0], GOOD, validation=0.1)
+    current(records, runs[1], FAIR, validation=0.2)
+    found = advice_of(records, runs)
+    assert found["interactions, 20 or more per user"].startswith("colakg-lastfm: `ease`<br>")

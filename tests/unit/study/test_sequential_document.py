@@ -72,4 +72,13 @@ def test_models_are_compared_with_counting(records):
     four = " | ".join(["0.2500"] * 4)
     assert f"| `fdsa` + text | {four} | +0.0000 (+0.0000 to +0.0000) |" in lines
     assert f"| `popularity` | {four} |  |" in lines
-    assert any(line.startswith("| `bert4rec` | 10 | 5 | 1.0 | 2.0 |") for line in lines)
+    assert any(line.startswith("| `bert4rec` | 10 | 5 |  | 1.0 | 2.0 |") for line in lines)
+
+
+def test_records_of_earlier_code_have_neither_test_nor_ratio(records):
+    write_record(records, run_of(BEAUTY, "counting"), BAD)
+    write_record(records, run_of(BEAUTY, "hgn"), GOOD, key="earlier")
+    lines = written(records).splitlines()
+    assert f"| `hgn` | {' | '.join(['0.7500†'] * 4)} |  |" in lines
+    published = next(line for line in lines if line.startswith("| amazon14-beauty | `hgn` |"))
+    assert published.endswith("| not run |")

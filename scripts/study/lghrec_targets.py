@@ -1,0 +1,117 @@
+"""What LGHRec has to reach, judged by current records alone."""
+
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+from recommender.evaluation.significance import PairedTest
+from scripts.study.beside import Row, Sources, verdict
+from scripts.study.comparisons import Sides
+from scripts.study.groups import NOT_RUN, Group
+from scripts.study.item_parts import ItemPart
+from scripts.study.lghrec import BACKBONES, FIXED, LASTFM, MODEL, SEMANTIC_ID, with_hgpo
+from scripts.study.row_tables import is_more, marked
+from scripts.study.same_seeds import READING, epoch_ratio, rows_of_same_seeds
+from scripts.study.tables import table, title
+
+JUDGED: Final = "ndcg@20"
+BASE: Final = "as it is"
+FORMS: Final = (BASE, "+ semantic ID", "+ HGPO", "+ both")
+BOTH: Final = FORMS[-1]
+RARE: Final = ItemPart(most=9)
+"""The long tail: items of fewer than ten training users."""
+OURS: Final[Row] = (MODEL, f"text-{with_hgpo('lightgcn')}")
+CONTRASTIVE: Final[Row] = ("sgl", "plain")
+"""The model of contrasts that costs are compared with."""
+_HGPO: Final[Row] = (MODEL, f"plain-{with_hgpo('lightgcn')}")
+_FIXED: Final[Row] = (MODEL, f"text-{FIXED}")
+_WANTED: Final = 7
+_MOST_TIMES: Final = 1.5
+
+
+def rows_of(backbone: str) -> dict[str, Row]:
+    """Form → its runs."""
+    hgpo = with_hgpo(backbone)
+    rows = (
+        (backbone, "plain"),
+        (backbone, f"text-{SEMANTIC_ID}"),
+        (MODEL, f"plain-{hgpo}"),
+        (MODEL, f"text-{hgpo}"),
+    )
+    return dict(zip(FORMS, rows, strict=True))
+
+
+def gains(sources: Sources, dataset: str) -> dict[tuple[str, str], PairedTest]:
+    """(backbone, form) → its test against the backbone as it is; one family for the data set."""
+    sides: dict[str, Sides] = {}
+    for backbone in BACKBONES:
+        rows = rows_of(backbone)
+        base = sources.study.group(dataset, *rows[BASE]).current.records
+        for form in FORMS[1:]:
+            ours = sources.study.group(dataset, *rows[form]).current.records
+            if ours and base:
+                sides[f"{backbone}/{form}"] = (ours, base)
+    found = sources.comparisons.family(sides, JUDGED)
+    return {(name.partition("/")[0], name.partition("/")[2]): test for name, test in found.items()}
+
+
+def targets(sources: Sources) -> Iterator[str]:
+    """A line per target; all of them are of one data set."""
+    yield "## Targets\n"
+    metric, num_backbones = title(JUDGED), len(BACKBONES)
+    tail = f"items of degree < {RARE.most + 1}"
+    found = {
+        f"both better than the backbone, beyond chance, for ≥ {_WANTED} of {num_backbones}": _both(sources),
+        f"both gain a larger share of {metric} for {tail} than for all, on most backbones": _tail(sources),
+        f"HGPO above a fixed τ, the default one and not tuned, in {metric} of {tail}, beyond chance": (
+            _fixed(sources)
+        ),
+        f"HGPO on LightGCN ≤ {_MOST_TIMES:g} times SGL's time per epoch, {READING}": epoch_ratio(
+            sources.study, LASTFM, _HGPO, CONTRASTIVE, _MOST_TIMES
+        ),
+        f"HGPO on LightGCN ≤ {_MOST_TIMES:g} times SGL's memory": ("not measured", NOT_RUN),
+    }
+    rows = [[LASTFM, target, *cells] for target, cells in found.items()]
+    yield from table(["data set", "target", "ours", ""], rows)
+
+
+def _both(sources: Sources) -> tuple[str, str]:
+    tests = [test for (_, form), test in gains(sources, LASTFM).items() if form == BOTH]
+    num_better = sum(map(is_more, tests))
+    return _counted(num_better, len(tests), is_reached=num_better >= _WANTED)
+
+
+def _tail(sources: Sources) -> tuple[str, str]:
+    """Of how many backbones the gain is larger on the long tail; every pair counts once in both gains."""
+    larger: list[bool] = []
+    for backbone in BACKBONES:
+        rows = rows_of(backbone)
+        groups = rows_of_same_seeds(sources.study, LASTFM, rows[BOTH], rows[BASE])
+        shares = [_gain(sources, groups, part) for part in (RARE, ItemPart())]
+        if shares[0] is not None and shares[1] is not None:
+            larger.append(shares[0] > shares[1])
+    return _counted(sum(larger), len(larger), is_reached=2 * sum(larger) > len(BACKBONES))
+
+
+def _gain(sources: Sources, groups: tuple[Group, Group], part: ItemPart) -> float | None:
+    """What the first has more than the second, as a share of it; None if one was not run."""
+    ours, theirs = (sources.metrics.item_part(group, part.inside, JUDGED) for group in groups)
+    if ours is None or theirs is None:
+        return None
+    return ours / theirs - 1 if theirs else inf if ours else 0.0
+
+
+def _fixed(sources: Sources) -> tuple[str, str]:
+    groups = rows_of_same_seeds(sources.study, LASTFM, OURS, _FIXED)
+    ours, theirs = (sources.metrics.item_part(group, RARE.inside, JUDGED) for group in groups)
+    if ours is None or theirs is None:
+        return NOT_RUN, NOT_RUN
+    sides = {LASTFM: (groups[0].records, groups[1].records)}
+    test = sources.comparisons.family(sides, JUDGED, RARE)[LASTFM]
+    return f"{ours:.4f} against {theirs:.4f}, {marked(test)}", verdict(is_reached=is_more(test))
+
+
+def _counted(number: int, run: int, *, is_reached: bool) -> tuple[str, str]:
+    """Backbones of which something is true, of those that were run; judged once all were."""
+    state = verdict(is_reached=is_reached) if run == len(BACKBONES) else NOT_RUN
+    return f"{number} of {run} that were run", state
