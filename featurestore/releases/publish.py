@@ -27,6 +27,7 @@ from featurestore.release import Artefact, Manifest, ReleaseCatalog, TablePin, c
 from featurestore.releases.chosen_versions import Choice, Chosen, choose_versions
 from featurestore.releases.measured_tables import measure_chosen
 from featurestore.releases.promote import promote
+from featurestore.releases.required import require_features
 from featurestore.snapshot import write_snapshot
 from featurestore.source_tables import INTERACTIONS
 from featurestore.spec import AnySpec, CodesSpec, table_name
@@ -127,8 +128,9 @@ def publish(
             stay, because the newest release's rows of it were made from events of another split.
         UnknownNameError: If one of ``features`` is not in the store, or an accepted gate is none.
         UsageError: If an accepted gate guards what would make the release wrong.
-        GateFailedError: If a gate fails, or one of ``features`` is of a model that learned from an earlier
-            split; aliases and releases are left as they were.
+        GateFailedError: If a gate fails, one of ``features`` is of a model that learned from an earlier
+            split, or the alias would name a release without a required feature; aliases and releases are
+            left as they were.
         StorageFullError: If there is no room for a snapshot or the manifest.
     """
     if alias is not None:
@@ -143,6 +145,9 @@ def publish(
             )
         if features is not None and choice.left_out:
             raise _behind(choice.left_out, _standing(catalog, alias))
+        if alias is not None:
+            specs = [chosen.spec for chosen in choice.tables]
+            require_features(specs, gates.required_features, standing=_standing(catalog, alias))
         damaged = _compacted(store, choice, catalog, parent)
         tables = measure_chosen(store, choice, split, parent, progress)
         draft = Draft(store, tables, split, parent)
