@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from featurestore.errors import InputError
+from featurestore.sources.csv_quotes import OpenQuote, QuoteReader
 from featurestore.sources.json_lines import read_json_lines
 from featurestore.sources.source import (
     Rejected,
@@ -22,6 +23,7 @@ from featurestore.sources.source import (
 _JSON_ENDINGS = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json.gz", ".json")
 _DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 _BLOCK_BYTES = 64 * 1024 * 1024
+_CHECKED_BYTES = 4 * 1024 * 1024
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -32,7 +34,8 @@ def read_table(path: Path) -> SourceTable:
         path: ``.parquet``, ``.jsonl``, ``.jsonl.gz``, ``.csv`` or ``.tsv``. CSV values are all text.
 
     Raises:
-        InputError: If the file is missing, empty, damaged, of an unknown ending, or (parquet, CSV) not UTF-8.
+        InputError: If the file is missing, empty, damaged, of an unknown ending, or (parquet, CSV) not UTF-8;
+            or if a quoted field of a CSV has no end.
     """
     require_file(path)
     name = path.name.lower()
@@ -68,7 +71,7 @@ def _read_csv(path: Path, delimiter: str) -> SourceTable:
     parsing = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse)
     reading = pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
     try:
-        _require_utf8(path)
+        _require_sound_text(path, delimiter)
         with pa_csv.open_csv(path, read_options=reading, parse_options=parsing) as head:
             names = head.schema.names
         rejected.clear()
@@ -84,19 +87,20 @@ def _read_csv(path: Path, delimiter: str) -> SourceTable:
     return SourceTable(path.name, _number_around(pl.DataFrame(table), rejected), tuple(rejected))
 
 
-def _require_utf8(path: Path) -> None:
-    """Refuse another encoding before the parser sees it: it can abort the process on a row that is no UTF-8.
+def _require_sound_text(path: Path, delimiter: str) -> None:
+    """Refuse what the parser would not.
 
-    Reads the whole file once, in blocks.
+    On rows of another encoding it may abort the process; rows behind a quotation mark that is not closed it
+    takes for one field. Reads the whole file once, in blocks.
 
     Raises:
-        InputError: Naming the line of the first byte that is no UTF-8.
+        InputError: Naming the line of the first byte that is no UTF-8, or of the mark.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder, quotes = codecs.getincrementaldecoder("utf-8")(), QuoteReader(delimiter)
     lines, encoding = 1, "latin1"
     with pa.input_stream(path) as stream:
         while True:
-            block = stream.read(_BLOCK_BYTES)
+            block = stream.read(_CHECKED_BYTES)
             if lines == 1 and block.startswith(_UTF_16_MARKS):
                 encoding = "utf-16"
             try:
@@ -107,8 +111,23 @@ def _require_utf8(path: Path) -> None:
                     f"{path} is not UTF-8: line {lines} holds the byte 0x{error.object[error.start]:02x}.",
                     hint=f"Convert it first, such as iconv -f {encoding} -t utf8.",
                 ) from None
+            if (swallows := quotes.read(block, final=not block)) is not None:
+                raise _swallowed_rows(path, swallows)
             if not block:
                 return
+
+
+def _swallowed_rows(path: Path, quote: OpenQuote) -> InputError:
+    end = (
+        "the file ends" if quote.closed is None else f"another quotation mark in line {quote.closed} ends it"
+    )
+    where = "within it" if quote.closed is None else "in the midst of a field"
+    return InputError(
+        f"{path}: the quotation mark that opens a field in line {quote.opened} is not closed: {end} {where}, "
+        "and the rows between would be lost.",
+        hint="Close the field, or write it in quotation marks with each mark of its text doubled: "
+        '"a ""quoted"" word".',
+    )
 
 
 def _number_around(rows: pl.DataFrame, rejected: list[Rejected]) -> pl.DataFrame:
