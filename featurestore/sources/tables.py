@@ -1,6 +1,7 @@
 """Tables with column names: parquet, JSON lines, CSV and TSV, told apart by the file's ending."""
 
 import codecs
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -35,7 +36,7 @@ def read_table(path: Path) -> SourceTable:
 
     Raises:
         InputError: If the file is missing, empty, damaged, of an unknown ending, or (parquet, CSV) not UTF-8;
-            or if a quoted field of a CSV has no end.
+            or if a quoted field of a CSV has no end, or two of its columns have one name.
     """
     require_file(path)
     name = path.name.lower()
@@ -74,6 +75,7 @@ def _read_csv(path: Path, delimiter: str) -> SourceTable:
         _require_sound_text(path, delimiter)
         with pa_csv.open_csv(path, read_options=reading, parse_options=parsing) as head:
             names = head.schema.names
+        _require_distinct(path, names)
         rejected.clear()
         converting = pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
@@ -85,6 +87,15 @@ def _read_csv(path: Path, delimiter: str) -> SourceTable:
             hint="Expected a line of column names, then rows of as many columns.",
         ) from None
     return SourceTable(path.name, _number_around(pl.DataFrame(table), rejected), tuple(rejected))
+
+
+def _require_distinct(path: Path, names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if repeated:
+        raise InputError(
+            f"{path} has more than one column {', '.join(map(repr, repeated))}.",
+            hint="Give each column a name of its own in the first line of the file, or take all but one out.",
+        )
 
 
 def _require_sound_text(path: Path, delimiter: str) -> None:

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from featurestore.errors import InputError, RowContractError, UnknownNameError, UsageError
@@ -135,6 +137,7 @@ def test_a_megabyte_in_one_csv_field_is_kept(tmp_path: Path) -> None:
             gzip.compress(b'item_id,title\na,"x\nb,"y"\nc,"z"\n'),
             "opens a field in line 2 is not closed: another quotation mark in line 3 ends it",
         ),
+        ("a.csv", b"item_id,title,title\na,x,y\n", r"a\.csv has more than one column 'title'\."),
         ("a.tsv", b'item_id\ttitle\na\t"x, y\n', "opens a field in line 2 is not closed"),
         ("a.csv.gz", gzip.compress(b"item_id,title\n" * 500)[:-20], "cannot be read as CSV"),
         ("a.parquet", b"PAR1 no", "cannot be read as parquet"),
@@ -156,6 +159,7 @@ def test_a_megabyte_in_one_csv_field_is_kept(tmp_path: Path) -> None:
         "latin-1 in gzip",
         "open quote",
         "quote of another row",
+        "repeated column",
         "open quote in tsv",
         "cut csv gzip",
         "no parquet",
@@ -169,6 +173,20 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path, name: str, content: b
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="(?s)" + message.replace("(0 bytes)", r"\(0 bytes\)")):
         read_table(tmp_path / name)
+
+
+def test_a_repeated_column_of_a_parquet_file_is_named(tmp_path: Path) -> None:
+    columns = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["item_id", "title", "title"])
+    pq.write_table(columns, tmp_path / "a.parquet")
+    with pytest.raises(
+        InputError, match=r"as parquet: .*'title' has more than one occurrence"
+    ):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_columns_without_a_name_may_be_several(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("item_id,,\na,b,c\n")
+    assert read_table(tmp_path / "a.csv").rows["item_id"].to_list() == ["a"]
 
 
 def test_missing_files_and_folders_say_so(tmp_path: Path) -> None:
