@@ -11,7 +11,8 @@ any            a line that cannot be parsed                ``bad_json``, ``bad_r
 any            id absent or blank                          ``empty_id``
 items, users   id seen before                              first row kept, this one ``duplicate_id``
 interactions   item not in the items file                  ``unknown_item`` (with an items file only)
-interactions   timestamp given but unreadable              ``bad_timestamp``
+interactions   timestamp given but unreadable, negative,   ``bad_timestamp``
+               or of the year 5138 or later
 interactions   no timestamp, split is temporal             ``bad_timestamp``
 interactions   rating given but no finite number           ``bad_rating``
 interactions   position given but no whole number          ``bad_position``
