@@ -1,7 +1,7 @@
 """Tables with column names: parquet, JSON lines, CSV and TSV, told apart by the file's ending."""
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -28,11 +28,12 @@ _CHECKED_BYTES = 4 * 1024 * 1024
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_table(path: Path) -> SourceTable:
+def read_table(path: Path, *, ids: Collection[str] = ()) -> SourceTable:
     """Read a table.
 
     Args:
         path: ``.parquet``, ``.jsonl``, ``.jsonl.gz``, ``.csv`` or ``.tsv``. CSV values are all text.
+        ids: Fields of JSON lines that must be text or whole numbers.
 
     Raises:
         InputError: If the file is missing, empty, damaged, of an unknown ending, or (parquet, CSV) not UTF-8;
@@ -43,7 +44,7 @@ def read_table(path: Path) -> SourceTable:
     if name.endswith((".parquet", ".pq")):
         return require_rows(_read_parquet(path))
     if name.endswith(_JSON_ENDINGS):
-        return require_rows(read_json_lines(path))
+        return require_rows(read_json_lines(path, ids=ids))
     for ending, delimiter in _DELIMITERS.items():
         if name.endswith(ending):
             return require_rows(_read_csv(path, delimiter))
@@ -148,9 +149,9 @@ def _number_around(rows: pl.DataFrame, rejected: list[Rejected]) -> pl.DataFrame
     return number_rows(rows, list(places))
 
 
-def _read(path: Path, role: Role) -> SourceTable:
+def _read(path: Path, role: Role, ids: Collection[str]) -> SourceTable:
     del role
-    return read_table(path)
+    return read_table(path, ids=ids)
 
 
 TABLE = SourceFormat(

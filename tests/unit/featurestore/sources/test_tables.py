@@ -178,9 +178,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path, name: str, content: b
 def test_a_repeated_column_of_a_parquet_file_is_named(tmp_path: Path) -> None:
     columns = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["item_id", "title", "title"])
     pq.write_table(columns, tmp_path / "a.parquet")
-    with pytest.raises(
-        InputError, match=r"as parquet: .*'title' has more than one occurrence"
-    ):
+    with pytest.raises(InputError, match=r"as parquet: .*'title' has more than one occurrence"):
         read_table(tmp_path / "a.parquet")
 
 
@@ -194,6 +192,16 @@ def test_missing_files_and_folders_say_so(tmp_path: Path) -> None:
         read_table(tmp_path / "a.csv")
     with pytest.raises(InputError, match="is a folder; expected a file"):
         read_table(tmp_path)
+
+
+def test_ids_of_json_lines_are_text_or_whole_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    values = ["b", 7, "2.0", 2.0, 3.5, True, ["x"], None, 2**70]
+    path.write_text("".join(json.dumps({"asin": value, "score": 1.5}) + "\n" for value in values))
+    table = read_source("table", "items", path, {"item_id": "asin"})
+    assert table.rows["item_id"].to_list() == ["b", "7", "2.0", None, str(2**70)]
+    assert [(r.row_number, r.reason) for r in table.rejected] == [(n, "bad_id") for n in (4, 5, 6, 7)]
+    assert read_source("table", "items", path, {"title": "asin"}).num_read == len(values)
 
 
 def test_mapped_columns_take_our_names(tmp_path: Path) -> None:
