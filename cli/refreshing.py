@@ -1,13 +1,14 @@
 """What ``refresh`` is built from: the project's features as jobs, and who shows how far they are."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.generation import choose_model, choose_prompt, choose_upstream
+from cli.release_view import carried_lines, left_out_lines
 from cli.report import Reporter
 from featurestore.errors import GateFailedError, SetupError, UsageError
 
@@ -171,6 +172,8 @@ class StageLines:
         """See `Watch.finished`."""
         said = what_happened(report)
         self._reporter.say(f"{report.name}: {report.status}{f', {said}' if said else ''}")
+        for line in _release_lines(report.facts):
+            self._reporter.say(line)
 
 
 _COUNTS = {
@@ -188,10 +191,32 @@ _COUNTS = {
 
 
 def what_happened(report: "StageReport") -> str:
-    """The counts of a stage in a few words; empty if it was skipped or has none."""
+    """The counts of a stage in a few words, and what its release lacks or has of an earlier one.
+
+    Of a stage that was skipped no counts; empty if there is nothing to say.
+    """
     if report.error is not None or report.left is not None:
         return report.error or report.left or ""
-    if report.status == "skipped":
-        return ""
     known = [(label, report.facts.get(name)) for name, label in _COUNTS.items()]
-    return ", ".join(f"{label} {count:,}" for label, count in known if count is not None)
+    said = [f"{label} {count:,}" for label, count in known if count is not None]
+    if report.status == "skipped":
+        said = []
+    for label in ("left out", "carried"):
+        names = report.facts.get(label.replace(" ", "_")) or ()
+        if names:
+            said.append(f"{label} {', '.join(dict.fromkeys(map(_feature_name, names)))}")
+    return ", ".join(said)
+
+
+def _feature_name(feature: str | Mapping[str, Any]) -> str:
+    return feature if isinstance(feature, str) else feature["name"]
+
+
+def _release_lines(facts: Mapping[str, Any]) -> list[str]:
+    """What is to be done about a release that does not hold everything; empty for stages that make none."""
+    from featurestore.releases.publish import CarriedFeature
+
+    if "left_out" not in facts:
+        return []
+    carried = [CarriedFeature(**feature) for feature in facts["carried"]]
+    return [*left_out_lines(facts["left_out"], facts["release"]), *carried_lines(carried)]

@@ -147,6 +147,8 @@ max_hub_edge_share = 0.7
 min_connected_share = 0.5
 # Share of items that may share all their codes with another one.
 max_code_collisions = 0.5
+# Features or views without which no alias is moved: what readers count on, such as lists of a model.
+# required_features = ["lightgcn.top"]
 # A trained model, relative to this file, and the share of its validation metric that new vectors may cost it.
 # probe = "models/probe"
 max_probe_drop = 0.05

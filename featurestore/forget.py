@@ -26,11 +26,11 @@ from featurestore.erasure.objects import (
     erase_snapshots,
     erase_splits,
 )
+from featurestore.erasure.project_files import ProjectFiles, search_project
 from featurestore.erasure.releases import replace_originals, write_successors
 from featurestore.erasure.rows import holding_of, holdings
 from featurestore.erasure.scan import (
     files_that_name,
-    local_files_that_name,
     needles,
     versions_that_name,
 )
@@ -40,6 +40,7 @@ from featurestore.errors import StoreError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.graphs.candidate_files import drop_candidates
 from featurestore.ids import ExternalId
+from featurestore.ingest import IngestRequest
 from featurestore.jobs.answers import ANSWERS_TABLE, answers_lock
 from featurestore.jobs.compaction import kept_versions, text_versions
 from featurestore.jobs.lock import FeatureLock
@@ -63,12 +64,14 @@ class ForgetRequest:
         user_ids: External ids.
         project: A project's folder, whose files are searched for the names; None leaves them alone.
         work_folder: Folder of this machine's job logs.
+        sources: What the project ingests: the next ingest would bring the users back from there.
         trained_on: Gives the models that were fitted on one of some releases, in words.
     """
 
     user_ids: tuple[ExternalId, ...]
     project: Path | None = None
     work_folder: Path | None = None
+    sources: IngestRequest | None = None
     trained_on: Callable[[Collection[int]], Sequence[str]] = lambda _: ()
 
 
@@ -90,7 +93,8 @@ class ForgetReport:
         retrain: Models, adapters, codebooks and lists that learned from the users.
         searched_files: Files of the store that were searched for the bytes of the ids; 0 if all ids are such
             that files hold them by chance.
-        still_named_in: Files of the project, beside the store, that hold the bytes of an id.
+        still_named_in: Files of the project, and files that it ingests, that name one of the users.
+        not_searched: Of these files, those that may name them unseen, and why.
     """
 
     num_users: int
@@ -105,6 +109,7 @@ class ForgetReport:
     retrain: tuple[str, ...] = ()
     searched_files: int = 0
     still_named_in: tuple[str, ...] = ()
+    not_searched: tuple[str, ...] = ()
 
     @property
     def found_something(self) -> bool:
@@ -252,13 +257,28 @@ class _Erasure:
                 hint="Another tool may have written meanwhile, or another id contains theirs. Stop all jobs "
                 "and run the command again.",
             )
-        found: Sequence[Path] = ()
-        if self._request.project is not None:
-            inside = [Path(store.uri)] if Path(store.uri).is_dir() else []
-            found = local_files_that_name(self._request.project, searched, without=inside)
+        files = self._project_files(searched)
         self._progress(_STEPS, _STEPS)
-        num_files = len(store.objects.sizes("")) if searched else 0
-        return replace(report, searched_files=num_files, still_named_in=tuple(map(str, found)))
+        return replace(
+            report,
+            searched_files=len(store.objects.sizes("")) if searched else 0,
+            still_named_in=tuple(map(str, files.naming)),
+            not_searched=files.not_searched,
+        )
+
+    def _project_files(self, searched: Collection[bytes]) -> ProjectFiles:
+        request, store = self._request, Path(self._store.uri)
+        if request.project is None:
+            return ProjectFiles((), ())
+        # The logs were read record by record.
+        logs = [request.work_folder / "logs"] if request.work_folder else []
+        return search_project(
+            request.project,
+            self._subject.user_ids,
+            sources=request.sources,
+            byte_forms=searched,
+            without=[*logs, *([store] if store.is_dir() else [])],
+        )
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def import_feature(
     kind: rows_of.ImportKind = "vector" if text is None else "text"
     event_set = _event_set(store, entity, events)
     known = _known_ids(store, entity)
-    source = read_table(table)
+    source = read_table(table, ids=(key,))
     checked = rows_of.check_rows(
         source, key=key, column=text or vector or "", kind=kind, entity=entity, known=known
     )

@@ -9,9 +9,12 @@ any            no row can be used                          `InputError`, nothing
 any            a line that cannot be parsed                ``bad_json``, ``bad_row``, ``bad_encoding`` or
                                                            ``line_too_long`` (JSON lines and ``.dat`` files)
 any            id absent or blank                          ``empty_id``
+any            id of a JSON line that is neither text nor  ``bad_id``
+               a whole number, such as 2.0 or true
 items, users   id seen before                              first row kept, this one ``duplicate_id``
 interactions   item not in the items file                  ``unknown_item`` (with an items file only)
-interactions   timestamp given but unreadable              ``bad_timestamp``
+interactions   timestamp given but unreadable, negative,   ``bad_timestamp``
+               or of the year 5138 or later
 interactions   no timestamp, split is temporal             ``bad_timestamp``
 interactions   rating given but no finite number           ``bad_rating``
 interactions   position given but no whole number          ``bad_position``
@@ -34,6 +37,7 @@ from featurestore import row_values as values
 from featurestore import schema
 from featurestore.errors import InputError, RowContractError
 from featurestore.sources.source import (
+    ID_COLUMNS,
     RAW_CHARS,
     REJECTED_SCHEMA,
     ROW_NUMBER,
@@ -47,11 +51,6 @@ from featurestore.split_rules import PART_NAMES
 from featurestore.splits import SplitMethod
 
 _REASON = "__reason__"
-_ID_COLUMNS: dict[Role, tuple[str, ...]] = {
-    "items": (c.ITEM_ID,),
-    "users": (c.USER_ID,),
-    "interactions": (c.USER_ID, c.ITEM_ID),
-}
 _CONTRACTS = {"items": schema.ITEMS, "users": schema.USERS, "interactions": schema.INTERACTIONS}
 
 
@@ -119,14 +118,14 @@ def check_rows(
 
 
 def _require_types(table: SourceTable, role: Role) -> None:
-    for name in _ID_COLUMNS[role]:
+    for name in ID_COLUMNS[role]:
         require_column(table, name, hint=map_hint(role))
         dtype = table.rows.schema[name]
         if not values.is_id_type(dtype):
             raise _wrong_type(table, name, dtype, "text or whole numbers")
     for name in _CONTRACTS[role].names:
         dtype = table.rows.schema.get(name)
-        if dtype is None or name in _ID_COLUMNS[role]:
+        if dtype is None or name in ID_COLUMNS[role]:
             continue
         if not values.is_text_type(dtype):
             raise _wrong_type(table, name, dtype, "text, numbers or lists of text")
@@ -160,7 +159,7 @@ def _conversions(rows: pl.DataFrame, role: Role) -> list[pl.Expr]:
 
 
 def _conversion(name: str, dtype: pl.DataType, role: Role) -> pl.Expr:  # noqa: PLR0911 (one line per column)
-    if name in _ID_COLUMNS[role]:
+    if name in ID_COLUMNS[role]:
         return values.external_id(name, dtype)
     if name not in _CONTRACTS[role].names:
         return values.other_text(name, dtype)
@@ -180,7 +179,7 @@ def _conversion(name: str, dtype: pl.DataType, role: Role) -> pl.Expr:  # noqa: 
 
 
 def _id_checks(role: Role) -> list[tuple[str, pl.Expr]]:
-    return [("empty_id", pl.any_horizontal(pl.col(name).is_null() for name in _ID_COLUMNS[role]))]
+    return [("empty_id", pl.any_horizontal(pl.col(name).is_null() for name in ID_COLUMNS[role]))]
 
 
 def _event_checks(
@@ -208,7 +207,7 @@ def _was_given(name: str) -> pl.Expr:
 
 def _split_repeats(good: pl.DataFrame, role: Role) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The first row of each key, and the later ones with their reason."""
-    key = [*_ID_COLUMNS[role]]
+    key = [*ID_COLUMNS[role]]
     if role == "interactions":
         key += [name for name in (c.TIMESTAMP, c.POSITION, c.PART) if name in good.columns]
     is_first = good.select(pl.struct(key).is_first_distinct()).to_series()

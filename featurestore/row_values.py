@@ -10,6 +10,9 @@ from featurestore import columns as c
 
 _MILLISECONDS_FROM = 10**11
 _MICROSECONDS_FROM = 10**14
+_NANOSECONDS_FROM = 10**17
+_SECONDS_BELOW = 10**11
+"""The year 5138: what is later is no time of an event, in whatever unit."""
 _DATE_FORMATS = ("%Y-%m-%d %H:%M:%S%z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _FRACTION = r"[.,]\d+"
 _OFFSET_COLON = r"([+-]\d\d):(\d\d)$"
@@ -84,23 +87,27 @@ def price(name: str, dtype: pl.DataType) -> pl.Expr:
 def unix_seconds(name: str, dtype: pl.DataType) -> pl.Expr:
     """Unix seconds, UTC, int64.
 
-    Whole numbers from 10¹¹ on are taken as milliseconds, from 10¹⁴ on as microseconds (10¹¹ seconds is the
-    year 5138). Text may be such a number, or an ISO date or date and time; without an offset it is UTC.
+    Numbers from 10¹¹ on are taken as milliseconds, from 10¹⁴ on as microseconds, from 10¹⁷ on as nanoseconds
+    (10¹¹ seconds is the year 5138). Text may be such a number, or an ISO date or date and time; without an
+    offset it is UTC. Null from the year 5138 on, and for negative numbers; a date may lie before 1970.
     """
     value = pl.col(name)
     match dtype:
         case pl.Datetime() | pl.Date():
-            return value.dt.epoch("s")
+            seconds = value.dt.epoch("s")
         case pl.String():
             stripped = value.str.strip_chars()
-            return pl.coalesce(_scaled(stripped.cast(pl.Float64, strict=False)), _iso_seconds(stripped))
+            seconds = pl.coalesce(_scaled(stripped.cast(pl.Float64, strict=False)), _iso_seconds(stripped))
         case _:
-            return _scaled(value.cast(pl.Float64, strict=False))
+            seconds = _scaled(value.cast(pl.Float64, strict=False))
+    return pl.when(seconds < _SECONDS_BELOW).then(seconds)
 
 
 def _scaled(value: pl.Expr) -> pl.Expr:
     seconds = (
-        pl.when(value >= _MICROSECONDS_FROM)
+        pl.when(value >= _NANOSECONDS_FROM)
+        .then(value / 1e9)
+        .when(value >= _MICROSECONDS_FROM)
         .then(value / 1e6)
         .when(value >= _MILLISECONDS_FROM)
         .then(value / 1e3)

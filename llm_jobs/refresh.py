@@ -273,7 +273,8 @@ class _Refresh:
         if job.check is not None:
             self._pipeline.run(CheckStage(release, job.check))
         if job.alias is not None:
-            self._pipeline.run(PromoteStage(self._store, release, job.alias))
+            required = job.gates.required_features
+            self._pipeline.run(PromoteStage(self._store, release, job.alias, required))
 
     def _has_release(self, facts: Mapping[str, Any]) -> bool:
         """Whether the release of an earlier night is there: garbage collection may have taken it."""

@@ -142,10 +142,16 @@ def add_graph(
     return spec
 
 
-def add_recommendations(store: Store, *, model: str = "popularity") -> RecommendationsSpec:
-    """Registered lists of one model: every user gets i1, i0."""
+def add_recommendations(store: Store, *, model: str = "popularity", release: int = 1) -> RecommendationsSpec:
+    """Registered lists of one model, fitted on a release: every user gets i1, i0."""
     spec = RecommendationsSpec(
-        feature=model, view="lists", entity="user", model=model, config_digest="0" * 32, release="1", top_k=2
+        feature=model,
+        view="lists",
+        entity="user",
+        model=model,
+        config_digest="0" * 32,
+        release=str(release),
+        top_k=2,
     )
     rows = [(user, item, rank, 1.0 - rank) for user in USER_IDS for rank, item in enumerate(("i1", "i0"))]
     lists = pa.table([list(column) for column in zip(*rows, strict=True)], schema=schema.RECOMMENDATIONS)

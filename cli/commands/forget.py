@@ -25,6 +25,7 @@ def forget(
     them back. Run it again if it was interrupted.
     """
     from cli.project import open_project
+    from cli.sources import ingest_request
     from featurestore.forget import ForgetRequest
     from featurestore.forget import forget as run_forget
     from recommender.fitted import models_fitted_on
@@ -35,6 +36,7 @@ def forget(
         user_ids=tuple(users),
         project=opened.root,
         work_folder=opened.work_folder,
+        sources=ingest_request(opened),
         trained_on=partial(models_fitted_on, opened.root),
     )
     with report.progress("forget") as progress:
@@ -65,6 +67,11 @@ def _print(report: Reporter, done: "ForgetReport") -> None:
         report.say(
             "no version of a table names them; short ids and mere numbers are not searched for in bytes"
         )
-    report.table(
-        "files of the project that still name them", [{"file": name} for name in done.still_named_in]
-    )
+    if done.still_named_in or not done.not_searched:
+        report.table(
+            "files of the project that still name them", [{"file": name} for name in done.still_named_in]
+        )
+    if done.still_named_in:
+        report.say("remove the users there: an ingest of such a file brings them back")
+    for name in done.not_searched:
+        report.say(f"not searched: {name}")

@@ -75,6 +75,7 @@ def publish(
 
 def _print(report: Reporter, done: "PublishReport") -> None:
     from cli.damage_view import warn_damaged
+    from cli.release_view import carried_lines, left_out_lines
     from featurestore.gates.rules import describe
 
     manifest = done.manifest
@@ -85,13 +86,8 @@ def _print(report: Reporter, done: "PublishReport") -> None:
             for pin in manifest.pins
         ],
     )
-    for name in done.left_out:
-        report.say(f"left out: {name}, of a model of an earlier split; train again, or renew its vectors")
-    for carried in done.carried:
-        report.say(
-            f"carried from release {carried.release}: {carried.kind} {carried.name}, "
-            f"{carried.num_rows:,} rows; its newest version has {carried.successor_rows:,} so far"
-        )
+    for line in (*left_out_lines(done.left_out, manifest.number), *carried_lines(done.carried)):
+        report.say(line)
     warn_damaged(report, done.damaged)
     if done.damaged:
         report.say("warning: no old version of a table was removed: a damaged release may pin it")

@@ -1,13 +1,12 @@
 """The proof that nobody is named any more: rows of every version, and bytes of every file."""
 
 import mmap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
 
 from featurestore import id_maps
-from featurestore.erasure.objects import local_files
 from featurestore.erasure.rows import holdings
 from featurestore.erasure.subject import Subject
 from featurestore.erasure.tables import PAST, TableEraser
@@ -42,37 +41,18 @@ def files_that_name(store: Store, searched: Collection[bytes]) -> list[str]:
     return [path for path in sorted(store.objects.sizes("")) if _holds(store, path, searched)]
 
 
-def local_files_that_name(
-    folder: Path, searched: Collection[bytes], *, without: Collection[Path]
-) -> list[Path]:
-    """Files of a folder that hold one of some byte strings.
-
-    Args:
-        folder: Such as a project's.
-        searched: Byte strings; compressed files do not show them.
-        without: Folders that are left out, such as that of the store.
-    """
-    if not searched:
-        return []
-    return [path for path in _files(folder, without) if _contains(path, searched)]
-
-
-def _files(folder: Path, without: Collection[Path]) -> Iterator[Path]:
-    left_out = [path.resolve() for path in without]
-    for path in local_files(folder):
-        if not any(path.resolve().is_relative_to(other) for other in left_out):
-            yield path
-
-
 def _holds(store: Store, path: str, searched: Collection[bytes]) -> bool:
     objects = store.objects
     if isinstance(objects, HasLocalFiles) and Path(store.uri).is_dir():
-        return _contains(objects.local_file(path), searched)
+        return contains(objects.local_file(path), searched)
     data = objects.read(path)
     return any(needle in data for needle in searched)
 
 
-def _contains(path: Path, searched: Collection[bytes]) -> bool:
+def contains(path: Path, searched: Collection[bytes]) -> bool:
+    """Whether a file holds one of some byte strings; a compressed one does not show them."""
+    if not searched:
+        return False
     with path.open("rb") as file:
         if not path.stat().st_size:
             return False

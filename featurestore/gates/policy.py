@@ -65,6 +65,10 @@ class GatePolicy(Frozen):
     max_code_churn: Share = 0.1
     """Share of items whose codes may differ from the parent's."""
 
+    required_features: tuple[str, ...] = ()
+    """Features (``item_cot``) or views (``lightgcn.top``) that a release must have before an alias is moved
+    to it; the canary of a refresh may name one without."""
+
     probe: str | None = Field(default=None, min_length=1)
     """Folder of a trained model, relative to the project, that is scored with the new vectors."""
     max_probe_drop: Share = 0.05

@@ -9,8 +9,10 @@ from featurestore.gates.policy import GatePolicy
 from featurestore.gates.probe import Probe
 from featurestore.refresh.pipeline import StageOutcome, Watch
 from featurestore.refresh.stored_state import source_state, table_versions
+from featurestore.release import ReleaseCatalog
 from featurestore.releases.promote import promote
 from featurestore.releases.publish import publish
+from featurestore.releases.required import require_features
 from featurestore.releases.verify import require_sound, verify
 from featurestore.store import Store
 
@@ -50,11 +52,14 @@ class PublishStage:
         return {}
 
     def run(self) -> StageOutcome:
-        """See `featurestore.releases.publish.publish`; no alias but the canary's is moved."""
+        """See `featurestore.releases.publish.publish`; no alias but the canary's is moved.
+
+        That the release has what readers count on is therefore asked for by `PromoteStage`.
+        """
         with self.watch.progress(self.name) as progress:
             report = publish(
                 self.store,
-                gates=self.gates,
+                gates=self.gates.model_copy(update={"required_features": ()}),
                 alias=self.canary,
                 features=self.features,
                 held=self.held,
@@ -129,6 +134,8 @@ class PromoteStage:
     store: Store
     release: int
     alias: str
+    required: tuple[str, ...] = ()
+    """Features that the release must have."""
     name: str = "promote"
 
     def reads(self) -> Mapping[str, Any]:
@@ -140,6 +147,9 @@ class PromoteStage:
         return {}
 
     def run(self) -> StageOutcome:
-        """See `featurestore.releases.promote.promote`."""
+        """See `featurestore.releases.promote.promote`; refused for a release without a required feature."""
+        pins = ReleaseCatalog(self.store).manifest(self.release).pins
+        standing = f"release {self.release} is there, and alias {self.alias!r} was not moved to it"
+        require_features([pin.spec for pin in pins], self.required, standing=standing)
         report = promote(self.store, str(self.release), alias=self.alias)
         return StageOutcome(facts=asdict(report))

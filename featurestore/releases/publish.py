@@ -12,7 +12,7 @@ from typing import Final
 
 from featurestore.adapters import adapter_paths, tuned_adapter
 from featurestore.codes.codebooks import about_path, centroids_path, network_path
-from featurestore.errors import InputError
+from featurestore.errors import GateFailedError, InputError
 from featurestore.gate_result import GateResult
 from featurestore.gates.checks import measured_gates
 from featurestore.gates.draft import Draft
@@ -27,6 +27,7 @@ from featurestore.release import Artefact, Manifest, ReleaseCatalog, TablePin, c
 from featurestore.releases.chosen_versions import Choice, Chosen, choose_versions
 from featurestore.releases.measured_tables import measure_chosen
 from featurestore.releases.promote import promote
+from featurestore.releases.required import require_features
 from featurestore.snapshot import write_snapshot
 from featurestore.source_tables import INTERACTIONS
 from featurestore.spec import AnySpec, CodesSpec, table_name
@@ -99,7 +100,8 @@ def publish(
     """Publish the heads of all feature views and the newest source tables as one release.
 
     Recommendations of a model that learned from an earlier split are left out: they would show what the
-    current split holds out, and only a new release can train a new model.
+    current split holds out, and only a new release can train a new model. What was asked for by name is not
+    left out: there is no release then.
     A feature whose new version is still being generated stays at its last complete one, see
     `featurestore.releases.chosen_versions`.
     Tables that the newest release pins at the same version are not read again; of the others, the columns
@@ -126,7 +128,9 @@ def publish(
             stay, because the newest release's rows of it were made from events of another split.
         UnknownNameError: If one of ``features`` is not in the store, or an accepted gate is none.
         UsageError: If an accepted gate guards what would make the release wrong.
-        GateFailedError: If a gate fails; aliases and releases are left as they were.
+        GateFailedError: If a gate fails, one of ``features`` is of a model that learned from an earlier
+            split, or the alias would name a release without a required feature; aliases and releases are
+            left as they were.
         StorageFullError: If there is no room for a snapshot or the manifest.
     """
     if alias is not None:
@@ -139,6 +143,11 @@ def publish(
             raise InputError(
                 f"the store {store.uri} holds nothing to publish.", hint="Run `featurestore ingest` first."
             )
+        if features is not None and choice.left_out:
+            raise _behind(choice.left_out, _standing(catalog, alias))
+        if alias is not None:
+            specs = [chosen.spec for chosen in choice.tables]
+            require_features(specs, gates.required_features, standing=_standing(catalog, alias))
         damaged = _compacted(store, choice, catalog, parent)
         tables = measure_chosen(store, choice, split, parent, progress)
         draft = Draft(store, tables, split, parent)
@@ -155,6 +164,16 @@ def publish(
         moved = alias is not None and promote(store, str(manifest.number), alias=alias).moved
     carried = _carried_features(choice)
     return PublishReport(manifest, created, alias, moved, choice.left_out, carried, damaged)
+
+
+def _behind(left_out: Sequence[str], standing: str) -> GateFailedError:
+    of = "is" if len(left_out) == 1 else "are"
+    return GateFailedError(
+        f"{', '.join(left_out)} {of} of a model that learned from an earlier split than the current one, and "
+        f"no release may hold that; {standing}.",
+        hint="Publish without --feature, train the model on the new release and write its lists and vectors "
+        "again, or leave these out of --feature.",
+    )
 
 
 def _carried_features(choice: Choice) -> tuple[CarriedFeature, ...]:

@@ -8,6 +8,7 @@ from featurestore.errors import UnknownNameError, UsageError
 from featurestore.sources.amazon import AMAZON_2014, AMAZON_2018, AMAZON_2023
 from featurestore.sources.movielens import MOVIELENS_1M, MOVIELENS_100K
 from featurestore.sources.source import (
+    ID_COLUMNS,
     Role,
     SourceFormat,
     SourceTable,
@@ -54,9 +55,11 @@ def read_source(format_name: str, role: Role, path: Path, columns: Mapping[str, 
     for name in columns:
         if name not in contract:
             raise UnknownNameError(f"column of {role}", name, contract)
-    table = source.read(path, role)
+    known = source.columns[role]
+    ids = {columns.get(name, known.get(name, name)) for name in ID_COLUMNS[role]}
+    table = source.read(path, role, ids)
     for theirs in columns.values():
         require_column(table, theirs, hint=map_hint(role))
     table = rename_columns(table, columns, contract)
-    known = {o: theirs for o, theirs in source.columns[role].items() if o not in table.rows.columns}
-    return rename_columns(table, known, contract)
+    absent = {ours: theirs for ours, theirs in known.items() if ours not in table.rows.columns}
+    return rename_columns(table, absent, contract)

@@ -4,7 +4,7 @@ Sources: McAuley et al. (SIGIR 2015) for 2014; Ni et al. (EMNLP 2019) for 2018; 
 for 2023. Field names are those of the files as published. Pictures and links to other items are not read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -60,10 +60,10 @@ def _amazon(year: str, columns: Mapping[Role, Columns], *, one_path: str | None)
         one_path: The metadata field that holds one category path as a flat list, if there is one.
     """
 
-    def read(path: Path, role: Role) -> SourceTable:
+    def read(path: Path, role: Role, ids: Collection[str]) -> SourceTable:
         fields = list(columns[role].values())
         literals = role == "items" and year == "2014"
-        table = require_rows(read_json_lines(path, fields=fields, python_literals=literals))
+        table = require_rows(read_json_lines(path, fields=fields, ids=ids, python_literals=literals))
         if role != "items" or one_path is None or table.rows.schema.get(one_path) != pl.List(pl.String):
             return table
         joined = pl.col(one_path).list.drop_nulls().list.join(" > ")

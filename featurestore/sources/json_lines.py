@@ -9,7 +9,7 @@ import gzip
 import json
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -32,17 +32,25 @@ MAX_LITERAL_BYTES = 4 * 1024 * 1024
 
 _BATCH_ROWS = 50_000
 _GZIP_MAGIC = b"\x1f\x8b"
+_ID_TYPES = (str, int, type(None))
+"""Not their subtypes: a boolean is none."""
 _SCALARS = (str, int, float, bool)
 
 
 def read_json_lines(
-    path: Path, *, fields: Sequence[str] | None = None, python_literals: bool = False
+    path: Path,
+    *,
+    fields: Sequence[str] | None = None,
+    ids: Collection[str] = (),
+    python_literals: bool = False,
 ) -> SourceTable:
     """Read a ``.jsonl`` or ``.jsonl.gz`` file. Memory: the fields kept, plus one batch of 50,000 lines.
 
     Args:
         path: The file; gzip is recognised by its first bytes.
         fields: Fields to keep; all if None.
+        ids: Fields that must be text or whole numbers, or absent: a line with another value, such as 2.0 or
+            true, is refused as ``bad_id``.
         python_literals: Whether a line that is no JSON may be a Python literal.
 
     Raises:
@@ -56,7 +64,7 @@ def read_json_lines(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", (SyntaxWarning, DeprecationWarning))  # odd escapes in literals
         for number, line in _lines(path):
-            record = line if isinstance(line, Rejected) else _record(number, line, python_literals)
+            record = line if isinstance(line, Rejected) else _record(number, line, ids, python_literals)
             if isinstance(record, Rejected):
                 rejected.append(record)
                 continue
@@ -122,7 +130,9 @@ def _too_long(number: int, line: bytes, stream: BinaryIO) -> Rejected:
     return Rejected(number, "line_too_long", _shown(line))
 
 
-def _record(number: int, line: bytes, python_literals: bool) -> dict[str, Any] | Rejected:
+def _record(
+    number: int, line: bytes, ids: Collection[str], python_literals: bool
+) -> dict[str, Any] | Rejected:
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -131,6 +141,8 @@ def _record(number: int, line: bytes, python_literals: bool) -> dict[str, Any] |
     if not isinstance(value, dict):
         return Rejected(number, "bad_json", _shown(line))
     record = cast("dict[str, Any]", value)
+    if any(type(record.get(name)) not in _ID_TYPES for name in ids):
+        return Rejected(number, "bad_id", _shown(line))
     return cast("dict[str, Any]", _without_surrogates(record)) if "\\u" in text else record
 
 

@@ -1,6 +1,6 @@
 """MovieLens 100k and 1M (Harper and Konstan, TiiS 2015): lines of separated fields in Latin-1, no header."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -34,7 +34,8 @@ OCCUPATIONS_1M = (
 _RATING_FIELDS = ("user_id", "item_id", "rating", "timestamp")
 
 
-def _read_100k(path: Path, role: Role) -> SourceTable:
+def _read_100k(path: Path, role: Role, ids: Collection[str]) -> SourceTable:
+    del ids  # all fields are text
     match role:
         case "interactions":
             return _read_fields(path, "\t", _RATING_FIELDS)
@@ -49,7 +50,8 @@ def _read_100k(path: Path, role: Role) -> SourceTable:
     return SourceTable(table.origin, rows, table.rejected)
 
 
-def _read_1m(path: Path, role: Role) -> SourceTable:
+def _read_1m(path: Path, role: Role, ids: Collection[str]) -> SourceTable:
+    del ids
     match role:
         case "interactions":
             return _read_fields(path, "::", _RATING_FIELDS)

@@ -13,6 +13,13 @@ from featurestore.errors import InputError, RowContractError, nearest_name
 Role: TypeAlias = Literal["items", "users", "interactions"]
 ROLES: tuple[Role, ...] = ("items", "users", "interactions")
 
+ID_COLUMNS: Mapping[Role, tuple[str, ...]] = {
+    "items": (c.ITEM_ID,),
+    "users": (c.USER_ID,),
+    "interactions": (c.USER_ID, c.ITEM_ID),
+}
+"""What a row of each file must be called by."""
+
 ROW_NUMBER = "__row_number__"
 """Place of a row in its file, from 1: the line, or the data row of a table (a header is not counted)."""
 RAW_CHARS = 4096
@@ -66,13 +73,14 @@ class SourceFormat:
     Attributes:
         name: What ``--format`` calls it.
         description: One sentence: which files it reads.
-        read: Reads one file of a role, with the file's own column names.
+        read: Reads one file of a role, with the file's own column names. Of the columns named last, the ids,
+            it refuses JSON values that are neither text nor whole numbers.
         columns: For each role that the format has: our column name → the file's, where they differ.
     """
 
     name: str
     description: str
-    read: Callable[[Path, Role], SourceTable]
+    read: Callable[[Path, Role, Collection[str]], SourceTable]
     columns: Mapping[Role, Columns] = field(default_factory=dict[Role, Columns])
 
 

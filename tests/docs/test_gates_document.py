@@ -17,7 +17,7 @@ def test_every_gate_stands_in_the_table_with_its_threshold(project_root: Path) -
     }
     policy = GatePolicy()
     assert said == {key: getattr(policy, key) for key in said}
-    others = {"strata", "min_compared", "probe"}
+    others = {"strata", "min_compared", "required_features", "probe"}
     assert set(GatePolicy.model_fields) == said.keys() | others
     assert all(f"`{key}`" in text or f"{key} = " in text for key in others)
 

@@ -10,7 +10,14 @@ from store_samples import (
     fill_store,
 )
 
-from featurestore.errors import InputError, NewerStoreError, StoreError, UnknownNameError, UsageError
+from featurestore.errors import (
+    GateFailedError,
+    InputError,
+    NewerStoreError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+)
 from featurestore.gates.policy import GatePolicy
 from featurestore.gates.rules import GATES
 from featurestore.reader import FeatureStore
@@ -154,6 +161,23 @@ def test_recommendations_of_an_earlier_split_stay_behind(store):
     later = publish(store, gates=POLICY)
     assert later.left_out == ("popularity.lists",)
     assert lists not in [pin.spec for pin in later.manifest.pins]
+
+
+@pytest.mark.parametrize("asked", [["popularity"], ["popularity.lists", "item_text"]])
+def test_what_was_asked_for_by_name_is_not_left_out(store, asked):
+    fill_store(store)
+    publish(store, gates=POLICY)
+    add_recommendations(store)
+    before = publish(store, gates=POLICY).manifest.number
+    add_sources(store, shift=1)
+    with pytest.raises(GateFailedError) as caught:
+        publish(store, gates=POLICY, features=asked)
+    assert caught.value.message == (
+        "popularity.lists is of a model that learned from an earlier split than the current one, and no "
+        f"release may hold that; alias 'production' still names release {before}."
+    )
+    assert "leave these out of --feature" in caught.value.hint
+    assert ReleaseCatalog(store).numbers() == [1, before]
 
 
 def test_events_come_from_the_version_the_split_was_made_of(store):

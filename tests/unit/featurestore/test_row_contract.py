@@ -122,10 +122,25 @@ def test_prices_are_read_or_left_empty_and_counted() -> None:
         ("2017-11-07T00:00:01Z", 1510012801),
         ("2017-11-07T02:00:01.250+02:00", 1510012801),
         (0, 0),
+        (10**11 - 1, 10**11 - 1),
+        (10**11, 10**8),
+        (1600000000 * 10**9, 1600000000),
+        ("1600000000000000000", 1600000000),
+        ("5138-11-16", 99_999_964_800),
+        ("1969-12-31", -86_400),
     ],
 )
 def test_timestamps_are_unix_seconds(given: object, seconds: int) -> None:
     assert check_events(event(timestamp=given)).rows["timestamp"].to_list() == [seconds]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["99999999999999999999", 1e20, 10**11 * 10**9, float("inf"), -1, "-0.5", "5138-11-17", "9999-12-31"],
+)
+def test_times_out_of_range_are_quarantined(given: object) -> None:
+    checked = check_events(event(), event(item_id="b", timestamp=given))
+    assert reasons(checked) == [(2, "bad_timestamp")]
 
 
 def test_time_columns_of_parquet_are_read() -> None:

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from featurestore.errors import InputError, RowContractError, UnknownNameError, UsageError
@@ -125,6 +127,18 @@ def test_a_megabyte_in_one_csv_field_is_kept(tmp_path: Path) -> None:
         ("a.csv", "item_id,title\na,x\n".encode("utf-16"), "is not UTF-8: line 1 .*iconv -f utf-16"),
         ("a.csv", b"\n\xe1\x00,\x9c\n" * 9, "is not UTF-8: line 2 holds the byte 0xe1"),
         ("a.csv.gz", gzip.compress(b"item_id,title\na,K\xe4se\n"), "is not UTF-8: line 2"),
+        (
+            "a.csv",
+            b'item_id,title\na,x\nZ,"unclosed\nb,y\nc,z\n',
+            "mark that opens a field in line 3 is not closed: the file ends within it",
+        ),
+        (
+            "a.csv.gz",
+            gzip.compress(b'item_id,title\na,"x\nb,"y"\nc,"z"\n'),
+            "opens a field in line 2 is not closed: another quotation mark in line 3 ends it",
+        ),
+        ("a.csv", b"item_id,title,title\na,x,y\n", r"a\.csv has more than one column 'title'\."),
+        ("a.tsv", b'item_id\ttitle\na\t"x, y\n', "opens a field in line 2 is not closed"),
         ("a.csv.gz", gzip.compress(b"item_id,title\n" * 500)[:-20], "cannot be read as CSV"),
         ("a.parquet", b"PAR1 no", "cannot be read as parquet"),
         ("a.jsonl", b"\n\n", "a.jsonl holds no rows"),
@@ -143,6 +157,10 @@ def test_a_megabyte_in_one_csv_field_is_kept(tmp_path: Path) -> None:
         "utf-16",
         "no text at all",
         "latin-1 in gzip",
+        "open quote",
+        "quote of another row",
+        "repeated column",
+        "open quote in tsv",
         "cut csv gzip",
         "no parquet",
         "blank lines",
@@ -157,11 +175,33 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path, name: str, content: b
         read_table(tmp_path / name)
 
 
+def test_a_repeated_column_of_a_parquet_file_is_named(tmp_path: Path) -> None:
+    columns = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["item_id", "title", "title"])
+    pq.write_table(columns, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"as parquet: .*'title' has more than one occurrence"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_columns_without_a_name_may_be_several(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("item_id,,\na,b,c\n")
+    assert read_table(tmp_path / "a.csv").rows["item_id"].to_list() == ["a"]
+
+
 def test_missing_files_and_folders_say_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no file .*a\.csv"):
         read_table(tmp_path / "a.csv")
     with pytest.raises(InputError, match="is a folder; expected a file"):
         read_table(tmp_path)
+
+
+def test_ids_of_json_lines_are_text_or_whole_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    values = ["b", 7, "2.0", 2.0, 3.5, True, ["x"], None, 2**70]
+    path.write_text("".join(json.dumps({"asin": value, "score": 1.5}) + "\n" for value in values))
+    table = read_source("table", "items", path, {"item_id": "asin"})
+    assert table.rows["item_id"].to_list() == ["b", "7", "2.0", None, str(2**70)]
+    assert [(r.row_number, r.reason) for r in table.rejected] == [(n, "bad_id") for n in (4, 5, 6, 7)]
+    assert read_source("table", "items", path, {"title": "asin"}).num_read == len(values)
 
 
 def test_mapped_columns_take_our_names(tmp_path: Path) -> None:
