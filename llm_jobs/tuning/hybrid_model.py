@@ -11,7 +11,8 @@ embedding, whatever model made x and Z: much longer or shorter ones a decoder ha
 random map of x, so that alike items begin alike: most of them are the answer to no prompt at all, or to one,
 and what is learned of one row must say something of the others; or as the map that a ridge regression of x
 on h finds (Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
-ICLR 2022: what is tuned from a random head loses what it knew). And m and s,
+ICLR 2022: what is tuned from a random head loses what it knew); or, for prompts in words alone, as noise,
+so that no score says anything of x. And m and s,
 mean and standard deviation of h over a stage's prompts before it is tuned: the states of prompts that share
 most of their words are nearly one (SmolLM2: a root mean square of 1.87, 0.11 of which tells prompts apart).
 
@@ -19,7 +20,7 @@ Letters: b inputs, t tokens, p places, h hidden size, d dimensions of x and Z, I
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -82,21 +83,32 @@ class HybridEnds(torch.nn.Module):
         nodes: (I, d) float32 x of all items, frozen.
         words: (V, h) embeddings that x̃ and z̃ begin as long as.
         seed: Of the first weights.
+        first_output: W_o begins as a random map of x, or as noise that has nothing of it.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, nodes: torch.Tensor, words: torch.Tensor, *, seed: int) -> None:
+    def __init__(
+        self,
+        nodes: torch.Tensor,
+        words: torch.Tensor,
+        *,
+        seed: int,
+        first_output: Literal["nodes", "noise"] = "nodes",
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         width, hidden = nodes.shape[1], words.shape[1]
+        # Drawn ahead of W_p and W_g, whose draws are as many as x has columns.
+        noise = _noise(len(nodes), hidden, generator) if first_output == "noise" else None
         wanted = float(words.float().square().mean().sqrt())
         known = nodes[nodes.any(dim=1)]
         found = float(known.square().sum(dim=1).mean().sqrt()) if len(known) else 1.0
         self.node = _new_map(width, hidden, wanted / max(found, 1e-8), generator)
         self.graph = _new_map(width, hidden, wanted / max(found, 1e-8), generator)
-        self.output = torch.nn.Parameter(_first_output(nodes.cpu(), hidden, generator))  # W_o
+        output = _mapped(nodes.cpu(), hidden, generator) if noise is None else noise
+        self.output = torch.nn.Parameter(output)  # W_o
         self.register_buffer("mean", torch.zeros(hidden))
         self.register_buffer("scale", torch.ones(hidden))
         self.to(nodes.device)
@@ -209,15 +221,20 @@ def read_states(
     return states
 
 
-def _first_output(nodes: torch.Tensor, hidden: int, generator: torch.Generator) -> torch.Tensor:
+def _noise(num_items: int, hidden: int, generator: torch.Generator) -> torch.Tensor:
+    """(I, h) of standard deviation 0.02."""
+    return torch.randn(num_items, hidden, generator=generator) * _OUTPUT_STD
+
+
+def _mapped(nodes: torch.Tensor, hidden: int, generator: torch.Generator) -> torch.Tensor:
     """(I, h) of standard deviation 0.02: a random map of (I, d) x about their mean; noise where x is zero."""
-    rows = torch.randn(len(nodes), hidden, generator=generator)
+    rows = _noise(len(nodes), hidden, generator)
     known = nodes.any(dim=1)
     if known.sum() > 1:
         centred = nodes[known] - nodes[known].mean(dim=0)  # what all have in common tells no items apart
         mapped = centred @ torch.randn(nodes.shape[1], hidden, generator=generator)
-        rows[known] = mapped / mapped.std().clamp(min=1e-8)
-    return rows * _OUTPUT_STD
+        rows[known] = mapped / mapped.std().clamp(min=1e-8) * _OUTPUT_STD
+    return rows
 
 
 def _padded(ids: tuple[int, ...], length: int) -> list[int]:

@@ -46,7 +46,7 @@ def begin(
     Args:
         base: A fresh base model.
         nodes: (I, d) x.
-        config: Says what learns.
+        config: Says what learns, and whether W_o begins as noise: where sessions are in words alone.
         seed: Of new weights.
         adapter: Tuned before, on the same base; None begins anew.
         same_nodes: Whether x is what the adapter was tuned with: W_p and W_g are new if not.
@@ -60,7 +60,8 @@ def begin(
     """
     if adapter is None:
         model = HybridDecoder(_everything(base.network, config, seed))
-        return Start(model, HybridEnds(nodes, model.words.detach(), seed=seed))
+        first = "noise" if config.sessions == "titles" else "nodes"
+        return Start(model, HybridEnds(nodes, model.words.detach(), seed=seed, first_output=first))
     _require_shape(adapter, config)
     return resume(base, nodes, adapter, same_nodes=same_nodes)
 

@@ -6,11 +6,11 @@ and weight decay 1e-2. It does not say whether by LoRA: rank 16 on the attention
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from featurestore.errors import UnknownNameError
+from featurestore.errors import UnknownNameError, UsageError
 from llm_jobs.tuning.config import TuningConfig
 
 Stage: TypeAlias = Literal["alignment", "behaviour", "joint"]
@@ -51,7 +51,8 @@ class LlmgrConfig(TuningConfig):
     first_output: Literal["random", "probe"] = Field(
         default="random",
         description="W_o begins as a random map of nodes, or as the one that fits the states of "
-        "num_measured prompts before anything is tuned: where rows answer few prompts, or none.",
+        "num_measured prompts before anything is tuned: where rows answer few prompts, or none. With "
+        "sessions=titles it begins as noise.",
     )
     num_measured: int = Field(
         default=256, ge=2, description="Prompts whose states are looked at before anything is tuned."
@@ -59,6 +60,24 @@ class LlmgrConfig(TuningConfig):
     max_examples: int | None = Field(
         default=None, ge=1, description="Titles, and sessions, learned from at most; the seed draws them."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _words_have_no_graph(cls, values: Any) -> Any:  # noqa: ANN401 - what a validator before types is given
+        if not isinstance(values, dict) or values.get("sessions") != "titles":
+            return values
+        graph = values.get("graph_token", "none")
+        if graph != "none":
+            raise ValueError(f"sessions=titles reads no graphs: graph_token={graph} would have no effect")
+        return values | {"graph_token": "none"}
+
+    @model_validator(mode="after")
+    def _words_begin_without_nodes(self) -> "LlmgrConfig":
+        if self.sessions == "titles" and self.first_output == "probe":
+            raise ValueError(
+                "sessions=titles needs first_output=random: a probe fits W_o to the vectors of items"
+            )
+        return self
 
     @model_validator(mode="after")
     def _what_learns_is_float32(self) -> "LlmgrConfig":
@@ -91,3 +110,22 @@ def find_stage(name: str) -> Stage:
         if stage == name:
             return stage
     raise UnknownNameError("stage", name, CONFIGS)
+
+
+def check_stage(stage: Stage, config: LlmgrConfig) -> None:
+    """Refuse settings of what a stage does not read.
+
+    Raises:
+        UsageError: If it reads no sessions, or no titles, that are said to be other than usual.
+    """
+    if stage == "alignment" and config.sessions == "titles":
+        raise UsageError(
+            "sessions=titles would have no effect: the stage alignment reads no sessions.",
+            hint="Take --stage behaviour, or leave the setting out.",
+        )
+    if stage == "behaviour" and config.sessions == "nodes" and config.texts == "shuffled":
+        raise UsageError(
+            "texts=shuffled would have no effect: the stage behaviour reads no titles, but with "
+            "sessions=titles.",
+            hint="Give it to the stage alignment, whose adapter --start names, or set sessions=titles.",
+        )

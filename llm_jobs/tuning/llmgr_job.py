@@ -31,7 +31,7 @@ from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.config import tuning_device
 from llm_jobs.tuning.hybrid_input import HybridTokens, load_hybrid_tokens
 from llm_jobs.tuning.hybrid_weights import Start, begin, hybrid_files
-from llm_jobs.tuning.llmgr_config import LlmgrConfig, Stage
+from llm_jobs.tuning.llmgr_config import LlmgrConfig, Stage, check_stage
 from llm_jobs.tuning.llmgr_objective import measure_states
 from llm_jobs.tuning.llmgr_sources import LlmgrData, LlmgrSources, new_objective, read_llmgr
 from llm_jobs.tuning.loop import TuningReport, tune
@@ -113,8 +113,8 @@ def tune_llmgr(
     Raises:
         UnknownNameError: If the release has no such text or vector feature, the store no such adapter, or the
             base no such target module.
-        UsageError: If the name cannot be one, a feature describes users, the base cannot be tuned, or the
-            adapter fits neither settings nor catalogue.
+        UsageError: If the name cannot be one, a setting is of what the stage does not read, a feature
+            describes users, the base cannot be tuned, or the adapter fits neither settings nor catalogue.
         InputError: If there is nothing to learn from, or a prompt is too long.
         LeakError: If texts or vectors read held-out events.
         EmbeddingSpaceError: If x is not of the base model of sessions, or the adapter of another decoder.
@@ -123,6 +123,7 @@ def tune_llmgr(
         StorageFullError: If there is no room.
     """
     require_name(sources.name, "a feature")
+    check_stage(stage, config)
     found = read_llmgr(release, sources)
     before = None if start is None else load_adapter(store.objects, start)
     with FeatureLock(store.objects, f"tuning.{sources.name}") as lock:

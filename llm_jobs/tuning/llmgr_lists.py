@@ -62,7 +62,8 @@ class SessionScores:
 
     def _scores(self, examples: SessionExamples) -> FloatArray:
         tuned = self.tuned
-        reading = reading_of(tuned.found, examples, tuned.tokens, tuned.config)
+        seed = tuned.adapter.origin.seed
+        reading = reading_of(tuned.found, examples, tuned.tokens, tuned.config, seed=seed)
         inputs = [tuned.tokens.input(reading.session_prompt(examples, n)) for n in range(len(examples))]
         states = read_states(
             tuned.start.model,

@@ -80,10 +80,13 @@ class LlmgrData:
         texts = self.side.texts.texts
         return tuple(texts[row] for row in self.side.rows)
 
-    @property
-    def all_titles(self) -> tuple[str, ...]:
-        """Title of each of I items; empty where an item has none."""
-        known = dict(zip(self.item_rows.tolist(), self.titles, strict=True))
+    def titles_read(self, config: LlmgrConfig, *, seed: int) -> tuple[str, ...]:
+        """Title of each item in ``item_rows``, or as a control that of another, as the config says."""
+        return self.titles if config.texts == "own" else other_titles(self.titles, seed)
+
+    def all_titles(self, config: LlmgrConfig, *, seed: int) -> tuple[str, ...]:
+        """The same for each of I items; empty where an item has no title, or no x."""
+        known = dict(zip(self.item_rows.tolist(), self.titles_read(config, seed=seed), strict=True))
         return tuple(known.get(row, "") for row in range(len(self.nodes)))
 
 
@@ -118,7 +121,7 @@ def read_llmgr(release: Release, sources: LlmgrSources) -> LlmgrData:
 
 def title_examples(found: LlmgrData, config: LlmgrConfig, *, seed: int) -> TitleExamples:
     """Titles to learn from, and the nodes that are candidates of them."""
-    titles = found.titles if config.texts == "own" else other_titles(found.titles, seed)
+    titles = found.titles_read(config, seed=seed)
     rows = some_of(np.arange(len(titles)), config.max_examples, seed)
     return TitleExamples(
         items=found.item_rows[rows],
@@ -136,7 +139,7 @@ def graph_vectors(found: LlmgrData, prefixes: Histories, config: LlmgrConfig) ->
         UsageError: If the base model is needed, and none is named.
     """
     width = found.nodes.shape[1]
-    match "none" if config.sessions == "titles" else config.graph_token:
+    match config.graph_token:
         case "none":
             return np.zeros((0, width), np.float32)
         case "mean":
@@ -155,9 +158,17 @@ def graph_vectors(found: LlmgrData, prefixes: Histories, config: LlmgrConfig) ->
 
 
 def reading_of(
-    found: LlmgrData, examples: SessionExamples | None, tokens: HybridTokens, config: LlmgrConfig
+    found: LlmgrData,
+    examples: SessionExamples | None,
+    tokens: HybridTokens,
+    config: LlmgrConfig,
+    *,
+    seed: int,
 ) -> Reading:
-    """What prompts of some sessions, or of titles alone, are made with; on the config's device."""
+    """What prompts of some sessions, or of titles alone, are made with; on the config's device.
+
+    The seed is that of the tuning: sessions in words are learned and asked with the same titles.
+    """
     none = Histories(np.zeros(1, np.int64), np.zeros(0, np.int64))
     sessions = (
         np.zeros((0, found.nodes.shape[1]), np.float32)
@@ -165,7 +176,7 @@ def reading_of(
         else graph_vectors(found, examples.prefixes if len(examples) else none, config)
     )
     device = tuning_device(config)
-    titles = found.all_titles if config.sessions == "titles" else None
+    titles = found.all_titles(config, seed=seed) if config.sessions == "titles" else None
     nodes, graphs = (torch.from_numpy(each).to(device) for each in (found.nodes, sessions))
     return Reading(tokens, nodes, graphs, titles)
 
@@ -179,7 +190,7 @@ def new_objective(
         sessions = session_examples(
             found.training.histories, config.max_nodes, max_examples=config.max_examples, seed=seed
         )
-    reading = reading_of(found, sessions, tokens, config)
+    reading = reading_of(found, sessions, tokens, config, seed=seed)
     if sessions is None:
         return TitleStage(title_examples(found, config, seed=seed), reading, ends)
     after = SessionStage(sessions, reading, ends)
