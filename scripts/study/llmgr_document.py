@@ -91,7 +91,11 @@ newest click, which training holds. With the product's own commands, controls in
     featurestore train llmgr --features llmgr --set teacher=teacher.safetensors
 
 `--stage joint` is one stage, stage behaviour without `--start` has no auxiliary stage,
-`--set graph_token=none` no graph, `--set texts=shuffled` texts of other items.
+`--set graph_token=none` no graph, `--set texts=shuffled` texts of other items in stage alignment.
+
+`rsl` is RSL (Chu et al., arXiv 2308.10837) as far as its description allows: stage behaviour without
+`--start`, `--set sessions=titles`. Its scores have nothing of nodes and graphs. What its lists are worth: the
+last column, and the row `tuned, rsl`, the small model that learns from them.
 """
 
 

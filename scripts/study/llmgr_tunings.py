@@ -126,8 +126,15 @@ TUNINGS: Final = (
         feature="llmgr-shuffled",
         first={"texts": "shuffled"},
     ),
+    Tuning(
+        name="rsl",
+        why="RSL: sessions in words alone",
+        feature="llmgr-rsl",
+        first=None,
+        settings={"sessions": "titles", "first_output": "random"},
+    ),
 )
-"""The paper's way, then its controls."""
+"""The paper's way, then its controls, then RSL (arXiv 2308.10837), which reads neither nodes nor graphs."""
 
 
 def read_tuning(name: str, folder: Path = RESULTS) -> TuningRecord | None:

@@ -49,6 +49,7 @@ def test_without_records_everything_is_not_run(records):
     assert "without the auxiliary stage, beyond chance | not run | not run |" in text
     assert "## session-diginetica-slice\n\nTexts: none. Nothing has been run." in text
     assert "| `two-stages` | as the paper: titles, then sessions | not run |" in text
+    assert "| `rsl` | RSL: sessions in words alone | not run |" in text
     assert f"| {BEAUTY} | `{MODEL}` | tuned 0, tuned-on-gru4rec 0" in text
     assert "| ml-100k | `gcsan` | plain 0 |" in text
 

@@ -7,6 +7,7 @@ import pytest
 from study_world import NUM_ITEMS, NUM_USERS
 
 from featurestore.errors import SetupError, UnknownNameError
+from llm_jobs.tuning.llmgr_config import check_stage
 from recommender.data import load_training_data
 from recommender.features import EntityFeatures, entity_features
 from recommender.models.llmgr import Config
@@ -110,13 +111,28 @@ def test_a_tuning_anew_makes_its_runs_due(tmp_path):
 def test_settings_of_all_tunings_and_runs_fit():
     for tuning in TUNINGS:
         if tuning.first is not None:
-            assert settings_of("alignment", tuning.first).epochs == 1
-        assert settings_of(tuning.second, tuning.settings).epochs == 3
+            first = settings_of("alignment", tuning.first)
+            check_stage("alignment", first)
+            assert first.epochs == 1
+        second = settings_of(tuning.second, tuning.settings)
+        check_stage(tuning.second, second)
+        assert second.epochs == 3
     assert settings_of("behaviour", {}).max_tokens == 64
     bases = [parse_settings(Config, llmgr.tuned("amazon14-beauty", v).settings) for v in llmgr.ON_OTHER_BASES]
     assert {config.base for config in bases} == {"gru4rec", "stamp", "niser", "srgnn", "narm"}
     teachers = {llmgr.tuned("amazon14-beauty", name).settings["teacher"] for name in ("", *llmgr.CONTROLS)}
     assert len(teachers) == len(TUNINGS)
+
+
+def test_rsl_is_the_last_tuning_and_reads_words_alone():
+    rsl = TUNINGS[-1]
+    assert rsl.name == "rsl"
+    assert rsl.first is None  # an adapter of stage 1 has learned from nodes
+    config = settings_of(rsl.second, rsl.settings)
+    assert (config.sessions, config.graph_token, config.first_output) == ("titles", "none", "random")
+    assert [tuning.name for tuning in TUNINGS if tuning.settings.get("sessions") == "titles"] == ["rsl"]
+    assert len({tuning.feature for tuning in TUNINGS if tuning.first is None}) == 3
+    assert "no-rsl" in llmgr.tuned("amazon14-beauty", "rsl").settings["teacher"]
 
 
 def test_hits_are_counted_by_session(lists):
