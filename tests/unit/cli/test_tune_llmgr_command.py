@@ -95,6 +95,16 @@ def test_wrong_words_end_with_their_codes(project: Path, capsys: pytest.CaptureF
             3,
             "tokens without any title; 40 are read",
         ),
+        (
+            [*items, *behaviour, "--set", "sessions=titles", "--set", "graph_token=mean"],
+            2,
+            "sessions=titles reads no graphs: graph_token=mean would have no effect",
+        ),
+        (
+            [*items, *behaviour, "--set", "texts=shuffled"],
+            2,
+            "texts=shuffled would have no effect: the stage behaviour reads no titles",
+        ),
         ([*items, "--encoder", "minilm"], 2, "unknown vector feature 'gcsan'"),
     ]
     for arguments, code, message in cases:
