@@ -107,10 +107,12 @@ class Network(torch.nn.Module):
         drawn = torch.randperm(self._data.num_items, generator=noise, device=device)
         drawn = drawn[: self._config.num_negatives]  # (M,)
         pairs = torch.from_numpy(np.concatenate([batch.users, batch.positives + num_users])).to(device)
-        final, _ = self.propagation.rows(self.adapter(self.inputs), torch.cat([pairs, drawn + num_users]))
+        adapted = self.adapter(self.inputs).float()  # of bfloat16 in mixed precision
+        final, _ = self.propagation.rows(adapted, torch.cat([pairs, drawn + num_users]))
         users, positives, negatives = normalize(final, dim=1).split([len(batch), len(batch), len(drawn)])
         own = self._own_items(batch.users, drawn)
-        cosines = (users @ negatives.T).index_put(own, negatives.new_tensor(-torch.inf))  # (b, M)
+        cosines = users @ negatives.T  # (b, M)
+        cosines = cosines.index_put(own, cosines.new_tensor(-torch.inf))
         temperature = self._config.temperature
         return sampled_softmax_loss((users * positives).sum(dim=1) / temperature, cosines / temperature)
 

@@ -79,7 +79,8 @@ class Network(torch.nn.Module):
         vectors = self._user_vectors(first, self.history_mean(items).index_select(0, users))
         positives, negatives = normalize(read, dim=1).split([len(batch), len(drawn)])
         lines, columns = self._own_positives(batch.users, drawn)
-        cosines = (vectors @ negatives.T).index_put((lines, columns), negatives.new_tensor(-1.0))  # (b, M)
+        cosines = vectors @ negatives.T  # (b, M), of bfloat16 in mixed precision
+        cosines = cosines.index_put((lines, columns), cosines.new_tensor(-1.0))
         loss = cosine_contrastive_loss(
             (vectors * positives).sum(dim=1),
             cosines,

@@ -111,6 +111,7 @@ def attend(logits: torch.Tensor, values: torch.Tensor, lines: torch.Tensor, num_
     Returns:
         (num_lines, d + 1) points.
     """
+    logits, values = logits.float(), values.float()  # sums over lines, which bfloat16 is too coarse for
     largest = logits.new_full((num_lines,), -torch.inf).scatter_reduce(0, lines, logits.detach(), "amax")
     powers = (logits - largest.index_select(0, lines)).exp()
     sums = powers.new_zeros(num_lines).index_add(0, lines, powers)

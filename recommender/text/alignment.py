@@ -81,7 +81,10 @@ def info_nce(
     hard = scaled.new_full(negatives.is_hard.shape, -torch.inf)  # (m, h)
     hard = hard.masked_scatter(negatives.is_hard, cosines)
     hides = scaled.new_zeros(len(negatives.queue)).masked_fill_(~negatives.is_queued, -torch.inf)
-    loss: torch.Tensor = _InfoNCE.apply(scaled, normalize(keys, dim=1), negatives.queue, hides, hard)
+    given = scaled, normalize(keys, dim=1), negatives.queue, hides, hard
+    with torch.autocast(scaled.device.type, enabled=False):  # it adds up what it multiplies, in place
+        wide = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in given)
+        loss: torch.Tensor = _InfoNCE.apply(*wide)
     return loss
 
 

@@ -76,7 +76,8 @@ class KeyQueue(torch.nn.Module):
         nodes, graph, text = nodes[-size:], normalize(graph[-size:], dim=1), normalize(text[-size:], dim=1)
         self.nodes[torch.isin(self.nodes, nodes)] = -1
         places = (self._next + torch.arange(len(nodes), device=nodes.device)) % size  # (m,)
-        self.nodes[places], self.graph[places], self.text[places] = nodes, graph, text
+        kept = self.graph.dtype  # keys are of bfloat16 in mixed precision
+        self.nodes[places], self.graph[places], self.text[places] = nodes, graph.to(kept), text.to(kept)
         self._next.copy_((self._next + len(nodes)) % size)
 
     def others(self, nodes: torch.Tensor) -> torch.Tensor:

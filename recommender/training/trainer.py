@@ -4,6 +4,7 @@ The loop is never handed test data. All randomness comes from one seed: NumPy dr
 weights, noise and dropout, each from a generator of its own.
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -81,7 +82,7 @@ def train(
             stays when training has ended: who has saved the model discards it.
 
     Raises:
-        InputError: If there is not one batch to learn from.
+        InputError: If there is not one batch to learn from, or the loss is no finite number any more.
         StoreError: If the checkpoint is damaged.
         UsageError: If it belongs to another run.
     """
@@ -144,7 +145,13 @@ class _Loop:
             total += train_step(self.model, self.optimizer, batch, self.noise, self.config)
             self.step_seconds.append(time.perf_counter() - started)
         self.epoch += 1
-        return float(total) / num_batches
+        loss = float(total) / num_batches
+        if not math.isfinite(loss):
+            raise InputError(
+                f"training diverged: the loss of epoch {self.epoch} is {loss}.",
+                hint="Lower learning_rate, or clip gradients with max_grad_norm. Nothing of it is kept.",
+            )
+        return loss
 
     def record(self, loss: float, metric: float | None) -> None:
         self.history.append(EpochRecord(self.epoch, loss, metric, time.monotonic() - self.started))

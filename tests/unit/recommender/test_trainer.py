@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from featurestore.errors import InputError
 from featurestore.progress import no_progress
 from recommender.data import training_data
 from recommender.training.config import TrainerConfig, learning_rate_at
@@ -131,6 +132,21 @@ def test_long_gradients_are_scaled_down():
     batch = PairBatch(target, target, target)
     train_step(model, optimizer, batch, NOISE, TrainerConfig(max_grad_norm=0.5))
     np.testing.assert_allclose(model.weight.detach().numpy(), [1.5, -2.0], rtol=1e-5)
+
+
+class Diverging(Scripted):
+    """Whose loss is no number from the second epoch on."""
+
+    def loss(self, batch: PairBatch, noise: torch.Generator) -> torch.Tensor:
+        loss = super().loss(batch, noise)
+        return loss if self.epochs < 2 else loss * float("nan")
+
+
+@pytest.mark.parametrize("valid_item", [1, None])
+def test_a_training_that_diverges_leaves_no_model(valid_item):
+    config = TrainerConfig(epochs=9, eval_every=1)
+    with pytest.raises(InputError, match=r"diverged: the loss of epoch 2 is nan\.\n  Lower learning_rate"):
+        train(Diverging(), one_user(valid_item), config, seed=0, progress=no_progress)
 
 
 def test_mixed_precision_is_for_cuda():
