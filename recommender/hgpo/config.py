@@ -1,5 +1,8 @@
 """Settings of HGPO and of what it is measured against; constants are those of LGHRec's released code.
 
+Ours are the bounds of τ, 0.05 and 1 (released: 0.01 and 2), and forms that `advantage`, `groups`, `pools` and
+`num_samples` name besides the released ones.
+
 Where a setting's meaning needs formulas, they stand in `recommender.hgpo.rewards` (w1 to w5, the thresholds,
 groups), `recommender.hgpo.objective` (ε, c1, λ, β) and `recommender.hgpo.contrast_side` (τ, negatives).
 """
@@ -29,8 +32,8 @@ class HgpoConfig(ViewConfig):
         description="Who chooses negatives: hgpo, uniform, hard (nearest of the pool), or in_batch.",
     )
     temperature: float = Field(default=0.2, gt=0, description="Fixed τ, and where hgpo and learned begin.")
-    temperature_min: float = Field(default=0.05, gt=0, description="No τ of hgpo or learned is below.")
-    temperature_max: float = Field(default=1.0, gt=0, description="No τ of hgpo or learned is above.")
+    temperature_min: float = Field(default=0.05, gt=0, description="No τ of hgpo or learned is below (ours).")
+    temperature_max: float = Field(default=1.0, gt=0, description="No τ of hgpo or learned is above (ours).")
     pools: Literal["same_side", "items"] = Field(
         default="same_side", description="Negatives are of a node's kind, or items for users (the released)."
     )
@@ -38,7 +41,8 @@ class HgpoConfig(ViewConfig):
     num_chosen: int = Field(default=64, ge=1, description="Negatives M of each node out of the pool.")
     groups: Literal["degree", "quantile", "none"] = Field(
         default="degree",
-        description="Nodes judged together: degrees to 10, 30, 70, 100 and above, equal shares, or all.",
+        description="Nodes judged together: degrees to 10, 30, 70, 100 and above, equal shares, or all (then "
+        "nothing is harmonised).",
     )
     num_groups: int = Field(default=5, ge=1, description="Groups K; other than 5 with quantile only.")
     advantage: Literal["group", "whitened", "anchor"] = Field(

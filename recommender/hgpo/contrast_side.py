@@ -7,7 +7,8 @@ LGHRec (arXiv 2505.12396); s are cosines, z'_v and z''_v two views of node v
 
 N*_v are M of P nodes of v's side that are drawn for every step, or, in the released form, items for users,
 where an item that the user had takes the positive's place in state and rewards. In the released code the
-chosen negatives never enter the loss: here they do. Who chooses:
+chosen negatives never enter the loss: here they do. State and rewards read these views too (the released ones
+layer-0 embeddings), without gradients. Who chooses:
 
     τ_v     the policy; a constant; T_ideal(d_v), the optimum of reward (5); a weight per group, by gradient
     N*_v    the policy; M of P alike; the M nearest of P (dynamic hard negatives); other nodes of the batch

@@ -1,8 +1,9 @@
 """HGPO's policy: which negatives a node is contrasted with, and at which temperature.
 
 LGHRec (arXiv 2505.12396). State of a node v: its vector z_v, its positive's z_p, the mean of the candidates'
-vectors and ln(1 + degree). In the released code a logit belongs to a place in the pool, whose items change
-with every draw, and the temperature is clamped after its log-probability is taken. Our reconstruction:
+vectors and its degree d_v. Two forms of the released code are left out on purpose: a logit belongs to a place
+in the pool, whose items change with every draw, and the temperature is clamped after its log-probability is
+taken. Our reconstruction:
 
     logit_j = <W_a [z_v ‖ z_p], W_b z_j> + w·[cos(v, j), cos(p, j), ln(1 + d_j)]
     N* ~ Plackett-Luce(logits)                        M of P, `recommender.hgpo.plackett_luce`
@@ -10,7 +11,9 @@ with every draw, and the temperature is clamped after its log-probability is tak
     x ~ N(μ, s²),    τ = τ_min + (τ_max - τ_min) sigmoid(x)
     log π = log π(N*) + log N(x; μ, s)                densities of x: τ's differ by what θ cannot change
 
-Ours besides: vectors of length 1; ln(1 + d_v) is left out of the logits, where it would cancel; the policy
+Ours besides: vectors of length 1, of the views z' and z'' that are contrasted, where the released state is of
+layer-0 embeddings; ln(1 + d) where it has d; ln(1 + d_v) is left out of the logits, where it would cancel;
+bounds of τ are 0.05 and 1, in which T_ideal lies up to a degree of 10^8 (released: 0.01 and 2); the policy
 begins with uniform negatives and with τ near the setting. Nodes of a batch share a pool, which makes all
 logits one product of matrices; of a pool that is drawn uniformly each node still gets a uniform one.
 

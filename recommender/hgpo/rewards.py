@@ -9,6 +9,10 @@ chosen negative, d_v the degree of v:
     (4) R_neg   = mean over the M chosen of (1) + (2) + (3)
     (5) R_τ     = -w5 |τ_v - T_ideal(d_v)|,             T_ideal(d) = 1 / (1 + ln(1 + d))
 
+Ours: v is read in its view z'_v, n and p in theirs, z''_n and z''_p, where the released code reads layer-0
+embeddings. Unless pools=items, p is the node itself, so that s(p, n) is about s(v, n) and the penalties w2
+and w3 fall on nearly the same candidates.
+
 Letters: m nodes, P candidates, M chosen, G actions per node.
 """
 

@@ -1,8 +1,10 @@
 """Edges: were the training graph and the user graphs built from training events alone?
 
-Nothing that is stored is believed: the training graph is compared with the events themselves, and edges of a
-user graph that pools item vectors are scored again with the mean of each user's training items. Where those
-scores differ and those of all of the user's items agree, the graph has read held-out events.
+The pairs that `recommender.data.load_training_data` gives, of which models build their graphs, are compared
+with the release's training events; the matrix that a model then builds is not looked at. Edges of a user
+graph that pools item vectors are not believed as stored: they are scored again with the mean of each user's
+training items. Where those scores differ and those of all of the user's items agree, the graph has read
+held-out events.
 """
 
 from dataclasses import dataclass

@@ -11,9 +11,12 @@ event), m that of a hidden item; blocks: `recommender.sequence.bidirectional_att
 
 In training each event is hidden with chance q, but of a share of all histories only the last one, which is
 what a score asks for. The share is ours (the paper's code: one copy of each history in eleven); where no
-event was hidden, the last one is. The bias of items is left out, ages stand for places, and norms come first
-(`recommender.sequence.bidirectional_attention`). How much hangs on the number of epochs is told by Petrov and
-Macdonald, RecSys 2022: a step learns from q of the events alone.
+event was hidden, the last one is. Ours too: the bias of items is left out, ages stand for places, vectors of
+events are multiplied by √d before those of ages are added (the paper adds them as they are), and norms come
+first in blocks (`recommender.sequence.bidirectional_attention`), so that one more LayerNorm stands after the
+last block and before W (the paper's norms come last in blocks, and W reads the last block as it is). How much
+hangs on the number of epochs is told by Petrov and Macdonald, RecSys 2022: a step learns from q of the events
+alone.
 """
 
 import numpy as np

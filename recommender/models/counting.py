@@ -9,6 +9,12 @@ Nothing is learned by gradients and nothing was tuned. In the training history o
 
 Maxima are over all items, those of the history too. A reconstruction of a control that is known by its recipe
 and its figures, not by code. An empty history is scored by the last term: popularity.
+
+Six figures are known for each data set. The four of the full ranking, HR and NDCG at 5 and 10, are tested on
+Beauty and Toys (``tests/integration/test_counting_control.py``). The two among 99 random negatives, HR@10 and
+NDCG@10, are not: measured .4374 and .2943 on Beauty (given .437 and .295), .4036 and .2790 on Toys (given
+.403 and .277). The last is .0020 off, more than draws of negatives differ by: three other seeds give .2791 to
+.2801.
 """
 
 from dataclasses import dataclass, field

@@ -98,7 +98,11 @@ class Config(HgpoConfig):
         return self
 
 
-SPACE: Final[SearchSpace] = {**RANKING_SPACE, "contrast_weight": LogUniform(0.01, 0.5)}
+SPACE: Final[SearchSpace] = {
+    **RANKING_SPACE,
+    "contrast_weight": LogUniform(0.01, 0.5),
+    "temperature": LogUniform(0.06, 0.9),  # inside the bounds that hgpo's and learned ones have
+}
 
 
 class Network(torch.nn.Module):

@@ -32,10 +32,10 @@ Test part, all items ranked but those that the user had before; equal scores cou
 Epochs are chosen on the validation part, and the test part is read once, at the end. Settings are those of
 the models' files, each of which says where its own come from: weights of contrasts of `sgl`, `simgcl`,
 `xsimgcl`, `ncl`, `directau`, `lightgcl` and `simplex` were chosen on colakg-lastfm's validation part and are
-used as they are on the other data sets, nothing was searched for the others, and Adam's step is 0.005 unless
-a file says otherwise (LightGCN's: 0.001). `counting` and `sasrec` read histories and are asked with those of
-train and validation; texts of users were made from validation events too; all else knows the training part
-alone. {SEEDS}
+used as they are on the other data sets, nothing was searched for the others, and Adam's step is 0.005
+(LightGCN's paper: 0.001) unless a model's file or a variant says otherwise. `counting` and `sasrec` read
+histories and are asked with those of train and validation; texts of users were made from validation events
+too; all else knows the training part alone. {SEEDS}
 
 Marks against the same model's plain form: `*` p < 0.05, `**` p < 0.01, paired bootstrap over users,
 Holm-corrected over a table; differences to what trains nothing are to the best of it by validation. *Ends

@@ -26,6 +26,14 @@ BACKBONES: Final = (
 SEMANTIC_ID: Final = "concat"
 OTHERS: Final = ("recmind", "rlmrec", "alpharec")
 FIXED: Final = "fixed-temperature"
+FIXED_GRID: Final[Mapping[str, str]] = {
+    "0.1": f"{FIXED}-0.1",
+    "0.2": FIXED,  # the default of the model's file
+    "0.5": f"{FIXED}-0.5",
+}
+"""Constant τ → its variant; validation chooses among them, see `study.lghrec_fixed`."""
+NO_GROUPS: Final = "no-groups-no-harmony"
+"""One group of all: the variance between groups that harmonisation lowers is 0 then."""
 CONTROLS: Final[Mapping[str, Mapping[str, str]]] = {
     FIXED: {"temperature_by": "fixed"},
     "ideal-temperature": {"temperature_by": "ideal"},
@@ -33,11 +41,17 @@ CONTROLS: Final[Mapping[str, Mapping[str, str]]] = {
     "uniform-negatives": {"negatives_by": "uniform"},
     "hard-negatives": {"negatives_by": "hard"},
     "no-policy": {"temperature_by": "fixed", "negatives_by": "in_batch"},
-    "no-groups": {"groups": "none", "num_groups": "1"},
+    NO_GROUPS: {"groups": "none", "num_groups": "1"},
     "no-harmony": {"harmony_weight": "0"},
     "no-entropy": {"entropy_weight": "0"},
 }
 """What HGPO is measured against, on LightGCN, and what that is in settings."""
+OTHER_FIXED: Final[Mapping[str, Mapping[str, str]]] = {
+    variant: {"temperature_by": "fixed", "temperature": value}
+    for value, variant in FIXED_GRID.items()
+    if variant not in CONTROLS
+}
+"""Constants besides the default one."""
 SENSITIVITY: Final[Mapping[str, Mapping[str, str]]] = {
     "weight-0.05": {"contrast_weight": "0.05"},
     "weight-0.2": {"contrast_weight": "0.2"},
@@ -58,6 +72,7 @@ def minimum() -> list[Run]:
     for seed in _SEEDS:
         runs += (run for backbone in BACKBONES for run in _four(LASTFM, backbone, seed))
         runs += _controls(LASTFM, CONTROLS, seed)
+        runs += _controls(LASTFM, OTHER_FIXED, seed) if seed == 0 else ()
         runs += (declare(LASTFM, model, "text", seed=seed) for model in OTHERS)
     for dataset in _ELSEWHERE:
         runs += (run for backbone in BACKBONES[:2] for run in _four(dataset, backbone, 0))
@@ -66,7 +81,7 @@ def minimum() -> list[Run]:
 
 def queue() -> list[Run]:
     """What would tell more, when there is time or a GPU."""
-    runs: list[Run] = []
+    runs = [run for seed in _SEEDS[1:] for run in _controls(LASTFM, OTHER_FIXED, seed)]
     for dataset in (*_ELSEWHERE, AMAZON[1]):
         runs += (run for backbone in BACKBONES for run in _four(dataset, backbone, 0))
     return [*runs, _with(LASTFM, "mixgcf", "plain", 0), _with(LASTFM, "mixgcf", "text", 0)]

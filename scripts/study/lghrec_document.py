@@ -14,6 +14,7 @@ from scripts.study.lghrec import (
     CONTROLS,
     LASTFM,
     MODEL,
+    OTHER_FIXED,
     OTHERS,
     SENSITIVITY,
     minimum,
@@ -68,7 +69,8 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
     if dataset == LASTFM:
         yield "### On LightGCN: what HGPO is measured against\n"
         forms = [(MODEL, f"{form}-{with_hgpo('lightgcn')}") for form in ("shuffled", "random")]
-        yield from _beside(sources, dataset, [*((MODEL, f"text-{name}") for name in CONTROLS), *forms])
+        variants = [(MODEL, f"text-{name}") for name in (*CONTROLS, *OTHER_FIXED)]
+        yield from _beside(sources, dataset, [*variants, *forms])
         yield "### On LightGCN: other settings\n"
         yield from _beside(sources, dataset, [(MODEL, f"text-{name}") for name in SENSITIVITY])
     yield "### Beside other models that read texts\n"
@@ -78,6 +80,7 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
 def _beside(sources: Sources, dataset: str, others: Sequence[Row]) -> Iterator[str]:
     """LGHRec on LightGCN, then others."""
     cells = {title(metric): _cell(sources, metric) for metric in METRICS}
+    cells[f"{title(JUDGED)}, items of degree {next(iter(_PARTS))}"] = lambda group: _rare(sources, group)
     tests = minus_each(sources, dataset, OURS, others, JUDGED)
     last = {f"{title(JUDGED)}: LGHRec minus it": written(tests)}
     yield from row_table(sources.study, dataset, [OURS, *others], name=_name, cells=cells, last=last)
@@ -85,6 +88,12 @@ def _beside(sources: Sources, dataset: str, others: Sequence[Row]) -> Iterator[s
 
 def _cell(sources: Sources, metric: str) -> Callable[[Group], str]:
     return lambda group: sources.metrics.cell(group, metric)
+
+
+def _rare(sources: Sources, group: Group) -> str:
+    """The metric on the long tail, mean over current records; empty without any."""
+    found = sources.metrics.item_part(group.current, RARE.inside, JUDGED)
+    return "" if found is None else f"{found:.4f}"
 
 
 def _backbones(

@@ -6,7 +6,7 @@ from study_world import FACTS, write_record
 
 from recommender.base import FitReport
 from scripts.study.comparisons import Comparisons
-from scripts.study.lghrec import BACKBONES, minimum
+from scripts.study.lghrec import BACKBONES, FIXED_GRID, minimum, queue
 from scripts.study.lghrec_document import render
 from scripts.study.lghrec_targets import rows_of
 from scripts.study.records import Pairs, Records
@@ -14,7 +14,7 @@ from scripts.study.runs import Run
 
 LASTFM = "colakg-lastfm"
 GOOD, BAD = [0] * 30 + [50] * 10, [0] * 10 + [50] * 30
-DECLARED = {run.name: run for run in minimum()}
+DECLARED = {run.name: run for run in [*minimum(), *queue()]}
 
 
 @pytest.fixture
@@ -75,23 +75,78 @@ def test_records_of_earlier_code_decide_nothing(records):
     assert "| + both | 0.7500 |" not in text
 
 
+def write_fixed(records: Records, value: str, validation: float, better: list[int], seed: int = 0) -> None:
+    run = run_of("lghrec", f"text-{FIXED_GRID[value]}", seed)
+    write_record(records, run, better, validation={"ndcg@20": validation})
+
+
+def fixed_target(records: Records) -> str:
+    text = render(records, Comparisons(records))
+    return next(
+        line for line in text.splitlines() if "HGPO above the fixed τ that validation chooses" in line
+    )
+
+
 def test_the_long_tail_is_compared_with_a_fixed_temperature(records):
     write_record(records, run_of("lghrec", "text-lightgcn"), GOOD)
-    write_record(records, run_of("lghrec", "text-fixed-temperature"), BAD)
+    write_fixed(records, "0.2", 0.3, BAD)
     text = render(records, Comparisons(records))
-    target = "HGPO above a fixed τ, the default one and not tuned, in NDCG@20 of items of degree < 10, beyond"
+    target = (
+        "HGPO above the fixed τ that validation chooses, in NDCG@20 of items of degree < 10, beyond chance"
+    )
     difference = "+0.5000 (+0.3500 to +0.6500)**"
-    assert f"{target} chance | 0.7500 against 0.2500, {difference} | reached |" in text
-    assert f"| fixed temperature | 0.2500 | 0.2500 | {difference} |" in text
+    against = "0.2500 of τ = 0.2 (not tuned, run: 0.2)"
+    assert f"| {target} | 0.7500 against {against}, {difference} | reached, not tuned |" in text
+    assert f"| fixed temperature | 0.2500 | 0.2500 | 0.2500 | {difference} |" in text
+
+
+def test_validation_chooses_the_fixed_temperature_and_tuned_means_all_were_run(records):
+    write_record(records, run_of("lghrec", "text-lightgcn"), GOOD)
+    write_fixed(records, "0.2", 0.3, GOOD)  # better on the test part, worse on the validation part
+    write_fixed(records, "0.5", 0.4, BAD)
+    said = "0.2500 of τ = 0.5 (not tuned, run: 0.2, 0.5)"
+    assert f"| 0.7500 against {said}, +0.5000" in fixed_target(records)
+    write_fixed(records, "0.1", 0.2, BAD)
+    line = fixed_target(records)
+    assert "0.2500 of τ = 0.5 (tuned, of 0.1, 0.2, 0.5), +0.5000" in line
+    assert line.endswith("| reached |")
+
+
+def test_fixed_temperatures_are_chosen_on_the_seeds_that_all_of_them_have(records):
+    write_record(records, run_of("lghrec", "text-lightgcn"), GOOD)
+    for seed, validation in enumerate((0.3, 0.9, 0.9)):
+        write_fixed(records, "0.2", validation, GOOD, seed)
+    write_fixed(records, "0.1", 0.4, BAD)
+    assert "of τ = 0.1 (not tuned, run: 0.1, 0.2)" in fixed_target(records)
+
+
+def test_fixed_temperatures_of_no_common_seed_choose_none(records):
+    write_record(records, run_of("lghrec", "text-lightgcn"), GOOD)
+    write_fixed(records, "0.2", 0.3, BAD, seed=1)
+    write_fixed(records, "0.1", 0.4, BAD, seed=0)
+    assert fixed_target(records).endswith("| not run | not run |")
 
 
 def test_a_little_more_on_the_long_tail_is_chance(records):
     write_record(records, run_of("lghrec", "text-lightgcn"), [0] * 11 + [50] * 29)
-    write_record(records, run_of("lghrec", "text-fixed-temperature"), BAD)
-    text = render(records, Comparisons(records))
-    line = next(line for line in text.splitlines() if "above a fixed τ" in line)
-    assert "| 0.2750 against 0.2500, +0.0250 (+0.0000 to" in line
+    for value in FIXED_GRID:
+        write_fixed(records, value, 0.3, BAD)
+    line = fixed_target(records)
+    assert "| 0.2750 against 0.2500 of τ = 0.1 (tuned, of 0.1, 0.2, 0.5), +0.0250 (+0.0000 to" in line
     assert line.endswith("| **not reached** |")
+
+
+def test_controls_stand_on_the_long_tail_too_by_current_records(records):
+    write_record(records, run_of("lghrec", "text-lightgcn"), GOOD)
+    write_record(records, run_of("lghrec", "text-no-groups-no-harmony"), [0] * 20 + [50] * 20)
+    write_record(records, run_of("lghrec", "text-no-harmony"), BAD, key="earlier")
+    with_rare_items(records)
+    lines = render(records, Comparisons(records)).splitlines()
+    rows = [line.split(" | ")[:4] for line in lines]
+    assert ["| model", "Recall@20", "NDCG@20", "NDCG@20, items of degree < 10"] in rows
+    assert ["| `lghrec` on LightGCN", "0.7500", "0.7500", "1.0000"] in rows
+    assert ["| no groups no harmony", "0.5000", "0.5000", "0.6667"] in rows
+    assert ["| no harmony", "0.2500†", "0.2500†", ""] in rows
 
 
 @pytest.mark.parametrize(("worse", "said"), [(4, "5 of 9 that were run | reached"), (5, "4 of 9")])
