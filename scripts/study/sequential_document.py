@@ -44,7 +44,7 @@ computes what is due (`python scripts/results.py --study sequential --list` show
 FPMC, Caser, HGN, BERT4Rec, FDSA and HCGR as `recommender/models` has them, each from its paper; HCGR, for
 which there is no code, is a reconstruction. `fdsa` and `isrf` read texts of items (all-MiniLM-L6-v2), the
 others interactions only. RSL (Chu et al., arXiv 2308.10837), a tuned language model, is a setting of
-`featurestore tune llmgr` (docs/tuning.md); no run of it is declared here.
+`featurestore tune llmgr` (docs/tuning.md) and stands in [llmgr](llmgr.md).
 
 Test part, all items ranked but those that the user had before; models are asked with the histories of train
 and validation. Epochs are chosen on the validation part; settings are those of the models' files, and of the
