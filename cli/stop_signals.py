@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 TERMINATED = 143
 INTERRUPTED = 130
@@ -33,19 +33,20 @@ class _Unraisable(Protocol):
 def take_signals() -> None:
     """Let SIGTERM unwind this process, and send a signal again whose exception was dropped."""
     signal.signal(signal.SIGTERM, _terminate)
-    others = sys.unraisablehook
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell keeps Ctrl-C from us
+        signal.signal(signal.SIGINT, _interrupt)
+    sys.unraisablehook = _send_again
 
-    def again(dropped: _Unraisable) -> None:
-        match dropped.exc_value:
-            case Terminated():
-                signal.signal(signal.SIGTERM, _terminate)
-                _send_later(signal.SIGTERM)
-            case KeyboardInterrupt():
-                _send_later(signal.SIGINT)
-            case _:
-                others(dropped)  # pyright: ignore[reportArgumentType]  # made of the same attributes
 
-    sys.unraisablehook = again
+def _send_again(dropped: _Unraisable) -> None:
+    match dropped.exc_value:
+        case Terminated():
+            signal.signal(signal.SIGTERM, _terminate)
+            _send_later(signal.SIGTERM)
+        case KeyboardInterrupt():
+            _send_later(signal.SIGINT)
+        case _:
+            sys.__unraisablehook__(dropped)  # pyright: ignore[reportArgumentType]  # of the same attributes
 
 
 def how_stopped(error: BaseException | None = None) -> tuple[str, int]:
@@ -58,12 +59,26 @@ def how_stopped(error: BaseException | None = None) -> tuple[str, int]:
     return ("terminated", TERMINATED) if was_terminated else ("interrupted", INTERRUPTED)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+def _terminate(signum: int, frame: FrameType | None) -> None:
     """The first SIGTERM unwinds; those after it must not end what it flushes."""
-    del signum, frame
+    if _would_be_dropped(frame):
+        return _send_later(signum)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _arrived.set()
     raise Terminated
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    if _would_be_dropped(frame):
+        return _send_later(signum)
+    raise KeyboardInterrupt
+
+
+def _would_be_dropped(frame: FrameType | None) -> bool:
+    """Whether what was running is the hook for dropped exceptions, which drops its own."""
+    while frame is not None and frame.f_code is not _send_again.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _send_later(number: int) -> None:

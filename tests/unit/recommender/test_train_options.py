@@ -32,12 +32,14 @@ def project(tmp_path_factory):
 @contextmanager
 def signals_taken() -> Iterator[None]:
     """As in a process of its own."""
-    handler, hook = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    hook = sys.unraisablehook
     take_signals()
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         sys.unraisablehook = hook
 
 
