@@ -120,6 +120,9 @@ def main() -> None:
     parser.add_argument("--describe", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.describe is not None:
+        computed_by = Path(find_model.__code__.co_filename)
+        if not computed_by.is_relative_to(Path.cwd()):  # two fits of one tree would be equal whatever changed
+            sys.exit(f"error: models of {computed_by} were imported, those of {Path.cwd()} were expected.")
         print(json.dumps(describe(options.describe)))
         return
     with tempfile.TemporaryDirectory() as parent:

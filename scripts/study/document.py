@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from scripts.study import text_help
-from scripts.study.comparisons import Comparisons
+from scripts.study.comparisons import Comparisons, Sides
 from scripts.study.core import AMAZON, FULL, GOWALLA, minimum, queue
 from scripts.study.datasets import find_dataset
 from scripts.study.groups import DAGGER, NOT_RUN, SEEDS, Study
+from scripts.study.kinds import COUNTS, best_of_kinds
 from scripts.study.records import Records
 from scripts.study.runs import Record
 from scripts.study.standing_tables import not_run, status
@@ -16,10 +17,11 @@ from scripts.study.tables import (
     cost_table,
     curve_table,
     gain_table,
+    interval,
+    is_learned,
     result_table,
     table,
     title,
-    untrained_table,
     variant_table,
 )
 
@@ -157,3 +159,20 @@ def _dataset(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[s
         yield "### Learning curve\n"
         yield from curve_table(study, dataset, "lightgcn")
     yield from cost_table(study, dataset)
+
+
+def untrained_table(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[str]:
+    """Learned models, plain forms, against the best by validation of what trains nothing."""
+    control = best_of_kinds(study, dataset).get(COUNTS)
+    if control is None:
+        return
+    groups = {
+        model: study.comparable(dataset, model, "plain").current.records
+        for model in study.models(dataset)
+        if is_learned(model)
+    }
+    sides: dict[str, Sides] = {m: (ours, control.group.records) for m, ours in groups.items() if ours}
+    metric = find_dataset(dataset).metrics[1]
+    tests = comparisons.family(sides, metric)
+    rows = [[f"`{model}`", interval(test), test.mark or "undecided"] for model, test in tests.items()]
+    yield from table(["model", f"{title(metric)} minus {control.name}", ""], rows)

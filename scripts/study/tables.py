@@ -7,7 +7,7 @@ from recommender.evaluation.significance import PairedTest
 from scripts.study.comparisons import Comparisons, Sides
 from scripts.study.core import CONTROLS, TEXT_CONTROL
 from scripts.study.datasets import find_dataset
-from scripts.study.groups import Group, Study
+from scripts.study.groups import Study
 from scripts.study.runs import Record
 
 FORM_NAMES: Final = {
@@ -61,33 +61,6 @@ def against_plain(
     return {(name.partition(" ")[0], name.partition(" ")[2]): test for name, test in found.items()}
 
 
-def untrained(study: Study, dataset: str) -> tuple[str, Group] | None:
-    """Of what trains nothing the best by validation, and its current records; None where none was run."""
-    metric = find_dataset(dataset).metrics[1]
-    groups = {m: study.comparable(dataset, m, "plain").current for m in CONTROLS if m != "random"}
-    values = {m: group.records[0].validation.get(metric, 0.0) for m, group in groups.items() if group.records}
-    if not values:
-        return None
-    best = max(values, key=lambda model: values[model])
-    return best, groups[best]
-
-
-def against_untrained(
-    study: Study, comparisons: Comparisons, dataset: str, metric: str
-) -> dict[str, PairedTest]:
-    """Model → the test of its current plain form against what trains nothing, see `untrained`."""
-    control = untrained(study, dataset)
-    if control is None:
-        return {}
-    groups = {
-        model: study.comparable(dataset, model, "plain").current.records
-        for model in study.models(dataset)
-        if is_learned(model)
-    }
-    sides: dict[str, Sides] = {m: (records, control[1].records) for m, records in groups.items() if records}
-    return comparisons.family(sides, metric)
-
-
 def result_table(study: Study, comparisons: Comparisons, dataset: str, metric: str) -> Iterator[str]:
     """Models by forms; marks are of tests against the plain form."""
     labels = [label for label in study.labels(dataset) if "-" not in label]
@@ -112,16 +85,6 @@ def variant_table(study: Study, dataset: str) -> Iterator[str]:
             if group.standings:
                 rows.append([f"`{model}`", form_name(label), *(group.cell(metric) for metric in metrics)])
     yield from table(["model", "variant", *map(title, metrics)], rows)
-
-
-def untrained_table(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[str]:
-    """Learned models against what trains nothing, plain forms."""
-    metric, control = find_dataset(dataset).metrics[1], untrained(study, dataset)
-    rows = [
-        [f"`{model}`", interval(test), test.mark or "undecided"]
-        for model, test in against_untrained(study, comparisons, dataset, metric).items()
-    ]
-    yield from table(["model", f"{title(metric)} minus `{control[0] if control else ''}`", ""], rows)
 
 
 def gain_table(study: Study, dataset: str) -> Iterator[str]:

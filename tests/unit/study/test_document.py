@@ -8,11 +8,11 @@ from study_world import write_record
 
 from recommender.evaluation.significance import PairedTest, paired_tests
 from scripts.study.comparisons import Comparisons
-from scripts.study.document import render
+from scripts.study.document import render, untrained_table
 from scripts.study.groups import Study
 from scripts.study.records import Records
 from scripts.study.runs import Run
-from scripts.study.tables import curve_table, gain_table, result_table, table, untrained_table
+from scripts.study.tables import curve_table, gain_table, result_table, table
 from scripts.study.text_help import Finding, find, verdict
 
 LASTFM = "colakg-lastfm"
