@@ -6,7 +6,6 @@ from attention_by_hand import array, block_by_hand, normed
 from featurestore.errors import StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.base import ReadsFeatures, ReadsHistories
-from recommender.checkpoint import CheckpointFile
 from recommender.data import Histories, group_by_time, training_data
 from recommender.features import NodeFeatures
 from recommender.models.sasrec import Config, Model, Network
@@ -158,29 +157,6 @@ def _batch(histories: Histories, rows: list[int]) -> SequenceBatch:
         Sequences(np.concatenate([line[:-1] for line in lines]), lengths),
         np.concatenate([line[1:] for line in lines]),
     )
-
-
-def test_training_that_was_stopped_goes_on_to_the_bit(tmp_path):
-    data, _ = checkerboard()
-    config = Config(**(QUICK | {"epochs": 6, "eval_every": 2, "dropout": 0.4, "patience": 9}))
-
-    def fit(checkpoint: CheckpointFile | None, stop_at: int | None = None) -> dict[str, np.ndarray]:
-        def progress(done: int, total: int, note: str = "") -> None:
-            del total, note
-            if done == stop_at:
-                raise KeyboardInterrupt
-
-        model = Model(config)
-        model.fit(data, features=parity_features(), seed=3, progress=progress, checkpoint=checkpoint)
-        return model.arrays()["weights"]
-
-    whole = fit(None)
-    file = CheckpointFile(tmp_path / "c.safetensors", "this run")
-    fit(file, stop_at=3)
-    resumed = fit(file)
-    assert whole.keys() == resumed.keys()
-    for name, weights in whole.items():
-        np.testing.assert_array_equal(weights, resumed[name], err_msg=name)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

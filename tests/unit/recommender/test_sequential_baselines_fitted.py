@@ -8,7 +8,6 @@ from test_sequential_baselines import MODELS, OF_USERS, every_model, flat
 from featurestore.errors import StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.base import ReadsFeatures, ReadsHistories
-from recommender.checkpoint import CheckpointFile
 from recommender.data import group_by_time
 from recommender.features import NodeFeatures
 from recommender.models import fdsa
@@ -113,28 +112,3 @@ def test_what_a_model_cannot_do_is_refused(name):
         module.Model(module.Config()).fit(
             data, features=NodeFeatures(users=parity_features().items), seed=0, progress=no_progress
         )
-
-
-@pytest.mark.parametrize("name", ["caser", "bert4rec", "hcgr"])
-def test_training_that_was_stopped_goes_on_to_the_bit(name, tmp_path):
-    data, _ = checkerboard()
-    module = MODELS[name]
-    config = module.Config(**(QUICK | {"epochs": 6, "eval_every": 2, "dropout": 0.4, "patience": 9}))
-
-    def fit(checkpoint: CheckpointFile | None, stop_at: int | None = None) -> dict[str, np.ndarray]:
-        def progress(done: int, total: int, note: str = "") -> None:
-            del total, note
-            if done == stop_at:
-                raise KeyboardInterrupt
-
-        model = module.Model(config)
-        model.fit(data, features=None, seed=3, progress=progress, checkpoint=checkpoint)
-        return model.arrays()["weights"]
-
-    whole = fit(None)
-    file = CheckpointFile(tmp_path / "c.safetensors", "this run")
-    fit(file, stop_at=3)
-    resumed = fit(file)
-    assert whole.keys() == resumed.keys()
-    for weights_name, weights in whole.items():
-        np.testing.assert_array_equal(weights, resumed[weights_name], err_msg=weights_name)

@@ -17,7 +17,6 @@ from session_by_hand import (
 from featurestore.errors import UsageError
 from featurestore.progress import no_progress
 from recommender.base import ReadsFeatures, ReadsHistories
-from recommender.checkpoint import CheckpointFile
 from recommender.data import group_by_time, training_data
 from recommender.features import NodeFeatures
 from recommender.models import gcsan, gru4rec, narm, niser, srgnn, stamp
@@ -220,28 +219,3 @@ def test_texts_of_items_are_read_through_layer_zero(name, fusion):
     np.testing.assert_allclose(same.score(np.arange(41)), model.score(np.arange(41)), rtol=1e-4, atol=1e-5)
     with pytest.raises(UsageError, match=rf"{name} uses no user features"):
         model.fit(data, features=NodeFeatures(users=parity_features().items), seed=0, progress=no_progress)
-
-
-@pytest.mark.parametrize("name", ["gru4rec", "niser"])
-def test_training_that_was_stopped_goes_on_to_the_bit(name, tmp_path):
-    data, _ = checkerboard()
-    module = MODELS[name][0]
-    config = module.Config(**(QUICK | {"epochs": 6, "eval_every": 2, "dropout": 0.4, "patience": 9}))
-
-    def fit(checkpoint: CheckpointFile | None, stop_at: int | None = None) -> dict[str, np.ndarray]:
-        def progress(done: int, total: int, note: str = "") -> None:
-            del total, note
-            if done == stop_at:
-                raise KeyboardInterrupt
-
-        model = module.Model(config)
-        model.fit(data, features=None, seed=3, progress=progress, checkpoint=checkpoint)
-        return model.arrays()["weights"]
-
-    whole = fit(None)
-    file = CheckpointFile(tmp_path / "c.safetensors", "this run")
-    fit(file, stop_at=3)
-    resumed = fit(file)
-    assert whole.keys() == resumed.keys()
-    for weights_name, weights in whole.items():
-        np.testing.assert_array_equal(weights, resumed[weights_name], err_msg=weights_name)
