@@ -120,8 +120,9 @@ def cost_table(study: Study, dataset: str) -> Iterator[str]:
 
 def patience(record: Record) -> str:
     """How many epochs without a better validation end training."""
-    given = [record.config.get(name) for name in ("eval_every", "patience")]
-    return f"{given[0] * given[1]}" if None not in given else ""
+    if "patience" not in record.config:
+        return ""
+    return f"{record.config['eval_every'] * record.config['patience']}"
 
 
 def curve_table(study: Study, dataset: str, model: str, label: str = "plain") -> Iterator[str]:
