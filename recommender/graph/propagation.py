@@ -47,16 +47,16 @@ class Adjacency(torch.nn.Module):
         return len(self.indptr) - 1
 
     def matmul(self, dense: torch.Tensor) -> torch.Tensor:
-        """Â times (N, d), as new (N, d) float32 memory; without gradients.
+        """Â times (N, d), as new (N, d) memory of the type of the values; without gradients.
 
-        Rows of bfloat16, which mixed precision makes, are summed in float32. A weighted sum of rows is what
-        torch's embedding bag computes. Its kernel prefetches the rows it will need, and takes less than half
-        of the time of MKL's sparse product (`torch.sparse`) on a CPU.
+        Rows of another precision, such as the bfloat16 of mixed precision, are summed in that of the values.
+        A weighted sum of rows is what torch's embedding bag computes. Its kernel prefetches the rows it will
+        need, and takes less than half of the time of MKL's sparse product (`torch.sparse`) on a CPU.
         """
         with torch.no_grad():
             return torch.nn.functional.embedding_bag(
                 self.columns,
-                dense.float(),
+                dense.to(self.values.dtype),
                 self.indptr,
                 mode="sum",
                 per_sample_weights=self.values,
