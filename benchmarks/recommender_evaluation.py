@@ -7,6 +7,8 @@ nothing, and is quoted with the mask as well.
 """
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,11 +22,12 @@ import common
 import torch
 from beauty import read_events, write_atomic_file
 from common import Claim, compare, record
-from measured_process import ALLOCATORS, MeasuredProcess, memory_claim
+from measured_process import ALLOCATORS, SIDES, MeasuredProcess, memory_claim
 from peer_environment import recbole_python
 
 BATCH_SIZES = (64, 128, 256, 512, 1024)
 TOLERANCE = 1e-5
+_BARE = "bare product and top-k"
 
 
 def run(data: Path, allocator: str, pairs: int, batch_sizes: list[int]) -> None:
@@ -33,8 +36,10 @@ def run(data: Path, allocator: str, pairs: int, batch_sizes: list[int]) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_atomic_file(events, folder)
-        ours = stack.enter_context(MeasuredProcess("our_ranking.py", "--data", data, allocator=allocator))
-        ours.measure(work="write_vectors", folder=str(folder))
+        write = [sys.executable, SIDES / "our_ranking.py", "--data", data, "--write", folder]
+        subprocess.run(write, check=True, env=os.environ | {"PYTHONPATH": str(SIDES.parent)})
+        ranking = "our_ranking.py", "--data", data, "--vectors", folder
+        ours, bare = (stack.enter_context(MeasuredProcess(*ranking, allocator=allocator)) for _ in range(2))
         side = "recbole_side.py", "LightGCN", "--data", folder
         recbole = stack.enter_context(MeasuredProcess(*side, allocator=allocator, python=recbole_python()))
         recbole.measure(work="use_vectors", folder=str(folder))
@@ -42,7 +47,7 @@ def run(data: Path, allocator: str, pairs: int, batch_sizes: list[int]) -> None:
         if difference > TOLERANCE:
             sys.exit(f"metrics of the two sides differ by {difference:.2g}: they do not rank the same")
         comparison = _Comparison(ours, pairs, batch_sizes)
-        claims = list(_claims(comparison, recbole))
+        claims = list(_claims(comparison, recbole, bare))
     record(
         "recommender_evaluation",
         f"amazon14-beauty test part, {events.num_users:,} users, {events.num_items:,} items, d 64, "
@@ -83,13 +88,13 @@ class _Comparison:
         )
 
 
-def _claims(comparison: _Comparison, recbole: MeasuredProcess) -> Iterator[Claim]:
-    ours = comparison.ours
-    bare = partial(ours.measure, work="bare")
+def _claims(comparison: _Comparison, recbole: MeasuredProcess, bare: MeasuredProcess) -> Iterator[Claim]:
     yield comparison.against("RecBole", partial(recbole.measure, work="rank"), 1.3)
-    yield memory_claim("full ranking", peer="RecBole", ours=ours, theirs=recbole)
-    yield comparison.against("bare product and top-k", partial(bare, masked=False), 0.9)
-    yield comparison.against("bare product, mask and top-k", partial(bare, masked=True), None)
+    yield memory_claim("full ranking", peer="RecBole", ours=comparison.ours, theirs=recbole)
+    product = partial(bare.measure, work="bare")
+    for peer, masked, target in ((_BARE, False, 0.9), ("bare product, mask and top-k", True, None)):
+        yield comparison.against(peer, partial(product, masked=masked), target)
+        yield memory_claim("full ranking", peer=peer, ours=comparison.ours, theirs=bare)
 
 
 def _users_per_second(answer: dict[str, Any]) -> float:

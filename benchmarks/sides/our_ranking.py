@@ -1,6 +1,7 @@
 """Our full ranking as one side of a comparison, and the bare product with top-k that it is measured against.
 
-Vectors are those of a LightGCN after three epochs, computed before anything is measured.
+Vectors are those of a LightGCN after three epochs: ``--write FOLDER`` trains it, without measuring;
+``--vectors FOLDER`` measures with them, in a process whose peak memory has seen no training.
 """
 
 import argparse
@@ -21,15 +22,22 @@ from recommender.models.lightgcn import Config, Network
 from recommender.training.trainer import score_users, train
 
 TOP_K = 20
+_NAMES = ("user_vectors.npy", "item_vectors.npy")
 
 
-def prepare(data_folder: Path) -> Measure:
-    events = read_events(data_folder)
-    data, held_out = training(events), test_part(events)
+def write_vectors(data_folder: Path, folder: Path) -> None:
+    """``user_vectors.npy`` and ``item_vectors.npy``, (U, d) and (I, d) float32."""
+    data = training(read_events(data_folder))
     config = Config(embedding_dim=64, num_layers=3, epochs=3)
     network = Network(config, data, (None, None), 0)
     train(network, data, config, seed=0, progress=no_progress)
-    user_vectors, item_vectors = network.score_vectors()
+    for name, vectors in zip(_NAMES, network.score_vectors(), strict=True):
+        np.save(folder / name, vectors.numpy())
+
+
+def prepare(data_folder: Path, folder: Path) -> Measure:
+    held_out = test_part(read_events(data_folder))
+    user_vectors, item_vectors = (torch.from_numpy(np.load(folder / name)) for name in _NAMES)
     users = torch.from_numpy(np.unique(held_out.users))
 
     def score(rows: IntArray) -> FloatArray:
@@ -49,17 +57,18 @@ def prepare(data_folder: Path) -> Measure:
             torch.topk(scores, TOP_K, dim=1)
         return {"users": len(users), "seconds": time.perf_counter() - start}
 
-    def write_vectors(folder: str) -> Mapping[str, Any]:
-        np.save(Path(folder) / "user_vectors.npy", user_vectors.numpy())
-        np.save(Path(folder) / "item_vectors.npy", item_vectors.numpy())
-        return {}
-
-    works = {"rank": rank, "bare": bare, "write_vectors": write_vectors}
+    works = {"rank": rank, "bare": bare}
     return lambda work, **request: works[work](**request)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    purpose = parser.add_mutually_exclusive_group(required=True)
+    purpose.add_argument("--write", type=Path, help="Folder for vectors.")
+    purpose.add_argument("--vectors", type=Path, help="Folder of vectors.")
     options = parser.parse_args()
-    serve(lambda: prepare(options.data))
+    if options.write:
+        write_vectors(options.data, options.write)
+    else:
+        serve(lambda: prepare(options.data, options.vectors))

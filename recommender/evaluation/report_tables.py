@@ -50,7 +50,8 @@ def list_rows(report: Comparison, cutoff: int) -> list[Row]:
     rows: list[Row] = []
     for result in report.results:
         row: Row = {"model": result.name}
-        rows.append(row | {name.partition("@")[0]: f"{result.lists[name]:.4f}" for name in names})
+        spread = {n.partition("@")[0]: _spread(result.lists, result.list_deviations, n) for n in names}
+        rows.append(row | spread)
     return rows
 
 
@@ -77,7 +78,10 @@ def stratum_rows(report: Comparison, kind: str, metric: str) -> list[Row]:
     for place, stratum in enumerate(report.results[0].strata):
         if stratum.kind == kind and metric in stratum.means:
             row: Row = {kind: stratum.label, "users": stratum.num_users, "pairs": stratum.num_pairs}
-            values = {result.name: f"{result.strata[place].means[metric]:.4f}" for result in report.results}
+            values = {
+                result.name: _spread(result.strata[place].means, result.stratum_deviations[place], metric)
+                for result in report.results
+            }
             rows.append(row | values)
     return rows
 

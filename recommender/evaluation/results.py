@@ -27,7 +27,9 @@ class ModelResult:
         sampled: As ``means``, among sampled negatives; None without.
         sampled_deviations: As ``deviations``.
         lists: Measures of the lists, means over seeds.
+        list_deviations: As ``deviations``.
         strata: Means over seeds.
+        stratum_deviations: As ``deviations``, one of each of ``strata``.
         gain: 95 % interval of the gain in the compared metric over the baseline, by bootstrap over users;
             None of the baseline itself.
         test: The whole test; None of the baseline itself.
@@ -44,7 +46,9 @@ class ModelResult:
     sampled: dict[str, float] | None
     sampled_deviations: dict[str, float] | None
     lists: dict[str, float]
+    list_deviations: dict[str, float] | None
     strata: tuple[Stratum, ...]
+    stratum_deviations: tuple[dict[str, float] | None, ...]
     gain: tuple[float, float] | None
     test: PairedTest | None
     mark: str
@@ -62,6 +66,8 @@ def summarise(
     """The result of all seeds of a model, at least one."""
     means, deviations = _over_seeds([run.metrics.means() for run in runs])
     sampled, sampled_deviations = _over_seeds([run.sampled.means() for run in runs if run.sampled])
+    lists, list_deviations = _over_seeds([run.lists for run in runs])
+    parts = [_stratum_over_seeds(same) for same in zip(*(run.strata for run in runs), strict=True)]
     return ModelResult(
         name=name,
         card=card,
@@ -72,8 +78,10 @@ def summarise(
         deviations=deviations,
         sampled=sampled or None,
         sampled_deviations=sampled_deviations,
-        lists=_over_seeds([run.lists for run in runs])[0],
-        strata=tuple(_mean_stratum(same) for same in zip(*(run.strata for run in runs), strict=True)),
+        lists=lists,
+        list_deviations=list_deviations,
+        strata=tuple(mean for mean, _ in parts),
+        stratum_deviations=tuple(deviations for _, deviations in parts),
         gain=(test.low, test.high) if test else None,
         test=test,
         mark=test.mark if test else "",
@@ -97,7 +105,7 @@ def _over_seeds(values: Sequence[dict[str, float]]) -> tuple[dict[str, float], d
     return means, {name: float(np.std([each[name] for each in values], ddof=1)) for name in values[0]}
 
 
-def _mean_stratum(same: Sequence[Stratum]) -> Stratum:
+def _stratum_over_seeds(same: Sequence[Stratum]) -> tuple[Stratum, dict[str, float] | None]:
     first = same[0]
-    means = _over_seeds([stratum.means for stratum in same])[0]
-    return Stratum(first.kind, first.label, first.num_users, first.num_pairs, means)
+    means, deviations = _over_seeds([stratum.means for stratum in same])
+    return Stratum(first.kind, first.label, first.num_users, first.num_pairs, means), deviations

@@ -1,10 +1,10 @@
 """Edges: were the training graph and the user graphs built from training events alone?
 
-The pairs that `recommender.data.load_training_data` gives, of which models build their graphs, are compared
-with the release's training events; the matrix that a model then builds is not looked at. Edges of a user
-graph that pools item vectors are not believed as stored: they are scored again with the mean of each user's
-training items. Where those scores differ and those of all of the user's items agree, the graph has read
-held-out events.
+The matrix that graph models propagate over, `recommender.graph.propagation.normalized_adjacency` of what
+`recommender.data.load_training_data` gives, is compared entry by entry with the release's training events.
+Edges of a user graph that pools item vectors are not believed as stored: they are scored again with the mean
+of each user's training items. Where those scores differ and those of all of the user's items agree, the graph
+has read held-out events.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,11 @@ from featurestore.reader import Embeddings, NeighborGraph, Release
 from featurestore.release import TablePin
 from featurestore.spec import GraphSpec
 from recommender.data import FloatArray, load_training_data
+from recommender.graph.propagation import Adjacency, normalized_adjacency
 from recommender.leaks.finding import Finding
 
 CHECK: Final = "edges"
+_TRAINING_GRAPH: Final = "training graph"
 _PAIR: Final = (c.USER_ID, c.ITEM_ID)
 _SAMPLE_EDGES: Final = 512
 _SEED: Final = 20240229
@@ -42,25 +44,38 @@ def check_edges(release: Release) -> list[Finding]:
 
 def _check_training_graph(release: Release) -> Finding:
     data = load_training_data(release)
-    edges = pl.DataFrame(
-        {
-            c.USER_ID: release.id_map("user").ids_of(data.train_users),
-            c.ITEM_ID: release.id_map("item").ids_of(data.train_items),
-        }
+    adjacency = normalized_adjacency(
+        data.train_users, data.train_items, num_users=data.num_users, num_items=data.num_items
     )
+    return judge_training_graph(release, adjacency)
+
+
+def judge_training_graph(release: Release, adjacency: Adjacency) -> Finding:
+    """Compare every entry of a graph of users and items, both directions, with the training events.
+
+    Args:
+        release: An opened release with interactions.
+        adjacency: (U + I, U + I), users first, rows as the release's id maps have them.
+    """
+    users, items = release.id_map("user"), release.id_map("item")
+    sources = np.repeat(np.arange(adjacency.num_nodes), np.diff(adjacency.indptr.numpy()))  # (nnz,)
+    targets = adjacency.columns.numpy().astype(np.int64)
+    between = (sources < len(users)) != (targets < len(users))
+    ends = np.sort(np.stack([sources, targets])[:, between], axis=0)  # the user first
+    pairs = {c.USER_ID: users.ids_of(ends[0]), c.ITEM_ID: items.ids_of(ends[1] - len(users))}
     train = release.interactions(c.TRAIN).select(_PAIR).unique()
-    foreign = edges.join(train, on=_PAIR, how="anti").height
-    missing = train.join(edges, on=_PAIR, how="anti").height
+    known = pl.DataFrame(pairs, schema_overrides=train.schema).join(train, on=_PAIR, how="semi").height
+    foreign = len(sources) - known
     figures: dict[str, float | int | str] = {
-        "num_edges": edges.height,
+        "num_entries": len(sources),
         "not_in_train": foreign,
-        "missing": missing,
+        "missing": 2 * train.height - known,
     }
     if foreign:
-        detail = f"{foreign:,} of {edges.height:,} edges are not among the training events."
-        return Finding(CHECK, "training graph", "leak", figures, detail)
-    detail = f"{edges.height:,} edges, each a training event."
-    return Finding(CHECK, "training graph", "ok", figures, detail)
+        detail = f"{foreign:,} of {len(sources):,} entries are not among the training events."
+        return Finding(CHECK, _TRAINING_GRAPH, "leak", figures, detail)
+    detail = f"{len(sources):,} entries, two for each training pair."
+    return Finding(CHECK, _TRAINING_GRAPH, "ok", figures, detail)
 
 
 @dataclass(frozen=True, slots=True)

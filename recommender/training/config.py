@@ -36,6 +36,9 @@ class TrainerConfig(Frozen):
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="Of products in the forward pass; bfloat16 needs device=cuda."
     )
+    compile: bool = Field(
+        default=False, description="Compile the loss (torch.compile): a minute once, for long training."
+    )
 
     @model_validator(mode="after")
     def _mixed_precision_needs_cuda(self) -> "TrainerConfig":

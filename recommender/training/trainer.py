@@ -19,6 +19,7 @@ from recommender.base import EpochRecord, FitReport
 from recommender.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
 from recommender.data import FloatArray, IntArray, TrainingData
 from recommender.evaluate import evaluate_ranking
+from recommender.training.compiled import Loss, compiled
 from recommender.training.config import TrainerConfig, learning_rate_at, training_device
 
 BatchT = TypeVar("BatchT")
@@ -132,6 +133,7 @@ class _Loop:
         self.optimizer = torch.optim.Adam(self.parameters.values(), lr=self.config.learning_rate, fused=True)
         self.sampler = np.random.default_rng(self.seed)
         self.noise = torch.Generator(device).manual_seed(self.seed)
+        self.loss: Loss = compiled(self.model.loss) if self.config.compile else self.model.loss
 
     def run_epoch(self) -> float:
         """One pass over the training data; returns the mean loss."""
@@ -142,7 +144,7 @@ class _Loop:
             rate = learning_rate_at(self.config, self.epoch + (step + 1) / num_batches)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            total += train_step(self.model, self.optimizer, batch, self.noise, self.config)
+            total += train_step(self.loss, self.optimizer, batch, self.noise, self.config)
             self.step_seconds.append(time.perf_counter() - started)
         self.epoch += 1
         loss = float(total) / num_batches
@@ -224,7 +226,7 @@ class _Loop:
 
 
 def train_step(
-    model: Trainable[Any],
+    loss_of: Loss,
     optimizer: torch.optim.Optimizer,
     batch: object,
     noise: torch.Generator,
@@ -234,7 +236,7 @@ def train_step(
     # Gradients are zeroed in place: their memory is used again, instead of megabytes of new pages per step.
     optimizer.zero_grad(set_to_none=False)
     with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        loss = model.loss(batch, noise)
+        loss = loss_of(batch, noise)
     loss.backward()
     if config.max_grad_norm is not None:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]

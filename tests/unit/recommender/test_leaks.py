@@ -1,6 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from leak_world import (
     add_item_vectors,
     events_of,
@@ -17,10 +18,11 @@ from featurestore.graphs.build import GraphReport, build_graph
 from featurestore.spec import table_name
 from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore
-from recommender.data import training_data
+from recommender.data import load_training_data, training_data
+from recommender.graph.propagation import Adjacency, normalized_adjacency
 from recommender.leaks import edges, events_read, repeats
 from recommender.leaks.check import LeakReport, check_leaks, require_no_leaks
-from recommender.leaks.edges import check_edges
+from recommender.leaks.edges import check_edges, judge_training_graph
 from recommender.leaks.events_read import check_events_read
 from recommender.leaks.finding import Finding
 from recommender.leaks.repeats import check_repeats, judge_repeats
@@ -133,10 +135,24 @@ def pooled_world(folder) -> tuple[MemoryStore, GraphReport]:
 def test_graphs_of_training_events_are_sound(tmp_path):
     store, _ = pooled_world(tmp_path)
     training, pooled = check_edges(published(store))
-    assert training.figures == {"num_edges": 30 * 4, "not_in_train": 0, "missing": 0}
+    assert training.figures == {"num_entries": 2 * 30 * 4, "not_in_train": 0, "missing": 0}
     assert verdicts([training, pooled]) == {"training graph": "ok", "graph story.text-users": "ok"}
     assert pooled.figures["explained_by_train"] == 1.0
     assert pooled.figures["explained_by_train+valid"] < 0.1
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_a_held_out_pair_in_the_matrix_is_found_out(tmp_path, part):
+    release = published(ingested(tmp_path, events_of(HISTORIES)))
+    data = load_training_data(release)
+    held = release.interactions(part).head(1)
+    ends = [release.id_map(entity).row_of(held[f"{entity}_id"].to_list()) for entity in ("user", "item")]
+    pairs = [np.append(own, end) for own, end in zip((data.train_users, data.train_items), ends, strict=True)]
+    adjacency = normalized_adjacency(*pairs, num_users=data.num_users, num_items=data.num_items)
+    finding = judge_training_graph(release, adjacency)
+    assert (finding.verdict, finding.figures["not_in_train"], finding.figures["missing"]) == ("leak", 2, 0)
+    among_users = Adjacency(adjacency.indptr, torch.zeros_like(adjacency.columns), adjacency.values)
+    assert judge_training_graph(release, among_users).verdict == "leak"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +192,7 @@ def test_a_training_graph_with_foreign_edges_is_a_leak(tmp_path, monkeypatch):
     monkeypatch.setattr(edges, "load_training_data", lambda _: leaky)
     training, *_ = check_edges(release)
     assert training.verdict == "leak"
-    assert training.detail == "3 of 9 edges are not among the training events."
+    assert training.detail == "6 of 18 entries are not among the training events."
 
 
 def test_time_that_leave_one_out_leaks_is_a_note(tmp_path):

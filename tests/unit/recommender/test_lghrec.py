@@ -136,7 +136,7 @@ def test_training_moves_ids_fusion_and_policies_each_by_its_own_adam():
     before = {name: weight.clone() for name, weight in ours.named_parameters()}
     optimizer = torch.optim.Adam(ours.parameters(), lr=0.01)
     for batch in ours.epoch(np.random.default_rng(0)):
-        train_step(ours, optimizer, batch, torch.Generator().manual_seed(0), Config())
+        train_step(ours.loss, optimizer, batch, torch.Generator().manual_seed(0), Config())
     unmoved = {name for name, weight in ours.named_parameters() if torch.equal(weight, before[name])}
     assert unmoved == set()
     policies = {name for name, _ in ours.named_parameters() if ".policy." in name}

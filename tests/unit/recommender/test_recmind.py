@@ -217,7 +217,7 @@ def test_isolated_nodes_have_finite_vectors_and_gradients():
     optimizer = torch.optim.Adam([w for _, w in parts.named_parameters()], lr=0.01, fused=True)
     for phase in (AlignmentPhase(parts), JointPhase(parts)):
         for _ in range(3):
-            assert torch.isfinite(train_step(phase, optimizer, BATCH, NOISE, parts.config))
+            assert torch.isfinite(train_step(phase.loss, optimizer, BATCH, NOISE, parts.config))
     assert all(torch.isfinite(weight).all() for _, weight in parts.named_parameters())
     assert torch.isfinite(torch.cat(parts.network.score_vectors())).all()
 

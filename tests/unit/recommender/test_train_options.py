@@ -12,10 +12,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from toy_store import QUICK, fill
+from toy_store import QUICK, add_vectors, fill
 
 from cli.main import run
 from cli.stop_signals import take_signals
+from featurestore.gates.policy import GatePolicy
+from featurestore.releases.publish import publish
 from featurestore.stores import connect
 
 SETTINGS = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
@@ -81,6 +83,34 @@ def test_stopped_training_is_resumed_to_the_same_weights(project, number, word, 
     assert not list(project.glob(".*.checkpoint*"))
     history = json.loads((project / "stopped" / "config.json").read_text())["history"]
     assert [record["epoch"] for record in history] == [10, 20, 30]
+
+
+def test_a_checkpoint_of_another_release_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "featurestore.toml").write_text('[store]\nuri = "store"\n')
+    store = connect(str(tmp_path / "store"))
+    fill(store, tmp_path)
+    words = ["train", "lightgcn", "-C", str(tmp_path), *SETTINGS, "-o", str(tmp_path / "stopped")]
+
+    def interrupt(_line: object, done: int, total: int, note: str = "") -> None:
+        del total, note
+        if done == 12:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cli.report._ProgressLine.__call__", interrupt)
+        assert run(words) == 130
+    checkpoint = tmp_path / ".stopped.checkpoint.safetensors"
+    before = checkpoint.read_bytes()
+    capsys.readouterr()
+    add_vectors(store, tmp_path, "other_text", range(15), encoder="toy")
+    publish(store, gates=GatePolicy())
+    assert run([*words, "--resume"]) == 2
+    said = capsys.readouterr().err
+    assert f"{checkpoint} belongs to another training run" in said
+    assert "release" in said
+    assert checkpoint.read_bytes() == before
+    assert run([*words, "--release", "1", "--resume"]) == 0
+    assert not checkpoint.exists()
 
 
 @pytest.mark.parametrize(

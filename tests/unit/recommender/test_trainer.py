@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from featurestore.errors import InputError
+from featurestore.errors import InputError, UsageError
 from featurestore.progress import no_progress
 from recommender.data import training_data
 from recommender.training.config import TrainerConfig, learning_rate_at
@@ -39,7 +39,7 @@ def test_two_steps_equal_a_reference_written_by_hand():
     optimizer = torch.optim.Adam(model.parameters(), lr=0.3, fused=True)
     targets = [np.array([3, 1]), np.array([-4, 2])]
     for target in targets:
-        train_step(model, optimizer, PairBatch(target, target, target), NOISE, TrainerConfig())
+        train_step(model.loss, optimizer, PairBatch(target, target, target), NOISE, TrainerConfig())
     expected = adam_by_hand(np.array([1.0, -2.0]), targets, 0.3)
     np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
 
@@ -130,7 +130,7 @@ def test_long_gradients_are_scaled_down():
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     target = np.array([4, -2])  # the gradient is (-6, 0)
     batch = PairBatch(target, target, target)
-    train_step(model, optimizer, batch, NOISE, TrainerConfig(max_grad_norm=0.5))
+    train_step(model.loss, optimizer, batch, NOISE, TrainerConfig(max_grad_norm=0.5))
     np.testing.assert_allclose(model.weight.detach().numpy(), [1.5, -2.0], rtol=1e-5)
 
 
@@ -165,3 +165,28 @@ def test_validation_scores_a_user_without_events_as_the_saved_model_does():
     train, valid = (np.array([0]), np.array([0])), (np.array([1]), np.array([1]))
     data = training_data(num_users=2, num_items=3, train=train, valid=valid)
     assert validate(Stranger(), data, "ndcg@5") == 1.0  # as the average user, not by its own -1
+
+
+def test_a_loss_is_compiled_on_request(monkeypatch):
+    asked = []
+
+    def note(loss):
+        asked.append(loss)
+        return loss
+
+    monkeypatch.setattr(torch, "compile", note)
+    for wanted in (False, True):
+        model = Scripted()
+        config = TrainerConfig(epochs=4, eval_every=1, compile=wanted)
+        fit = train(model, one_user(1), config, seed=0, progress=no_progress)
+        assert fit.best_epoch == 3
+        assert asked == ([model.loss] if wanted else [])
+
+
+def test_a_loss_that_cannot_be_compiled_says_so(monkeypatch):
+    def refuse(batch, noise):
+        raise AssertionError("no such graph\nand fifty lines more")
+
+    monkeypatch.setattr(torch, "compile", lambda _: refuse)
+    with pytest.raises(UsageError, match=r"AssertionError: no such graph\n  Leave compile out"):
+        train(Scripted(), one_user(1), TrainerConfig(epochs=1, compile=True), seed=0, progress=no_progress)
