@@ -71,13 +71,17 @@ class Group:
 
     def stratum(self, kind: str, label: str, metric: str) -> float | None:
         """Mean over seeds of a metric on a part of the test; None without."""
-        values = [
+        values = self.stratum_of_seeds(kind, label, metric)
+        return float(np.mean(values)) if values else None
+
+    def stratum_of_seeds(self, kind: str, label: str, metric: str) -> list[float]:
+        """A metric on a part of the test, of each seed that has it."""
+        return [
             stratum.means[metric]
             for record in self.records
             for stratum in record.strata
             if (stratum.kind, stratum.label) == (kind, label)
         ]
-        return float(np.mean(values)) if values else None
 
 
 @dataclass(frozen=True)

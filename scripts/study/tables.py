@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+import numpy as np
+
 from recommender.evaluation.significance import PairedTest
+from recommender.metrics import Float64Array
 from scripts.study.comparisons import Comparisons, Sides
 from scripts.study.core import CONTROLS, TEXT_CONTROL
 from scripts.study.datasets import find_dataset
 from scripts.study.groups import Study
 from scripts.study.runs import Record
+from scripts.study.same_seeds import same_seeds
 
 FORM_NAMES: Final = {
     "plain": "plain",
@@ -88,22 +92,32 @@ def variant_table(study: Study, dataset: str) -> Iterator[str]:
 
 
 def gain_table(study: Study, dataset: str) -> Iterator[str]:
-    """What text adds to recall, by how often an item or user was in training; small parts are left out."""
+    """What text adds to recall, by how often an item or user was in training; small parts are left out.
+
+    Mean ± standard deviation over the seeds that both forms have.
+    """
     metric = find_dataset(dataset).metrics[0]
     parts = [("item degree", part) for part in ITEM_PARTS] + [("user degree", part) for part in ITEM_PARTS]
     sizes: dict[tuple[str, str], int] = {}
     rows: list[list[str]] = []
-    for model, text, plain in study.paired(dataset, "text", "plain"):
+    for model, *forms in study.paired(dataset, "text", "plain"):
+        text, plain = same_seeds(*forms)
         sizes |= {part: size for part in parts if (size := text.stratum_size(*part))}
         cells = [f"`{model}`"]
         for kind, part in parts:
-            ours, theirs = text.stratum(kind, part, metric), plain.stratum(kind, part, metric)
-            cells.append("" if ours is None or theirs is None else f"{ours - theirs:+.4f} on {theirs:.4f}")
+            ours, theirs = (group.stratum_of_seeds(kind, part, metric) for group in (text, plain))
+            cells.append(_gain(np.subtract(ours, theirs), np.array(theirs)) if ours and theirs else "")
         rows.append(cells)
     used = [n for n, part in enumerate(parts, 1) if sizes.get(part, 0) >= _FEWEST_PAIRS]
     heads = [f"{kind.split()[0]}s {part} ({sizes.get((kind, part), 0):,} pairs)" for kind, part in parts]
     columns = [f"{title(metric)} gain", *(heads[n - 1] for n in used)]
     yield from table(columns, [[row[0], *(row[n] for n in used)] for row in rows])
+
+
+def _gain(gains: Float64Array, before: Float64Array) -> str:
+    """(s,) gains of seeds over (s,) values before."""
+    spread = f" ± {gains.std(ddof=1):.4f}" if len(gains) > 1 else ""
+    return f"{gains.mean():+.4f}{spread} on {before.mean():.4f}"
 
 
 def cost_table(study: Study, dataset: str) -> Iterator[str]:
