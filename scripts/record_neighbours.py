@@ -3,8 +3,8 @@
     python scripts/record_neighbours.py --seed 0 --seed 1
 
 Trains the study's plain LightGCN on a data set that has texts of items, and codebooks of both quantisers on
-the vectors of these. Records lie in docs/results/neighbours, docs/results/lghrec.md shows them. A seed whose
-record is of this code and data is passed by, unless --again.
+the vectors of these. Records lie in docs/results/neighbours; `make docs` shows them in LGHRec's document. A
+seed that has a current record is passed by, unless --again.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from scripts.study.codebook_kinds import QUANTIZERS, codes_of, train_codebooks
 from scripts.study.command_line import add_data_option, exit_code, new_parser
 from scripts.study.datasets import DATASETS, data_digest, find_dataset, prepare
 from scripts.study.execute import Prepared
+from scripts.study.groups import Study
 from scripts.study.lghrec import LASTFM
 from scripts.study.neighbour_figures import Neighbours
 from scripts.study.neighbour_tables import CODES, ID, PROPAGATED, TEXT
 from scripts.study.records import Records
-from scripts.study.studies import write
 
 _NUM_CASES, _NUM_SHOWN = 5, 5
 
@@ -72,9 +72,10 @@ def measure(prepared: Prepared, texts: dict[str, FloatArray], seed: int) -> reco
     return records.NeighbourRecord(
         dataset=prepared.dataset.name,
         seed=seed,
-        code=records.neighbour_version(prepared.dataset.name, seed),
+        protocol=records.PROTOCOL,
         data=prepared.digest,
         best_epoch=fit.best_epoch,
+        best_metric=fit.best_metric or 0.0,
         num_items=data.num_items,
         top_k=records.TOP_K,
         parts=found.parts(),
@@ -83,18 +84,17 @@ def measure(prepared: Prepared, texts: dict[str, FloatArray], seed: int) -> reco
 
 
 def work(options: argparse.Namespace) -> None:
-    """Compute the records that are due, then write the documents."""
-    dataset = find_dataset(options.dataset)
-    data = data_digest(dataset, options.data)
-    known = {record.seed for record in records.read(dataset.name) if records.is_current(record, data)}
-    due = [seed for seed in options.seed or [0] if options.again or seed not in known]
+    """Compute the records that are due."""
+    dataset, seeds = find_dataset(options.dataset), options.seed or [0]
+    study = Study.read([records.run_of(dataset.name, seed) for seed in seeds], Records())
+    known = {record.seed for record in records.read(dataset.name) if records.is_current(record, study)}
+    due = [seed for seed in seeds if options.again or seed not in known]
     if due:
         prepare(dataset, options.data)
-        prepared = Prepared.open(dataset, data)
+        prepared = Prepared.open(dataset, data_digest(dataset, options.data))
         texts = text_vectors(prepared)
         for seed in due:
             print(records.write(measure(prepared, texts, seed)), flush=True)
-    write(Records())
 
 
 def main() -> int:

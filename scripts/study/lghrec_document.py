@@ -56,9 +56,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     parts = [_HEAD, *status(study, minimum()), *targets(sources)]
     for dataset in study.datasets():
         parts += _dataset(sources, dataset)
-    facts = records.facts(LASTFM)
-    parts += near_items(records.folder.parent, None if facts is None else facts.data)
-    parts += measured_cost(records)
+    parts += [*near_items(study), *measured_cost(records)]
     return "\n".join([*parts, *not_run(study)]).rstrip() + "\n"
 
 

@@ -1,20 +1,20 @@
 """Records of what items are near to: ``docs/results/neighbours/<data set>.<seed>.json``.
 
-`scripts/record_neighbours.py` writes them, `study.neighbour_tables` shows them. A record is current while the
-code that its model reaches, the figures' protocol and the data are as they were. It holds ids and figures, no
-text of a data set.
+`scripts/record_neighbours.py` writes them, `study.neighbour_tables` shows them. The training is one of the
+study's runs done again, for its vectors: a record is current while that run has a current record which ended
+alike. It holds ids and figures, no text of a data set.
 """
 
 from collections.abc import Sequence
+from math import isclose
 from pathlib import Path
 from typing import Final
 
-from featurestore.ids import digest
 from featurestore.spec import Frozen
-from scripts.study.code_version import run_version
 from scripts.study.core import declare
+from scripts.study.groups import Study
 from scripts.study.neighbour_figures import Case, Part
-from scripts.study.runs import Run, as_lines
+from scripts.study.runs import Record, Run, as_lines
 
 RESULTS: Final = Path(__file__).resolve().parents[2] / "docs" / "results" / "neighbours"
 MODEL: Final = "lightgcn"
@@ -30,9 +30,10 @@ class NeighbourRecord(Frozen):
     Attributes:
         dataset: One of `study.datasets`.
         seed: Of the training.
-        code: See `neighbour_version`.
+        protocol: See `PROTOCOL`.
         data: Digest of the data set.
         best_epoch: Whose weights are kept.
+        best_metric: Of the validation part, then.
         num_items: Items of the data set; those without a text or a training user are left out.
         top_k: Neighbours of an item.
         parts: Figures by degree.
@@ -41,9 +42,10 @@ class NeighbourRecord(Frozen):
 
     dataset: str
     seed: int
-    code: str
+    protocol: int
     data: str
     best_epoch: int
+    best_metric: float
     num_items: int
     top_k: int
     parts: tuple[Part, ...]
@@ -55,14 +57,17 @@ def run_of(dataset: str, seed: int) -> Run:
     return declare(dataset, MODEL, seed=seed)
 
 
-def neighbour_version(dataset: str, seed: int) -> str:
-    """The version of what a record is computed with."""
-    return digest([PROTOCOL, run_version(run_of(dataset, seed)), run_of(dataset, seed).settings])
+def is_current(record: NeighbourRecord, study: Study) -> bool:
+    """Whether a record is of these figures, and its training that of a current record of the study."""
+    trained = study.group(record.dataset, MODEL).current.records
+    return record.protocol == PROTOCOL and any(_is_alike(record, other) for other in trained)
 
 
-def is_current(record: NeighbourRecord, data: str | None) -> bool:
-    """Whether a record is of this code and data; None: of whatever data."""
-    return record.code == neighbour_version(record.dataset, record.seed) and data in {None, record.data}
+def _is_alike(record: NeighbourRecord, run: Record) -> bool:
+    """Whether both are of one seed and data, and ended at the same epoch at the same metric."""
+    fit, metric = run.fit, run.fit.best_metric
+    names = (run.run.seed, run.data, fit.best_epoch) == (record.seed, record.data, record.best_epoch)
+    return names and metric is not None and isclose(metric, record.best_metric, abs_tol=1e-6)
 
 
 def write(record: NeighbourRecord, folder: Path = RESULTS) -> Path:

@@ -1,14 +1,13 @@
 """What items are near to, in docs/results/lghrec.md: what the records of `study.neighbour_records` say."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from scripts.study import neighbour_records
 from scripts.study.codebook_kinds import Quantizer
-from scripts.study.groups import DAGGER, NOT_RUN
+from scripts.study.groups import DAGGER, NOT_RUN, Study
 from scripts.study.lghrec import LASTFM
 from scripts.study.neighbour_figures import Part, Side
 from scripts.study.neighbour_records import NeighbourRecord
@@ -38,20 +37,19 @@ anybody had it.
 """
 
 
-def near_items(results: Path, data: str | None, dataset: str = LASTFM) -> Iterator[str]:
+def near_items(study: Study, dataset: str = LASTFM) -> Iterator[str]:
     """The section.
 
     Args:
-        results: Folder of the documents, in which ``neighbours`` holds the records.
-        data: Digest of the data set that other records are of; None if unknown.
+        study: ``neighbours`` lies beside the folder of its records.
         dataset: Which.
     """
-    records = neighbour_records.read(dataset, results / "neighbours")
+    records = neighbour_records.read(dataset, study.records.folder.parent / "neighbours")
     yield _INTRODUCTION.format(dataset=dataset, top_k=neighbour_records.TOP_K)
     if not records:
         yield f"`scripts/record_neighbours.py`: {NOT_RUN}.\n"
         return
-    is_current = all(neighbour_records.is_current(record, data) for record in records)
+    is_current = all(neighbour_records.is_current(record, study) for record in records)
     mark = "" if is_current else DAGGER
     left_out = records[0].num_items - sum(part.num_items for part in records[0].parts)
     yield (

@@ -1,7 +1,10 @@
 """What is recorded of neighbours, and what the document of LGHRec says of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from study_world import FACTS, write_record
 
 from featurestore.errors import InputError
 from featurestore.spec import EncoderSpec
@@ -10,15 +13,17 @@ from scripts.study import codebook_kinds, neighbour_records
 from scripts.study.codebook_kinds import QUANTIZERS, codes_of, train_codebooks
 from scripts.study.datasets import find_dataset
 from scripts.study.execute import Prepared
+from scripts.study.groups import Study
 from scripts.study.neighbour_figures import Case, Part, Side
-from scripts.study.neighbour_records import NeighbourRecord, neighbour_version, read, write
+from scripts.study.neighbour_records import NeighbourRecord, read, run_of, write
 from scripts.study.neighbour_tables import CODES, ID, PROPAGATED, TEXT, near_items
+from scripts.study.records import Records
 from scripts.study.runs import Run
 
 LASTFM = "colakg-lastfm"
 
 
-def record_of(seed: int, taken_before: float, code: str | None = None) -> NeighbourRecord:
+def record_of(seed: int, taken_before: float) -> NeighbourRecord:
     """Two items that have a text and a user, of three."""
     given = {ID: (0.1, taken_before), PROPAGATED: (0.2, 0.4), TEXT: (1.0, 0.2)}
     sides = tuple(
@@ -38,14 +43,31 @@ def record_of(seed: int, taken_before: float, code: str | None = None) -> Neighb
     return NeighbourRecord(
         dataset=LASTFM,
         seed=seed,
-        code=code or neighbour_version(LASTFM, seed),
-        data="d" * 32,
-        best_epoch=1,
+        protocol=neighbour_records.PROTOCOL,
+        data=FACTS.data,
+        best_epoch=5,
+        best_metric=0.25,
         num_items=3,
         top_k=10,
         parts=(part,),
         cases=(case,),
     )
+
+
+@pytest.fixture
+def records(tmp_path) -> Records:
+    """Current records of two trainings of the study."""
+    found = Records(tmp_path / "runs")
+    for seed in range(2):
+        record = write_record(found, run_of(LASTFM, seed), [0] * 40)
+        fit = replace(record.fit, best_metric=0.25)
+        found.save(record.model_copy(update={"fit": fit}), np.zeros(40, np.int64), np.ones(40, np.int64))
+    return found
+
+
+def section(records: Records) -> str:
+    runs = [run_of(LASTFM, seed) for seed in range(2)]
+    return "\n".join(near_items(Study.read(runs, records)))
 
 
 def test_a_record_is_read_as_it_was_written_and_takes_the_place_of_an_earlier_one(tmp_path):
@@ -57,10 +79,10 @@ def test_a_record_is_read_as_it_was_written_and_takes_the_place_of_an_earlier_on
     assert {path.name for path in tmp_path.iterdir()} == {f"{LASTFM}.0.json", f"{LASTFM}.1.json"}
 
 
-def test_the_section_shows_means_over_trainings(tmp_path):
+def test_the_section_shows_means_over_trainings(records, tmp_path):
     for seed, share in enumerate((0.1, 0.3)):
         write(record_of(seed, share), tmp_path / "neighbours")
-    text = "\n".join(near_items(tmp_path, "d" * 32))
+    text = section(records)
     assert "colakg-lastfm has one text of each item" in text
     assert "2 trainings; 1 of 3 items are left out" in text
     assert "| 1 to 4 | 2 (1) | ID vector | 0.1000 | 0.5000 | 0.2000 ± 0.1414 | 3.0 |" in text
@@ -70,13 +92,27 @@ def test_the_section_shows_means_over_trainings(tmp_path):
     assert "| 7 | 2 | 8, **9** | **9**, 3 |" in text
 
 
-def test_records_of_earlier_code_or_data_are_marked_and_missing_ones_said(tmp_path):
-    assert "`scripts/record_neighbours.py`: not run." in "\n".join(near_items(tmp_path, None))
+def test_missing_records_are_said(records):
+    assert "`scripts/record_neighbours.py`: not run." in section(records)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"protocol": 0}, {"data": "e" * 32}, {"best_epoch": 6}, {"best_metric": 0.26}, {"seed": 2}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_records_of_another_training_than_the_studys_are_marked(records, tmp_path, changes):
     write(record_of(0, 0.1), tmp_path / "neighbours")
-    assert "1 training; " in "\n".join(near_items(tmp_path, None))
-    assert "1 training†; " in "\n".join(near_items(tmp_path, "e" * 32))
-    write(record_of(0, 0.1, code="earlier"), tmp_path / "neighbours")
-    assert "1 training†; " in "\n".join(near_items(tmp_path, "d" * 32))
+    assert "1 training; " in section(records)
+    (tmp_path / "neighbours" / f"{LASTFM}.0.json").unlink()
+    write(record_of(0, 0.1).model_copy(update=changes), tmp_path / "neighbours")
+    assert "1 training†; " in section(records)
+
+
+def test_records_are_marked_while_the_studys_training_is_due_again(records, tmp_path):
+    write(record_of(0, 0.1), tmp_path / "neighbours")
+    write_record(records, run_of(LASTFM, 0), [0] * 40, key="earlier")
+    assert "1 training†; " in section(records)
 
 
 def test_vectors_of_texts_and_of_both_kinds_of_codes_are_lined_up(release, monkeypatch):
