@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from featurestore.errors import InputError, UsageError
+from featurestore.errors import UsageError
 from featurestore.progress import no_progress
 from recommender.data import training_data
 from recommender.training.config import TrainerConfig, learning_rate_at
+from recommender.training.divergence import DivergedError
 from recommender.training.sampling import PairBatch
 from recommender.training.trainer import train, train_step, validate
 
@@ -145,7 +146,7 @@ class Diverging(Scripted):
 @pytest.mark.parametrize("valid_item", [1, None])
 def test_a_training_that_diverges_leaves_no_model(valid_item):
     config = TrainerConfig(epochs=9, eval_every=1)
-    with pytest.raises(InputError, match=r"diverged: the loss of epoch 2 is nan\.\n  Lower learning_rate"):
+    with pytest.raises(DivergedError, match=r"diverged: the loss of epoch 2 is nan\.\n  Lower learning_rate"):
         train(Diverging(), one_user(valid_item), config, seed=0, progress=no_progress)
 
 
