@@ -49,7 +49,7 @@ class Situation:
 
 
 SITUATIONS: Final = (
-    Situation("nothing to train with, or a yardstick to set", DATASETS, (COUNTS,)),
+    Situation("nothing to train with, or a yardstick to set", tuple(DATASETS), (COUNTS,)),
     Situation("interactions, 20 or more per user", (LASTFM, _AGENT, GOWALLA), (COUNTS, GRAPH)),
     Situation("interactions, fewer than 10 per user", AMAZON, (COUNTS, GRAPH)),
     Situation(

@@ -69,10 +69,19 @@ def code_version(
     file = f"recommender.models.{model}"
     own = [(file, name) for name in read_module(root, file).definitions if name != _NOT_COMPUTING]
     found = reached(root, (*own, *path), without=unread)
-    # A module that states nothing but what it is for leaves no tree: splitting a file makes nothing due.
-    plain = [(name, _plain(list(statements))) for (_, name), statements in found.items()]
-    trees = [[name, tree] for name, tree in plain if tree]
-    return digest([PROTOCOL, sorted(map(canonical_json, trees))])
+    trees = (_written(root, module, name) for module, name in found)
+    return digest([PROTOCOL, sorted(tree for tree in trees if tree is not None)])
+
+
+@cache
+def _written(root: Path, module: str, name: str) -> str | None:
+    """The tree of a definition, or with the name ``""`` of what defines nothing; None if it is empty.
+
+    A module that states nothing but what it is for leaves no tree: splitting a file makes nothing due.
+    """
+    read = read_module(root, module)
+    tree = _plain(list(read.definitions[name] if name else read.effects))
+    return canonical_json([name, tree]) if tree else None
 
 
 def _unread(run: Run) -> frozenset[Place]:

@@ -63,7 +63,7 @@ def reached(
             waiting.append(module.imports[name])
         elif name in module.definitions and (place, name) not in found:
             found[place, name] = module.definitions[name]
-            waiting.extend(_mentioned(place, module, module.definitions[name]))
+            waiting.extend(_mentioned(root, place, name))
     return found
 
 
@@ -112,7 +112,13 @@ def _imports(root: Path, name: str, tree: ast.Module) -> Iterator[tuple[str, Pla
             yield alias.asname or alias.name, target
 
 
-def _mentioned(place: str, module: Module, statements: Sequence[ast.stmt]) -> Iterator[Place]:
+@cache
+def _mentioned(root: Path, place: str, name: str) -> frozenset[Place]:
+    module = read_module(root, place)
+    return frozenset(_names(place, module, module.definitions[name]))
+
+
+def _names(place: str, module: Module, statements: Sequence[ast.stmt]) -> Iterator[Place]:
     qualified: set[ast.AST] = set()
     for node in (node for statement in statements for node in ast.walk(statement)):
         match node:

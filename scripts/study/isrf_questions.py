@@ -1,9 +1,9 @@
 """What ISRF's paper claims, asked of the records: do groups help, what does it cost, what was left out."""
 
-import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
+from scripts.study.benchmark_claims import benchmark_claims
 from scripts.study.beside import Row, Sources, verdict
 from scripts.study.groups import NOT_RUN, Study
 from scripts.study.isrf import LITERAL, NO_GROUP, TEXT_SETS, Task, by_items, row_of
@@ -80,7 +80,7 @@ def time_ratio(study: Study, dataset: str) -> tuple[str, str]:
 def measured_cost(study: Study) -> Iterator[str]:
     """Time and memory beside LightGCN as the benchmark recorded them."""
     yield "## Time and memory beside LightGCN\n"
-    claims = _claims(study)
+    claims = benchmark_claims(study.records, BENCHMARK)
     if not claims:
         yield f"`benchmarks/{BENCHMARK}.py`: {NOT_RUN}.\n"
         return
@@ -123,8 +123,3 @@ def _decided(tests: Tests, columns: dict[str, Row]) -> dict[str, int]:
     return {
         column: 0 if not test.mark else 1 if test.difference > 0 else -1 for column, test in found.items()
     }
-
-
-def _claims(study: Study) -> list[dict[str, Any]]:
-    path = study.records.folder.parent / "benchmarks" / f"{BENCHMARK}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["claims"] if path.exists() else []

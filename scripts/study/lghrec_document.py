@@ -21,7 +21,9 @@ from scripts.study.lghrec import (
     queue,
     with_hgpo,
 )
+from scripts.study.lghrec_cost import measured_cost
 from scripts.study.lghrec_targets import FORMS, JUDGED, OURS, RARE, gains, rows_of, targets
+from scripts.study.neighbour_tables import near_items
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.records import Records
 from scripts.study.row_tables import minus_each, row_table, written
@@ -54,6 +56,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     parts = [_HEAD, *status(study, minimum()), *targets(sources)]
     for dataset in study.datasets():
         parts += _dataset(sources, dataset)
+    parts += [*near_items(study), *measured_cost(records)]
     return "\n".join([*parts, *not_run(study)]).rstrip() + "\n"
 
 

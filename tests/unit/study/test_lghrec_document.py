@@ -1,5 +1,7 @@
 """What the document of LGHRec says of records made by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from study_world import FACTS, write_record
@@ -60,9 +62,34 @@ def with_rare_items(records: Records) -> None:
 def test_without_records_no_target_is_judged(records):
     text = render(records, Comparisons(records))
     lines = [line for line in text.splitlines() if line.startswith("| colakg-lastfm |")]
-    targets = lines[2:7]  # the first two say what was run
+    targets = lines[2:8]  # the first two say what was run
     assert all(line.endswith("| not run |") for line in targets)
-    assert "HGPO on LightGCN ≤ 1.5 times SGL's memory | not measured | not run |" in targets[-1]
+    assert (
+        "peak memory with HGPO ≤ 1.5 times the contrastive model's | not measured | not run |" in targets[-1]
+    )
+    assert "colakg-lastfm: not run.\n" in text
+
+
+def test_what_hgpo_costs_is_what_the_benchmark_recorded(records):
+    rows = {"sgl": (30.0, 20.0, 0.7), "lightgcn": (20.0, 20.0, 1.0)}
+    claims = [
+        {"name": f"{what} `lghrec` on `{backbone}`", "peer": "`sgl` alone", "unit": unit}
+        | {"ours": ours, "theirs": theirs, "ratio": ratio / (2 if unit == "ms/step" else 1)}
+        for what, unit in (("step of", "ms/step"), ("peak memory of training", "MB"))
+        for backbone, (ours, theirs, ratio) in rows.items()
+    ]
+    path = records.folder.parent / "benchmarks" / "hgpo_step_colakg-lastfm.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"claims": claims}), encoding="utf-8")
+    text = render(records, Comparisons(records))
+    step = "2.86 on `sgl` beside `sgl` alone, 2.00 on `lightgcn` beside `sgl` alone | **not reached** |"
+    assert f"step with HGPO ≤ 1.5 times the contrastive model's, by the benchmark | {step}" in text
+    assert (
+        "model's | 1.43 on `sgl` beside `sgl` alone, 1.00 on `lightgcn` beside `sgl` alone | reached |"
+        in text
+    )
+    assert "| step of `lghrec` on `sgl` | `sgl` alone | 30 | 20 | ms/step | 2.86 | **not reached** |" in text
+    assert "amazon14-beauty: not run.\n" in text
 
 
 def test_records_of_earlier_code_decide_nothing(records):
