@@ -229,13 +229,15 @@ def train_step(
     config: TrainerConfig,
 ) -> torch.Tensor:
     """One optimiser step from fresh gradients; returns the loss before the step, a () tensor."""
-    # Gradients are zeroed in place: their memory is used again, instead of megabytes of new pages per step.
-    optimizer.zero_grad(set_to_none=False)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    optimizer.zero_grad()  # what the backward pass makes becomes the gradient, and is not added to zeros
     with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16"):
         loss = loss_of(batch, noise)
     loss.backward()
+    for weight in weights:
+        if weight.grad is None and weight in optimizer.state:
+            weight.grad = torch.zeros_like(weight)  # not read by this batch: its moments move it all the same
     if config.max_grad_norm is not None:
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
     optimizer.step()
     return loss.detach().cpu()
