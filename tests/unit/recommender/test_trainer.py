@@ -45,6 +45,22 @@ def test_two_steps_equal_a_reference_written_by_hand():
     np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
 
 
+def test_a_weight_that_a_batch_does_not_read_is_moved_by_its_moments():
+    weights = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+    reference = torch.nn.Parameter(torch.ones(2))
+    optimizer, by_zeros = (torch.optim.Adam(of, lr=0.3, fused=True) for of in (weights, [reference]))
+
+    def loss(batch: bool, noise: torch.Generator) -> torch.Tensor:
+        return (weights[0].sum() + 2 * weights[1].sum()) if batch else weights[0].sum()
+
+    for reads_both in (True, False):
+        train_step(loss, optimizer, reads_both, NOISE, TrainerConfig())
+        reference.grad = torch.full((2,), 2.0 * reads_both)
+        by_zeros.step()
+    assert torch.equal(weights[1], reference)
+    assert weights[1][0] < 0.5
+
+
 class Scripted:
     """A model whose validation gets better until epoch 3 and worse from then on."""
 
