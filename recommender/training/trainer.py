@@ -235,7 +235,7 @@ def train_step(
         loss = loss_of(batch, noise)
     loss.backward()
     for weight in weights:
-        if weight.grad is None and weight in optimizer.state:
+        if weight.grad is None and optimizer.state.get(weight):
             weight.grad = torch.zeros_like(weight)  # not read by this batch: its moments move it all the same
     if config.max_grad_norm is not None:
         torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
