@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,8 @@ import torch
 from featurestore.errors import UsageError
 from featurestore.progress import no_progress
 from recommender.data import training_data
+from recommender.models import bpr_mf
+from recommender.testing import checkerboard
 from recommender.training.config import TrainerConfig, learning_rate_at
 from recommender.training.divergence import DivergedError
 from recommender.training.sampling import PairBatch
@@ -207,3 +211,17 @@ def test_a_loss_that_cannot_be_compiled_says_so(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda _: refuse)
     with pytest.raises(UsageError, match=r"AssertionError: no such graph\n  Leave compile out"):
         train(Scripted(), one_user(1), TrainerConfig(epochs=1, compile=True), seed=0, progress=no_progress)
+
+
+def test_a_compiled_loss_trains_as_the_loss_itself(monkeypatch):
+    monkeypatch.setattr(
+        torch, "compile", partial(torch.compile, backend="aot_eager")
+    )  # needs no C++ compiler
+    data, _ = checkerboard()
+    losses = []
+    for wanted in (False, True):
+        config = bpr_mf.Config(epochs=2, eval_every=1, batch_size=64, embedding_dim=8, compile=wanted)
+        network = bpr_mf.Network(config, data, (None, None), 0)
+        fit = train(network, data, config, seed=0, progress=no_progress)
+        losses.append([record.loss for record in fit.history])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
