@@ -38,16 +38,13 @@ def run(data: Path, allocator: str, pairs: int, batch_sizes: list[int]) -> None:
         write_atomic_file(events, folder)
         write = [sys.executable, SIDES / "our_ranking.py", "--data", data, "--write", folder]
         subprocess.run(write, check=True, env=os.environ | {"PYTHONPATH": str(SIDES.parent)})
-        ranking = "our_ranking.py", "--data", data, "--vectors", folder
-        ours, bare = (stack.enter_context(MeasuredProcess(*ranking, allocator=allocator)) for _ in range(2))
-        side = "recbole_side.py", "LightGCN", "--data", folder
-        recbole = stack.enter_context(MeasuredProcess(*side, allocator=allocator, python=recbole_python()))
-        recbole.measure(work="use_vectors", folder=str(folder))
+        sides = _Sides(data, folder, allocator)
+        ours, recbole = (stack.enter_context(side()) for side in (sides.ours, sides.recbole))
         difference = _largest_difference(ours, recbole, batch_sizes[0])
         if difference > TOLERANCE:
             sys.exit(f"metrics of the two sides differ by {difference:.2g}: they do not rank the same")
         comparison = _Comparison(ours, pairs, batch_sizes)
-        claims = list(_claims(comparison, recbole, bare))
+        claims = list(_claims(comparison, sides, recbole, stack.enter_context(sides.ours())))
     record(
         "recommender_evaluation",
         f"amazon14-beauty test part, {events.num_users:,} users, {events.num_items:,} items, d 64, "
@@ -61,6 +58,27 @@ def run(data: Path, allocator: str, pairs: int, batch_sizes: list[int]) -> None:
             "RecBole": "1.2.1",
         },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Processes that have read the same vectors."""
+
+    data: Path
+    folder: Path
+    allocator: str
+
+    def ours(self) -> MeasuredProcess:
+        arguments = "--data", self.data, "--vectors", self.folder
+        return MeasuredProcess("our_ranking.py", *arguments, allocator=self.allocator)
+
+    def recbole(self) -> MeasuredProcess:
+        arguments = "LightGCN", "--data", self.folder
+        side = MeasuredProcess(
+            "recbole_side.py", *arguments, allocator=self.allocator, python=recbole_python()
+        )
+        side.measure(work="use_vectors", folder=str(self.folder))
+        return side
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +106,29 @@ class _Comparison:
         )
 
 
-def _claims(comparison: _Comparison, recbole: MeasuredProcess, bare: MeasuredProcess) -> Iterator[Claim]:
+def _claims(
+    comparison: _Comparison, sides: _Sides, recbole: MeasuredProcess, bare: MeasuredProcess
+) -> Iterator[Claim]:
     yield comparison.against("RecBole", partial(recbole.measure, work="rank"), 1.3)
-    yield memory_claim("full ranking", peer="RecBole", ours=comparison.ours, theirs=recbole)
-    product = partial(bare.measure, work="bare")
+    yield _memory(comparison, "RecBole", sides.ours, sides.recbole, work="rank")
     for peer, masked, target in ((_BARE, False, 0.9), ("bare product, mask and top-k", True, None)):
-        yield comparison.against(peer, partial(product, masked=masked), target)
-        yield memory_claim("full ranking", peer=peer, ours=comparison.ours, theirs=bare)
+        asked = {"work": "bare", "masked": masked}
+        yield comparison.against(peer, partial(bare.measure, **asked), target)
+        yield _memory(comparison, peer, sides.ours, sides.ours, **asked)
+
+
+def _memory(
+    comparison: _Comparison,
+    peer: str,
+    start_ours: Callable[[], MeasuredProcess],
+    start_theirs: Callable[[], MeasuredProcess],
+    **asked: object,
+) -> Claim:
+    """Peaks of fresh processes: the peer's has seen no batch but the one that it is fastest with."""
+    with start_ours() as ours, start_theirs() as theirs:
+        ours.measure(work="rank")
+        theirs.measure(**asked, users_per_batch=comparison.best[peer])
+        return memory_claim("full ranking", peer=peer, ours=ours, theirs=theirs)
 
 
 def _users_per_second(answer: dict[str, Any]) -> float:

@@ -1,9 +1,10 @@
-"""Two choices of the trainer on amazon14-beauty: the order of nodes, and torch.compile.
+"""Two choices of the trainer: the order of nodes, and torch.compile.
 
 A product with the training graph gathers a row of its operand per edge, so nodes that share neighbours should
-lie close together: the order in which the store numbers them is compared with reverse Cuthill-McKee's, with
-falling degree, and with a random one. ``compile=true`` is compared with the loss as it is, after it has been
-compiled; what compiling takes is quoted beside it.
+lie close together. The store numbers users, then items, in the order of a hash of their ids, which is random;
+it is compared with the order of the file's ids and with reverse Cuthill-McKee's, on amazon14-beauty and on
+gowalla. ``compile=true`` is compared, on amazon14-beauty, with the loss as it is, after it has been compiled;
+what compiling takes, and what cannot be compiled, is quoted beside it.
 """
 
 import argparse
@@ -14,55 +15,70 @@ from pathlib import Path
 
 import common
 import numpy as np
+import polars as pl
 import torch
 from beauty import read_events, training
 from common import Claim, compare, record, seconds
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from recommender.data import IntArray, TrainingData
+from featurestore.errors import UsageError
+from recommender.data import IntArray, TrainingData, training_data
 from recommender.graph.nodes import training_graph
 from recommender.graph.propagation import Adjacency
 from recommender.training.compiled import compiled
 from recommender.training.trainer import train_step
 
-MODELS = ("bpr_mf", "lightgcn", "simgcl")
+MODELS = ("bpr_mf", "lightgcn", "simgcl", "ngcf", "sasrec")
 PRODUCTS = 50
 
 
 def run(data_folder: Path, pairs: int) -> None:
     """Measure and record."""
-    events = read_events(data_folder)
-    data = training(events)
-    compiling: dict[str, float] = {}
+    beauty, gowalla = training(read_events(data_folder)), _read_gowalla(data_folder)
+    compiling: dict[str, str] = {}
     record(
         "training_choices",
-        f"amazon14-beauty train part, {events.num_users + events.num_items:,} nodes, d 64; "
-        f"{PRODUCTS} products, or an epoch, each; alternating pairs",
-        [*_orders(training_graph(data), pairs), *_compiled(data, compiling, pairs)],
+        f"d 64; {PRODUCTS} products with the training graph ({beauty.num_users + beauty.num_items:,} and "
+        f"{gowalla.num_users + gowalla.num_items:,} nodes), or an epoch of amazon14-beauty, each; "
+        "alternating pairs",
+        [
+            *_orders("amazon14-beauty", beauty, pairs),
+            *_orders("gowalla", gowalla, pairs),
+            *_compiled(beauty, compiling, pairs),
+        ],
         packages=("torch", "scipy"),
-        facts={"torch threads": torch.get_num_threads(), "seconds of the first epoch, compiled": compiling},
+        facts={"torch threads": torch.get_num_threads(), "the first epoch with compile=true": compiling},
     )
 
 
-def _orders(adjacency: Adjacency, pairs: int) -> Iterator[Claim]:
-    matrix = csr_array(
-        tuple(part.numpy() for part in (adjacency.values, adjacency.columns, adjacency.indptr))
+def _read_gowalla(data_folder: Path) -> TrainingData:
+    events = pl.read_parquet(data_folder / "gowalla" / "interactions.parquet").filter(
+        pl.col("split") == "train"
     )
-    degrees = np.diff(matrix.indptr)
-    orders = {
-        "reverse Cuthill-McKee": reverse_cuthill_mckee(matrix, symmetric_mode=True),
-        "falling degree": np.argsort(-degrees, kind="stable"),
-        "a random order": np.random.default_rng(0).permutation(len(degrees)),
-    }
-    dense = torch.randn(adjacency.num_nodes, 64, generator=torch.Generator().manual_seed(0))
-    for peer, order in orders.items():
+    ends = [events[name].to_numpy().astype(np.int64) for name in ("user_id", "item_id")]
+    none = np.empty(0, np.int64)
+    users, items = (int(end.max()) + 1 for end in ends)
+    return training_data(num_users=users, num_items=items, train=(ends[0], ends[1]), valid=(none, none))
+
+
+def _orders(dataset: str, data: TrainingData, pairs: int) -> Iterator[Claim]:
+    by_id, generator = training_graph(data), np.random.default_rng(0)
+    matrix = csr_array(tuple(part.numpy() for part in (by_id.values, by_id.columns, by_id.indptr)))
+    users, items = generator.permutation(data.num_users), generator.permutation(data.num_items)
+    by_hash = np.concatenate([users, data.num_users + items])
+    by_neighbours = reverse_cuthill_mckee(matrix, symmetric_mode=True)
+    dense = torch.randn(by_id.num_nodes, 64, generator=torch.Generator().manual_seed(0))
+    for peer, theirs in {
+        "the order of the file's ids": by_id,
+        "reverse Cuthill-McKee's order": _renumbered(matrix, by_neighbours),
+    }.items():
         yield compare(
-            "product with the graph, nodes as the store numbers them",
+            f"product with the graph of {dataset}, nodes in the order of a hash, as in the store",
             peer=peer,
             unit="ms",
-            ours=partial(_product_milliseconds, adjacency, dense),
-            theirs=partial(_product_milliseconds, _renumbered(matrix, order), dense),
+            ours=partial(_product_milliseconds, _renumbered(matrix, by_hash), dense),
+            theirs=partial(_product_milliseconds, theirs, dense),
             higher_is_better=False,
             pairs=pairs,
         )
@@ -84,10 +100,14 @@ def _product_milliseconds(adjacency: Adjacency, dense: torch.Tensor) -> float:
     return 1000 * seconds(products) / PRODUCTS
 
 
-def _compiled(data: TrainingData, compiling: dict[str, float], pairs: int) -> Iterator[Claim]:
+def _compiled(data: TrainingData, compiling: dict[str, str], pairs: int) -> Iterator[Claim]:
     for name in MODELS:
         plain, fast = (_epoch_milliseconds(name, data, is_compiled=wanted) for wanted in (False, True))
-        compiling[name] = round(seconds(fast), 1)
+        try:
+            compiling[name] = f"{seconds(fast):.0f} s"
+        except UsageError as error:
+            compiling[name] = f"{type(error.__cause__).__name__}"
+            continue
         yield compare(
             f"`{name}` step, compile=true",
             peer="compile=false",

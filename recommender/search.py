@@ -8,7 +8,7 @@ import fcntl
 import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,14 @@ from featurestore.errors import InputError, LockHeldError, StoreError, UsageErro
 from featurestore.ids import digest
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
-from recommender.data import load_training_data
+from recommender.base import Recommender
+from recommender.data import TrainingData, load_training_data
 from recommender.experiment import TrainRequest, load_features
+from recommender.features import NodeFeatures
 from recommender.registry import find_model, parse_settings
 from recommender.saved import bind, config_json
 from recommender.search_space import draw_settings
+from recommender.training.divergence import DivergedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,14 @@ class Trial:
     Attributes:
         number: From 0.
         settings: What was drawn, as text.
-        metric: Best value of the monitored validation metric.
+        metric: Best value of the monitored validation metric; None if training diverged.
         best_epoch: The epoch that reached it.
         seconds: Time of training.
     """
 
     number: int
     settings: dict[str, str]
-    metric: float
+    metric: float | None
     best_epoch: int
     seconds: float
 
@@ -50,7 +53,7 @@ class SearchReport:
 
     Attributes:
         monitor: The metric that chose.
-        trials: Best first; equal ones by number.
+        trials: Best first; equal ones by number; those that diverged last.
         num_known: Trials that an earlier search with this log had done.
     """
 
@@ -80,6 +83,7 @@ def search(
         UsageError: If the model has no space, all of it is fixed by the request, or features read validation
             events.
         InputError: If the release has no validation part.
+        DivergedError: If all trials diverge.
         StoreError: If the log is of another search, or damaged.
         LockHeldError: If another search writes this log.
     """
@@ -104,15 +108,33 @@ def search(
         for number in sorted(set(range(num_trials)) - trials.keys()):
             drawn = draw_settings(space, np.random.default_rng([seed, number]))
             model = entry.model_type(parse_settings(entry.config_type, request.settings | drawn))
-            fit = model.fit(data, features=features, seed=seed, progress=no_progress)
-            if fit.interrupted:
-                raise KeyboardInterrupt
-            trials[number] = Trial(number, drawn, fit.best_metric or 0.0, fit.best_epoch, fit.seconds)
+            trials[number] = _try(model, Trial(number, drawn, None, 0, 0.0), data, features, seed)
             _append(log, identity, trials[number])
-            best = max(trial.metric for trial in trials.values())
-            progress(len(trials), num_trials, f"best {monitor} {best:.4f}")
-    ranked = sorted(trials.values(), key=lambda trial: (-trial.metric, trial.number))
+            progress(len(trials), num_trials, f"best {monitor} {max(map(_value, trials.values())):.4f}")
+    ranked = sorted(trials.values(), key=lambda trial: (-_value(trial), trial.number))
+    if ranked and ranked[0].metric is None:
+        raise DivergedError(
+            f"all {len(ranked)} trials diverged; {log} has their settings.",
+            hint="Fix a smaller one with --set learning_rate=VALUE.",
+        )
     return SearchReport(monitor, tuple(ranked), num_known)
+
+
+def _try(
+    model: Recommender, trial: Trial, data: TrainingData, features: NodeFeatures | None, seed: int
+) -> Trial:
+    """The trial with what its model reaches; as it is if training diverges."""
+    try:
+        fit = model.fit(data, features=features, seed=seed, progress=no_progress)
+    except DivergedError:
+        return trial
+    if fit.interrupted:
+        raise KeyboardInterrupt
+    return replace(trial, metric=fit.best_metric or 0.0, best_epoch=fit.best_epoch, seconds=fit.seconds)
+
+
+def _value(trial: Trial) -> float:
+    return -1.0 if trial.metric is None else trial.metric
 
 
 def _check(request: TrainRequest, declared: object, space: object) -> None:

@@ -5,7 +5,6 @@ training that was stopped ends with the weights, to the bit, that it would have 
 here: a validation decodes training histories and looks for validation items.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,12 +13,13 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import torch
 
-from featurestore.errors import InputError, UsageError
+from featurestore.errors import InputError
 from featurestore.progress import Progress
 from recommender.base import EpochRecord, FitReport
 from recommender.checkpoint import CheckpointFile, TrainingState, load_checkpoint, save_checkpoint
 from recommender.generative.network import GenerativeNetwork
 from recommender.generative.writer import drawn_from
+from recommender.training.divergence import require_finite
 
 MONITOR: Final = "ndcg@10"
 _MAX_GRAD_NORM: Final = 1.0
@@ -51,7 +51,8 @@ def train_generative(
     Raises:
         InputError: If no user has two training events.
         StoreError: If the checkpoint is damaged.
-        UsageError: If it belongs to another run, or the loss is no number any more.
+        UsageError: If it belongs to another run.
+        DivergedError: If the loss is no finite number any more.
     """
     if not network.sampler.num_batches:
         raise InputError(
@@ -106,13 +107,8 @@ class _Loop:
         self.network.train()
         losses = [self._run_step(examples) for examples in self.network.sampler.epoch(self.sampler)]
         self.epoch += 1
-        loss = float(torch.stack(losses).double().mean())
-        if not math.isfinite(loss):
-            raise UsageError(
-                f"the loss of epoch {self.epoch} is {loss}: training has diverged.",
-                hint="Set a smaller learning_rate, init_std or word_scale.",
-            )
-        return loss
+        hint = "Set a smaller learning_rate, init_std or word_scale."
+        return require_finite(float(torch.stack(losses).double().mean()), self.epoch, hint=hint)
 
     def _run_step(self, examples: Any) -> torch.Tensor:  # noqa: ANN401 - what the sampler yields
         started, config = time.perf_counter(), self.network.config

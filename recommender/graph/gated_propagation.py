@@ -167,7 +167,7 @@ class _GatedRows(torch.autograd.Function):
         at_layer = by_final * (mean_share * propagation.graph_share)  # what every layer gets from the mean
         at_layer.index_add_(0, aligned, grads[2], alpha=mean_share)
         back = _LayerBackward(text, of_ids, at_layer, learned=propagation.fixed_gate is None)
-        total = at_layer.clone()
+        total = at_layer
         for layer, gate in zip(reversed(layers), gates.flip(0), strict=True):
             total = back.step(propagation.adjacency.matmul(total), layer, gate)
         back.text.addr_(back.logits, of_text).add_(by_final, alpha=1 - propagation.graph_share)
@@ -200,18 +200,25 @@ class _LayerBackward:
     def step(self, fused: torch.Tensor, layer: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
         """From (N, d) the gradient by Ê(l) to that by E(l), in the same memory, given E(l) and g(l)."""
         for part in parts(fused):
-            given, own = fused[part], gate[part].unsqueeze(1)
-            kept = given * own
-            self.text[part].add_(given).sub_(kept)
-            kept += self._at_layer[part]
-            if self._learned:
-                slope = (given * (layer[part] - self._vectors[part])).sum(dim=1)
-                slope *= gate[part] * (1 - gate[part])
-                self.logits[part] += slope
-                self.of_ids += slope @ layer[part]
-                kept.addr_(slope, self._of_ids)
-            fused[part] = kept
+            slope = self._slope(part, fused, layer, gate) if self._learned else None  # (c,)
+            given, of_text = fused[part], self.text[part]
+            of_text += given
+            of_text -= given.mul_(gate[part].unsqueeze(1))
+            given += self._at_layer[part]
+            if slope is not None:
+                given.addr_(slope, self._of_ids)
         return fused
+
+    def _slope(
+        self, part: slice, fused: torch.Tensor, layer: torch.Tensor, gate: torch.Tensor
+    ) -> torch.Tensor:
+        """Of a few rows, the gradient by what their gates are the sigmoid of."""
+        own = gate[part]
+        slope = (layer[part] - self._vectors[part]).mul_(fused[part]).sum(dim=1)
+        slope *= own * (1 - own)
+        self.logits[part] += slope
+        self.of_ids += slope @ layer[part]
+        return slope
 
 
 def _split(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

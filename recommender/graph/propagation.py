@@ -51,12 +51,13 @@ class Adjacency(torch.nn.Module):
 
         Rows of another precision, such as the bfloat16 of mixed precision, are summed in that of the values.
         A weighted sum of rows is what torch's embedding bag computes. Its kernel prefetches the rows it will
-        need, and takes less than half of the time of MKL's sparse product (`torch.sparse`) on a CPU.
+        need, and takes less than half of the time of MKL's sparse product (`torch.sparse`) on a CPU; it is
+        handed no gradients to prepare for.
         """
         with torch.no_grad():
             return torch.nn.functional.embedding_bag(
                 self.columns,
-                dense.to(self.values.dtype),
+                dense.detach().to(self.values.dtype),
                 self.indptr,
                 mode="sum",
                 per_sample_weights=self.values,

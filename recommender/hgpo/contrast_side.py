@@ -101,7 +101,8 @@ class ContrastSide(torch.nn.Module):
                 normalize(vectors.float(), dim=1)
                 for vectors in (given.own, given.positives, given.candidates)
             )
-            state = self._state(given, own.detach(), candidates.detach())
+            cosines = own @ candidates.T  # (m, P)
+            state = self._state(given, own, positives, candidates, cosines)
             decision = Decision(None, None)
             if self.agent is not None:
                 decision = self.agent.decide(state, self.groups[given.nodes], num_chosen, noise)
@@ -110,20 +111,29 @@ class ContrastSide(torch.nn.Module):
                 rows = torch.arange(len(own), device=own.device)
                 return catalogue_cross_entropy(own / temperatures.unsqueeze(1), positives, rows)
             chosen = self._chosen(state, decision, num_chosen, noise)  # (m, M)
-            return contrast_with_chosen(own, positives, candidates, chosen, temperatures)
+            return contrast_with_chosen(own, positives, cosines.gather(1, chosen), temperatures)
 
     def learn(self, *, everything: bool) -> None:
         """Update the policy, if there is one and its buffer is full, or in any case."""
         if self.agent is not None:
             self.agent.learn(at_least=1 if everything else self._config.buffer_size)
 
-    def _state(self, given: Contrasted, own: torch.Tensor, candidates: torch.Tensor) -> State:
-        partners = normalize(given.partner_vectors.detach().float(), dim=1)
+    @torch.no_grad()
+    def _state(
+        self,
+        given: Contrasted,
+        own: torch.Tensor,
+        positives: torch.Tensor,
+        candidates: torch.Tensor,
+        cosines: torch.Tensor,
+    ) -> State:
+        is_own = given.partner_vectors is given.positives
+        partners = positives if is_own else normalize(given.partner_vectors.float(), dim=1)
         return State(
-            nodes=own,
-            positives=partners,
-            candidates=candidates,
-            to_nodes=own @ candidates.T,
+            nodes=own.detach(),
+            positives=partners.detach(),
+            candidates=candidates.detach(),
+            to_nodes=cosines.detach(),
             to_positives=partners @ candidates.T,
             degrees=self.degrees[given.nodes],
             candidate_degrees=self.pool_degrees[given.pool],
@@ -155,25 +165,19 @@ class ContrastSide(torch.nn.Module):
 
 
 def contrast_with_chosen(
-    own: torch.Tensor,
-    positives: torch.Tensor,
-    candidates: torch.Tensor,
-    chosen: torch.Tensor,
-    temperatures: torch.Tensor,
+    own: torch.Tensor, positives: torch.Tensor, negative: torch.Tensor, temperatures: torch.Tensor
 ) -> torch.Tensor:
     """L_CL.
 
     Args:
         own: (m, d) z' of length 1.
         positives: (m, d) z'' of length 1.
-        candidates: (P, d) of length 1.
-        chosen: (m, M) int64 candidates.
+        negative: (m, M) cosines of z' and the candidates chosen.
         temperatures: (m,) τ > 0.
 
     Returns:
-        A scalar. Vectors get gradients, and temperatures if they learn.
+        A scalar. Vectors and cosines get gradients, and temperatures if they learn.
     """
     positive = (own * positives).sum(dim=1, keepdim=True)  # (m, 1)
-    negative = (own @ candidates.T).gather(1, chosen)  # (m, M)
     logits = torch.cat([positive, negative], dim=1) / temperatures.unsqueeze(1)
     return cross_entropy(logits, torch.zeros(len(own), dtype=torch.int64, device=own.device))

@@ -40,12 +40,10 @@ def negative_rewards(config: HgpoConfig, state: State, chosen: torch.Tensor) -> 
     is_false_negative = state.to_nodes >= config.false_negative_above  # (m, P)
     is_false_positive = state.to_positives >= config.false_positive_above
     is_hard = (state.to_nodes > config.hard_above) & ~is_false_negative & ~is_false_positive
-    rewards = (
-        config.hard_reward * is_hard.float()
-        - config.false_negative_penalty * is_false_negative.float()
-        - config.false_positive_penalty * is_false_positive.float()
-        - config.easy_penalty * (state.to_nodes <= config.easy_below).float()
-    )
+    rewards = config.hard_reward * is_hard.float()
+    rewards.add_(is_false_negative, alpha=-config.false_negative_penalty)
+    rewards.add_(is_false_positive, alpha=-config.false_positive_penalty)
+    rewards.add_(state.to_nodes <= config.easy_below, alpha=-config.easy_penalty)
     return rewards.expand(len(chosen), *rewards.shape).gather(2, chosen).mean(dim=2)
 
 

@@ -143,7 +143,7 @@ class HgpoAgent(torch.nn.Module):
         if not self._leaves:
             self._leaves = {n: w.detach().requires_grad_() for n, w in self.policy.named_parameters()}
         with torch.enable_grad():
-            return functional_call(self.policy, self._leaves, (state,))
+            return functional_call(self.policy, self._leaves, (state,), tie_weights=False)
 
     def _distance(self, log_probs: torch.Tensor) -> torch.Tensor | float:
         """β KL; 0 without a first policy."""

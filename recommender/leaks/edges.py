@@ -1,7 +1,7 @@
 """Edges: were the training graph and the user graphs built from training events alone?
 
-The matrix that graph models propagate over, `recommender.graph.propagation.normalized_adjacency` of what
-`recommender.data.load_training_data` gives, is compared entry by entry with the release's training events.
+The matrix that graph models propagate over, made here as they make it (`normalized_adjacency` of what
+`load_training_data` gives), is compared with the release's training events: its entries and their values.
 Edges of a user graph that pools item vectors are not believed as stored: they are scored again with the mean
 of each user's training items. Where those scores differ and those of all of the user's items agree, the graph
 has read held-out events.
@@ -18,7 +18,7 @@ from featurestore.errors import FeatureStoreError
 from featurestore.reader import Embeddings, NeighborGraph, Release
 from featurestore.release import TablePin
 from featurestore.spec import GraphSpec
-from recommender.data import FloatArray, load_training_data
+from recommender.data import FloatArray, IntArray, load_training_data
 from recommender.graph.propagation import Adjacency, normalized_adjacency
 from recommender.leaks.finding import Finding
 
@@ -66,16 +66,33 @@ def judge_training_graph(release: Release, adjacency: Adjacency) -> Finding:
     train = release.interactions(c.TRAIN).select(_PAIR).unique()
     known = pl.DataFrame(pairs, schema_overrides=train.schema).join(train, on=_PAIR, how="semi").height
     foreign = len(sources) - known
+    num_different = len(np.unique(sources * adjacency.num_nodes + targets))
     figures: dict[str, float | int | str] = {
         "num_entries": len(sources),
         "not_in_train": foreign,
-        "missing": 2 * train.height - known,
+        "missing": 2 * train.height - (num_different - foreign),
+        "repeated": len(sources) - num_different,
     }
     if foreign:
         detail = f"{foreign:,} of {len(sources):,} entries are not among the training events."
         return Finding(CHECK, _TRAINING_GRAPH, "leak", figures, detail)
-    detail = f"{len(sources):,} entries, two for each training pair."
+    if any(figures[name] for name in ("missing", "repeated")):
+        detail = (
+            f"{len(sources):,} entries for {train.height:,} training pairs: {figures['missing']:,} are "
+            f"missing, {figures['repeated']:,} repeated."
+        )
+        return Finding(CHECK, _TRAINING_GRAPH, "note", figures, detail)
+    if not np.allclose(adjacency.values.numpy(), _normalised(sources, targets), atol=_TOLERANCE):
+        detail = "the entries are training pairs, their values are not those of training degrees."
+        return Finding(CHECK, _TRAINING_GRAPH, "leak", figures, detail)
+    detail = f"{len(sources):,} entries, two for each training pair, weighted by training degrees."
     return Finding(CHECK, _TRAINING_GRAPH, "ok", figures, detail)
+
+
+def _normalised(sources: IntArray, targets: IntArray) -> FloatArray:
+    """(nnz,) float32 1 / √(d_u d_i), degrees counted from the entries themselves."""
+    degrees = np.bincount(sources)
+    return (1 / np.sqrt(degrees[sources] * degrees[targets])).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

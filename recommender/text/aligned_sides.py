@@ -90,7 +90,8 @@ class AlignedSides(torch.nn.Module):
 
     @torch.no_grad()
     def _queued_text(self, text: TextVectors, number: int, places: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(text, self.average.weights(), (number, places))
+        weights = self.average.weights()
+        return torch.func.functional_call(text, weights, (number, places), tie_weights=False)
 
 
 class _Side(torch.nn.Module):
@@ -116,13 +117,14 @@ class _Side(torch.nn.Module):
     ) -> torch.Tensor:
         """Symmetric InfoNCE of (m,) places; gradients reach their (m, d) vectors, not the (n, d) tables."""
         others = self.queue.others(places)  # (K,)
-        is_hard = absent_from(self.hard[places], places, self.queue.nodes[others])  # (m, h)
-        hard = self.hard[places][is_hard]  # (p,)
-        nearest = [normalize(table[hard], dim=1) for table in (graph_table, text_table)]
+        nearest = self.hard.index_select(0, places)  # (m, h)
+        is_hard = absent_from(nearest, places, self.queue.nodes)
+        hard = nearest[is_hard]  # (p,)
+        units = [normalize(table.index_select(0, hard), dim=1) for table in (graph_table, text_table)]
         return symmetric_info_nce(
             graph,
             text,
-            graph_negatives=Negatives(self.queue.graph, others, nearest[0], is_hard),
-            text_negatives=Negatives(self.queue.text, others, nearest[1], is_hard),
+            graph_negatives=Negatives(self.queue.graph, others, units[0], is_hard),
+            text_negatives=Negatives(self.queue.text, others, units[1], is_hard),
             temperature=self._temperature,
         )

@@ -132,11 +132,11 @@ def absent_from(listed: torch.Tensor, *groups: torch.Tensor) -> torch.Tensor:
     """Which listed nodes stand in none of some groups.
 
     Args:
-        listed: (m, h) int64; -1 is no node.
-        groups: (n,) int64 each, all ≥ 0.
+        listed: (…) int64; -1 is no node.
+        groups: (n,) int64 each; -1 is no node.
 
     Returns:
-        (m, h) bool; False at -1.
+        (…) bool; False at -1.
     """
     largest = max((int(group.max()) for group in (listed, *groups) if group.numel()), default=-1)
     present = torch.zeros(largest + 2, dtype=torch.bool, device=listed.device)

@@ -11,6 +11,8 @@ All state stands in parameters that no gradient reaches, so that a checkpoint of
 import torch
 from torch.nn.functional import normalize
 
+from recommender.text.alignment import absent_from
+
 
 class MovingAverage(torch.nn.Module):
     """θ' ← m θ' + (1 - m) θ of all weights of a module that learn.
@@ -74,7 +76,7 @@ class KeyQueue(torch.nn.Module):
         """
         size = len(self.nodes)
         nodes, graph, text = nodes[-size:], normalize(graph[-size:], dim=1), normalize(text[-size:], dim=1)
-        self.nodes[torch.isin(self.nodes, nodes)] = -1
+        self.nodes[~self.others(nodes)] = -1
         places = (self._next + torch.arange(len(nodes), device=nodes.device)) % size  # (m,)
         kept = self.graph.dtype  # keys are of bfloat16 in mixed precision
         self.nodes[places], self.graph[places], self.text[places] = nodes, graph.to(kept), text.to(kept)
@@ -82,7 +84,7 @@ class KeyQueue(torch.nn.Module):
 
     def others(self, nodes: torch.Tensor) -> torch.Tensor:
         """(K,) bool: filled places whose node is none of ``nodes``; what may be a negative of them."""
-        return (self.nodes >= 0) & ~torch.isin(self.nodes, nodes)
+        return absent_from(self.nodes, nodes)
 
 
 def _state(values: torch.Tensor) -> torch.nn.Parameter:

@@ -4,7 +4,6 @@ The loop is never handed test data. All randomness comes from one seed: NumPy dr
 weights, noise and dropout, each from a generator of its own.
 """
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from recommender.data import FloatArray, IntArray, TrainingData
 from recommender.evaluate import evaluate_ranking
 from recommender.training.compiled import Loss, compiled
 from recommender.training.config import TrainerConfig, learning_rate_at, training_device
+from recommender.training.divergence import require_finite
 
 BatchT = TypeVar("BatchT")
 
@@ -83,7 +83,8 @@ def train(
             stays when training has ended: who has saved the model discards it.
 
     Raises:
-        InputError: If there is not one batch to learn from, or the loss is no finite number any more.
+        InputError: If there is not one batch to learn from.
+        DivergedError: If the loss is no finite number any more.
         StoreError: If the checkpoint is damaged.
         UsageError: If it belongs to another run.
     """
@@ -147,13 +148,8 @@ class _Loop:
             total += train_step(self.loss, self.optimizer, batch, self.noise, self.config)
             self.step_seconds.append(time.perf_counter() - started)
         self.epoch += 1
-        loss = float(total) / num_batches
-        if not math.isfinite(loss):
-            raise InputError(
-                f"training diverged: the loss of epoch {self.epoch} is {loss}.",
-                hint="Lower learning_rate, or clip gradients with max_grad_norm. Nothing of it is kept.",
-            )
-        return loss
+        hint = "Lower learning_rate, or clip gradients with max_grad_norm. Nothing of it is kept."
+        return require_finite(float(total) / num_batches, self.epoch, hint=hint)
 
     def record(self, loss: float, metric: float | None) -> None:
         self.history.append(EpochRecord(self.epoch, loss, metric, time.monotonic() - self.started))
@@ -233,13 +229,15 @@ def train_step(
     config: TrainerConfig,
 ) -> torch.Tensor:
     """One optimiser step from fresh gradients; returns the loss before the step, a () tensor."""
-    # Gradients are zeroed in place: their memory is used again, instead of megabytes of new pages per step.
-    optimizer.zero_grad(set_to_none=False)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    optimizer.zero_grad()  # what the backward pass makes becomes the gradient, and is not added to zeros
     with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16"):
         loss = loss_of(batch, noise)
     loss.backward()
+    for weight in weights:
+        if weight.grad is None and optimizer.state.get(weight):
+            weight.grad = torch.zeros_like(weight)  # not read by this batch: its moments move it all the same
     if config.max_grad_norm is not None:
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
     optimizer.step()
     return loss.detach().cpu()

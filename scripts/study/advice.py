@@ -29,6 +29,8 @@ _TAIL: Final = """Whether texts pay is a property of a data set: measure plain, 
 yours (`featurestore train --features-control`, `featurestore leaderboard`).
 """
 
+_READ_ON_RARE: Final = "many items that few users had: what the best by validation reach on them in the test"
+
 Best = Mapping[str, Chosen]
 Tests = Mapping[str, PairedTest]
 
@@ -82,7 +84,7 @@ def when(best: Mapping[str, Best], tests: Mapping[str, Tests]) -> Iterator[str]:
             found = {kind: best[dataset][kind] for kind in situation.kinds if kind in best[dataset]}
             cells.append(f"{dataset}: {_first(dataset, found, tests[dataset])}")
         rows.append([situation.has, "<br>".join(cells)])
-    rows.append(["many items that few users had", "<br>".join(_rare(best)) or NOT_RUN])
+    rows.append([_READ_ON_RARE, "<br>".join(_rare(best)) or NOT_RUN])
     yield from table(["you have", "begin with"], rows)
     yield _TAIL
 
@@ -97,15 +99,14 @@ def _first(dataset: str, found: Best, tests: Tests) -> str:
 
 
 def _rare(best: Mapping[str, Best]) -> Iterator[str]:
-    """On each data set the two of the chosen that have most, in the test, on items that few users had."""
+    """On each data set what the chosen reach on items that few users had."""
     for dataset, found in best.items():
         metric = find_dataset(dataset).metrics[0]
-        values = {
-            each.name: value
+        values = [
+            f"{each.name} {value:.4f}"
             for each in found.values()
             if (value := each.group.stratum(*RARE, metric)) is not None
-        }
+        ]
         if len(found) > 1 and values:
-            first = sorted(values, key=lambda name: -values[name])[:2]
-            listed = ", ".join(f"{name} {values[name]:.4f}" for name in first)
+            listed = ", ".join(values)
             yield f"{dataset}, {title(metric)} of items that 1 to 9 users had: {listed}"

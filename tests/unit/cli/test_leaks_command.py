@@ -46,7 +46,7 @@ def test_a_sound_release_passes_with_a_table(project, capsys):
     assert run(["leaks", "-C", str(project), "--release", "1"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("Release 1\n  verdict  check ")
-    assert "ok       edges     training graph    16 entries, two for each training pair." in shown
+    assert "ok       edges     training graph    16 entries, two for each training pair, weighted by" in shown
 
 
 def test_a_leak_ends_with_exit_code_8_and_its_name(project, capsys):

@@ -140,7 +140,7 @@ def test_gradients_reach_all_vectors_and_the_temperatures():
     inputs = [part.double().requires_grad_() for part in (*parts, temperatures)]
     own, positives, candidates, given_temperatures = inputs
     assert torch.autograd.gradcheck(
-        lambda *of: contrast_with_chosen(of[0], of[1], of[2], chosen, of[3]),
+        lambda *of: contrast_with_chosen(of[0], of[1], (of[0] @ of[2].T).gather(1, chosen), of[3]),
         (own, positives, candidates, given_temperatures),
     )
 

@@ -16,6 +16,7 @@ from recommender.generative.model import GenerativeModel
 from recommender.generative.saved import SavedGenerative, load_generative, save_generative
 from recommender.registry import parse_settings
 from recommender.saved import bind
+from recommender.training.divergence import DivergedError
 
 QUICK = {"embedding_dim": 16, "hidden_dim": 32, "learning_rate": 0.01, "batch_size": 20, "eval_every": 20}
 
@@ -185,7 +186,7 @@ def test_what_does_not_fit_is_refused():
 
 def test_a_training_that_diverges_says_so():
     data = ring()
-    with pytest.raises(UsageError, match=r"the loss of epoch . is nan: training has diverged") as caught:
+    with pytest.raises(DivergedError, match=r"diverged: the loss of epoch . is nan") as caught:
         fitted(data, settings(epochs=3, learning_rate=1e30))
     assert "smaller learning_rate" in caught.value.hint
 

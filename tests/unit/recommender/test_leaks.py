@@ -135,7 +135,7 @@ def pooled_world(folder) -> tuple[MemoryStore, GraphReport]:
 def test_graphs_of_training_events_are_sound(tmp_path):
     store, _ = pooled_world(tmp_path)
     training, pooled = check_edges(published(store))
-    assert training.figures == {"num_entries": 2 * 30 * 4, "not_in_train": 0, "missing": 0}
+    assert training.figures == {"num_entries": 2 * 30 * 4, "not_in_train": 0, "missing": 0, "repeated": 0}
     assert verdicts([training, pooled]) == {"training graph": "ok", "graph story.text-users": "ok"}
     assert pooled.figures["explained_by_train"] == 1.0
     assert pooled.figures["explained_by_train+valid"] < 0.1
@@ -153,6 +153,24 @@ def test_a_held_out_pair_in_the_matrix_is_found_out(tmp_path, part):
     assert (finding.verdict, finding.figures["not_in_train"], finding.figures["missing"]) == ("leak", 2, 0)
     among_users = Adjacency(adjacency.indptr, torch.zeros_like(adjacency.columns), adjacency.values)
     assert judge_training_graph(release, among_users).verdict == "leak"
+
+
+def test_a_matrix_of_other_weights_or_other_counts_is_found_out(tmp_path):
+    release = published(ingested(tmp_path, events_of(HISTORIES)))
+    data = load_training_data(release)
+
+    def judge(repeats: int, share: int, scale: float) -> Finding:
+        pairs = [
+            np.repeat(ends, repeats)[: share * len(ends)] for ends in (data.train_users, data.train_items)
+        ]
+        made = normalized_adjacency(*pairs, num_users=data.num_users, num_items=data.num_items)
+        return judge_training_graph(release, Adjacency(made.indptr, made.columns, scale * made.values))
+
+    assert judge(1, 1, 1.0).verdict == "ok"
+    weighted, doubled, halved = judge(1, 1, 7.0), judge(2, 2, 1.0), judge(2, 1, 1.0)
+    assert (weighted.verdict, doubled.verdict, halved.verdict) == ("leak", "note", "note")
+    assert (doubled.figures["missing"], doubled.figures["repeated"]) == (0, 240)
+    assert (halved.figures["missing"], halved.figures["repeated"]) == (120, 120)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from recommender.experiment import TrainRequest
 from recommender.registry import find_model, model_names
 from recommender.search import search
 from recommender.search_space import Choice, LogUniform, draw_settings
+from recommender.training.divergence import DivergedError
 
 FIXED = QUICK | {"epochs": "3", "eval_every": "1"}
 
@@ -97,3 +98,23 @@ def test_what_cannot_be_searched_says_so(release, tmp_path):
     with pytest.raises(UsageError, match="cannot help to choose settings"):
         search(release, request, log, num_trials=1)
     assert not log.exists()
+
+
+def test_a_trial_that_diverges_is_noted_and_the_search_goes_on(release, tmp_path, monkeypatch):
+    log, request = tmp_path / "s.jsonl", TrainRequest("lightgcn", FIXED)
+    fit, asked = find_model("lightgcn").model_type.func.fit, []
+
+    def diverge(self, *given, **named):
+        asked.append(named["seed"])
+        if len(asked) in diverging:
+            raise DivergedError("the loss is nan")
+        return fit(self, *given, **named)
+
+    monkeypatch.setattr(find_model("lightgcn").model_type.func, "fit", diverge)
+    diverging = {1}
+    report = search(release, request, log, num_trials=2)
+    assert [(trial.number, trial.metric is None) for trial in report.trials] == [(1, False), (0, True)]
+    assert search(release, request, log, num_trials=2).num_known == len(asked) == 2
+    diverging = {3}
+    with pytest.raises(DivergedError, match="all 1 trials diverged"):
+        search(release, request, tmp_path / "other.jsonl", num_trials=1)

@@ -62,3 +62,18 @@ def test_equal_models_and_no_users_differ_by_nothing():
     values = np.array([0.0, 1.0, 0.5])
     assert paired_tests({"a": values}, values)["a"] == PairedTest(0.0, 0.0, 0.0, 1.0, 1.0)
     assert paired_tests({"a": np.zeros(0)}, np.zeros(0))["a"].p_value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("num_users", "least", "mark"), [(1, 1.0, ""), (2, 0.5, ""), (5, 0.0625, ""), (7, 2**-6, "*")]
+)
+def test_few_users_of_one_sign_prove_no_more_than_their_signs(num_users, least, mark):
+    same = np.zeros(20)  # users who do not differ add nothing
+    difference = np.concatenate([np.full(num_users, 0.01), same])
+    test = paired_tests({"a": difference}, np.zeros(len(difference)))["a"]
+    alone = paired_tests({"a": difference[:num_users]}, np.zeros(num_users))["a"]
+    assert test.p_value >= least
+    assert (alone.p_value, alone.mark) == (least, mark)
+    sessions = np.repeat(np.arange(num_users), 9)
+    apart = paired_tests({"a": np.full(len(sessions), 0.01)}, np.zeros(len(sessions)), units=sessions)["a"]
+    assert apart.p_value == least

@@ -1,11 +1,16 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
-from featurestore.errors import InputError, UsageError
+from featurestore.errors import UsageError
 from featurestore.progress import no_progress
 from recommender.data import training_data
+from recommender.models import bpr_mf
+from recommender.testing import checkerboard
 from recommender.training.config import TrainerConfig, learning_rate_at
+from recommender.training.divergence import DivergedError
 from recommender.training.sampling import PairBatch
 from recommender.training.trainer import train, train_step, validate
 
@@ -42,6 +47,22 @@ def test_two_steps_equal_a_reference_written_by_hand():
         train_step(model.loss, optimizer, PairBatch(target, target, target), NOISE, TrainerConfig())
     expected = adam_by_hand(np.array([1.0, -2.0]), targets, 0.3)
     np.testing.assert_allclose(model.weight.detach().numpy(), expected, rtol=1e-5)
+
+
+def test_a_weight_that_a_batch_does_not_read_is_moved_by_its_moments():
+    weights = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+    reference = torch.nn.Parameter(torch.ones(2))
+    optimizer, by_zeros = (torch.optim.Adam(of, lr=0.3, fused=True) for of in (weights, [reference]))
+
+    def loss(batch: bool, noise: torch.Generator) -> torch.Tensor:
+        return (weights[0].sum() + 2 * weights[1].sum()) if batch else weights[0].sum()
+
+    for reads_both in (True, False):
+        train_step(loss, optimizer, reads_both, NOISE, TrainerConfig())
+        reference.grad = torch.full((2,), 2.0 * reads_both)
+        by_zeros.step()
+    assert torch.equal(weights[1], reference)
+    assert weights[1][0] < 0.5
 
 
 class Scripted:
@@ -145,7 +166,7 @@ class Diverging(Scripted):
 @pytest.mark.parametrize("valid_item", [1, None])
 def test_a_training_that_diverges_leaves_no_model(valid_item):
     config = TrainerConfig(epochs=9, eval_every=1)
-    with pytest.raises(InputError, match=r"diverged: the loss of epoch 2 is nan\.\n  Lower learning_rate"):
+    with pytest.raises(DivergedError, match=r"diverged: the loss of epoch 2 is nan\.\n  Lower learning_rate"):
         train(Diverging(), one_user(valid_item), config, seed=0, progress=no_progress)
 
 
@@ -190,3 +211,17 @@ def test_a_loss_that_cannot_be_compiled_says_so(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda _: refuse)
     with pytest.raises(UsageError, match=r"AssertionError: no such graph\n  Leave compile out"):
         train(Scripted(), one_user(1), TrainerConfig(epochs=1, compile=True), seed=0, progress=no_progress)
+
+
+def test_a_compiled_loss_trains_as_the_loss_itself(monkeypatch):
+    monkeypatch.setattr(
+        torch, "compile", partial(torch.compile, backend="aot_eager")
+    )  # needs no C++ compiler
+    data, _ = checkerboard()
+    losses = []
+    for wanted in (False, True):
+        config = bpr_mf.Config(epochs=2, eval_every=1, batch_size=64, embedding_dim=8, compile=wanted)
+        network = bpr_mf.Network(config, data, (None, None), 0)
+        fit = train(network, data, config, seed=0, progress=no_progress)
+        losses.append([record.loss for record in fit.history])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
