@@ -46,7 +46,8 @@ class Comparisons:
         """Tests that are read together, Holm-corrected over all of them.
 
         Args:
-            sides: Name → what to compare; seeds that both have, or all if they share none, are averaged.
+            sides: Name → what to compare; seeds that both have are averaged, or all if they share none or one
+                side trains nothing.
             metric: Such as ``ndcg@10``; recall or NDCG of a part.
             part: Only these test pairs, each ranked as if it were its user's only one, as in
                 `RankMetrics.item_part`; users are drawn with all that they have in it.
@@ -92,7 +93,7 @@ class Comparisons:
 
 def _shared_seeds(ours: Sequence[Record], theirs: Sequence[Record]) -> Sides:
     shared = {record.run.seed for record in ours} & {record.run.seed for record in theirs}
-    if not shared:
-        return ours, theirs
+    if not shared or not all(any(record.fit.epochs for record in side) for side in (ours, theirs)):
+        return ours, theirs  # what trains nothing is the same for all seeds
     first, second = ([r for r in side if r.run.seed in shared] for side in (ours, theirs))
     return first, second

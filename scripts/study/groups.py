@@ -14,8 +14,8 @@ NOT_RUN: Final = "not run"
 DAGGER: Final = "†"
 SEEDS: Final = (
     "Mean ± standard deviation over seeds, all that are declared unless a cell says how many; one seed where "
-    "there is no ±. A test of two models averages each over the seeds that both have, and draws users, not "
-    "seeds: *beyond chance* is of other users, not of other trainings."
+    "there is no ±. A test of two models averages each over the seeds that both have, or over all if one "
+    "trains nothing, and draws users, not seeds: *beyond chance* is of other users, not of other trainings."
 )
 """How tables and tests treat seeds; every document says it."""
 
