@@ -8,12 +8,16 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from featurestore.errors import MissingVersionError, UnknownNameError, UsageError
 from featurestore.ids import canonical_json
 from featurestore.spec import AnySpec, Kind, parse_spec, table_name
 from featurestore.store import Store
 
+HOW_TO_GET_VECTORS: Final = (
+    "Make vectors with `featurestore embed`, or bring them with `featurestore import`; then publish."
+)
 _PREFERRED_VIEWS = ("fused", "text")
 _RECORD = re.compile(
     r"^features/(?P<kind>[a-z_]+)/(?P<feature>[^/]+)/(?P<view>[^/]+)/(?P<number>\d{6})-(?P<digest>[0-9a-f]{32})\.json$"

@@ -16,7 +16,7 @@ from featurestore.errors import (
     UsageError,
     missing_extra,
 )
-from featurestore.features import FeatureRegistry, choose_view
+from featurestore.features import HOW_TO_GET_VECTORS, FeatureRegistry, choose_view
 from featurestore.graphs.build import GraphQuality, read_quality
 from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId
@@ -61,10 +61,10 @@ class Release:
         pins = self.features(kind)
         views = {pin.spec.view: pin for pin in pins if pin.spec.feature == feature}
         if not views:
-            is_stored = FeatureRegistry(self._store).holds(kind, feature)
-            hint = f"The store has it, release {self.number} has not: `featurestore publish` releases it."
-            known = {pin.spec.feature for pin in pins}
-            raise UnknownNameError(f"{kind} feature", feature, known, hint=hint if is_stored else "")
+            hint = HOW_TO_GET_VECTORS if kind == "vector" and not pins else ""
+            if FeatureRegistry(self._store).holds(kind, feature):
+                hint = f"The store has it, release {self.number} has not: `featurestore publish` releases it."
+            raise UnknownNameError(f"{kind} feature", feature, {pin.spec.feature for pin in pins}, hint=hint)
         return views[choose_view(f"{kind} feature {feature!r}", view, list(views))]
 
     def items(self) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from featurestore.errors import UsageError
 from featurestore.ids import digest, digest_bytes
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
@@ -114,7 +115,8 @@ def train_models(
 
     Raises:
         UnknownNameError: If the model, a setting or a feature is unknown.
-        UsageError: If a setting's value does not fit, or the model uses no item features.
+        UsageError: If a setting's value does not fit, the model uses no item features, or a control of them
+            could change nothing.
         InputError: If the release has nothing to train on.
         EmbeddingSpaceError: If feature and fallback were made by different encoders.
         LeakError: If the features read events that the release holds out.
@@ -124,6 +126,7 @@ def train_models(
         torch.set_num_threads(request.num_threads)
     entry = find_model(request.model)
     config = parse_settings(entry.config_type, request.settings)
+    _require_control_is_read(request, config)
     data = load_training_data(release)
     trained: list[TrainedModel] = []
     num_with_vector = None
@@ -149,6 +152,15 @@ def train_models(
         num_with_vector=num_with_vector,
         interrupted=trained[-1].fit.interrupted,
     )
+
+
+def _require_control_is_read(request: TrainRequest, config: Frozen) -> None:
+    if request.control != "none" and not getattr(config, "reads_vectors", True):
+        raise UsageError(
+            f"with fusion=none {request.model} reads no vectors, and --features-control {request.control} "
+            "would train the model without features under another name.",
+            hint="Leave the control out, or choose another --fusion.",
+        )
 
 
 def load_features(release: Release, request: TrainRequest, seed: int) -> NodeFeatures | None:

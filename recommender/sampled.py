@@ -4,6 +4,7 @@ Every user is given one list of items to rank the held-out ones among. A list de
 row, the number of items and the items that are the user's own: not on the model, other users, or chunks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from featurestore.errors import InputError
-from featurestore.ids import digest_bytes
+from featurestore.ids import ExternalId, digest_bytes
 from recommender.data import HeldOut, IntArray
 
 NUM_NEGATIVES = 99
@@ -35,19 +36,26 @@ class Negatives:
     digest: str
 
 
-def draw_negatives(held_out: HeldOut, num_negatives: int = NUM_NEGATIVES, *, seed: int = 0) -> Negatives:
+def draw_negatives(
+    held_out: HeldOut,
+    num_negatives: int = NUM_NEGATIVES,
+    *,
+    seed: int = 0,
+    user_ids: Sequence[ExternalId] = (),
+) -> Negatives:
     """Draw uniformly, without repeats, items that a user has in no part: neither seen nor held out.
 
     Args:
         held_out: Whose users get a list. ``seen`` and the held-out items are the user's own.
         num_negatives: Items in each list.
         seed: Of all draws.
+        user_ids: External id of each user row, by which an error names a user; rows are named without.
 
     Raises:
         InputError: If a user has fewer items to draw from.
     """
     users = np.unique(held_out.users)
-    _require_enough(held_out, users, num_negatives)
+    _require_enough(held_out, users, num_negatives, user_ids)
     own = _own_keys(held_out)
     items = np.empty((len(users), num_negatives), np.int64)
     missing, num_draws = np.arange(len(users)), num_negatives + 32
@@ -101,12 +109,16 @@ def rank_among(
     return better, tied
 
 
-def _require_enough(held_out: HeldOut, users: IntArray, num_negatives: int) -> None:
+def _require_enough(
+    held_out: HeldOut, users: IntArray, num_negatives: int, user_ids: Sequence[ExternalId]
+) -> None:
     held = np.bincount(held_out.users, minlength=len(held_out.seen.degrees))[users]
     free = held_out.num_items - held_out.seen.degrees[users] - held
     if len(users) and free.min() < num_negatives:
+        row = int(users[free.argmin()])
+        user = repr(user_ids[row]) if user_ids else f"row {row}"
         raise InputError(
-            f"user row {int(users[free.argmin()])} has only {int(free.min())} items to draw negatives from; "
+            f"user {user} has only {int(free.min())} items to draw negatives from; "
             f"{num_negatives} are wanted.",
             hint="Ask for fewer with --negatives, or look at the full ranking alone.",
         )

@@ -198,8 +198,13 @@ def find_folders(folder: Path) -> list[Path]:
     return [folder]
 
 
-def check_binding(info: SavedConfig, release: Release) -> None:
+def check_binding(info: SavedConfig, release: Release, folder: Path) -> None:
     """Refuse a release that a model was not fitted on.
+
+    Args:
+        info: The model's description.
+        release: What it is to be used with.
+        folder: Where it lies, to be named.
 
     Raises:
         StoreError: Saying in what the two differ.
@@ -214,7 +219,8 @@ def check_binding(info: SavedConfig, release: Release) -> None:
     found = [f"{name} {getattr(ours, name)!r}, here {getattr(theirs, name)!r}" for name in differing]
     found += [f"vectors of spec {spec!r}, absent here" for spec in absent]
     raise StoreError(
-        f"this {info.model} was fitted on release {ours.release} and reads no other: {'; '.join(found)}.",
+        f"the {info.model} in {folder} was fitted on release {ours.release} and reads no other: "
+        f"{'; '.join(found)}.",
         hint=f"Use --release {ours.release}, or train again on release {theirs.release}.",
     )
 

@@ -48,7 +48,7 @@ def case_study(
         UsageError: If no neighbour enters its scores.
     """
     saved = load_model(folder)
-    check_binding(saved.info, release)
+    check_binding(saved.info, release, folder)
     data, task = load_training_data(release), load_task(release)
     effect = group_effect(saved.model, data, task.held_out, num_cases=num_cases)
     feature = saved.info.feature or "none"

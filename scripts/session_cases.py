@@ -47,7 +47,7 @@ def session_cases(
         UsageError: If it is no llmgr, or reads no texts of items.
     """
     saved = load_model(folder)
-    check_binding(saved.info, release)
+    check_binding(saved.info, release, folder)
     if not isinstance(saved.model, SequenceModel) or saved.info.feature is None:
         raise UsageError(
             f"{folder} holds {saved.info.model}, which reads no sessions of items with texts.",

@@ -9,8 +9,15 @@ from featurestore.errors import MissingVersionError, UnknownNameError, UsageErro
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import FeatureStore, Release
 from recommender.data import IntArray, load_training_data
-from recommender.evaluation.labels import ModelCard, model_card, model_labels
+from recommender.evaluation.labels import ModelCard, model_card
 from recommender.evaluation.measurement import Measurement, Yardstick, load_yardstick, measure
+from recommender.evaluation.model_groups import (
+    POPULARITY,
+    ModelGroup,
+    baseline_name,
+    group_models,
+    group_names,
+)
 from recommender.evaluation.results import ModelResult, mean_per_user, summarise
 from recommender.evaluation.significance import paired_tests
 from recommender.evaluation.tasks import TaskName
@@ -19,7 +26,6 @@ from recommender.models import popularity
 from recommender.saved import SavedConfig, SavedModel, check_binding, find_folders, load_model, read_config
 
 COMPARED_BY: Final = "ndcg@10"
-POPULARITY: Final = "popularity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ def compare_models(
 ) -> Comparison:
     """Evaluate saved models on the test part of the release they were fitted on.
 
-    Models that differ in nothing but their seed are one result: mean and standard deviation.
+    Models that differ in nothing but their seed are one result: mean and standard deviation. One whose
+    training was interrupted is a result alone, and is called so.
 
     Args:
         store: Holds the release.
@@ -101,17 +108,19 @@ def compare_models(
     Raises:
         StoreError: If a model is damaged, or was fitted on another release.
         InputError: If the release holds out no test events, or too few items for the negatives.
-        UsageError: If no folder is given, or the metric or the baseline is unknown.
+        UsageError: If the metric is unknown, or the folders are not to be compared: see
+            `recommender.evaluation.model_groups.group_models`.
     """
     request = request or ComparisonRequest()
-    groups = _group_by_config(folders, request)
+    _require_known_metric(request.metric)
+    groups = group_models(folders, request.baseline)
     first = next(iter(groups.values()))[0][1]
     release = store.release(request.release or str(first.binding.release))
-    for _, info in (pair for group in groups.values() for pair in group):
-        check_binding(info, release)
+    for path, info in (pair for group in groups.values() for pair in group):
+        check_binding(info, release, path)
     yardstick = load_yardstick(release, request.task, num_negatives=request.num_negatives)
     measured = _measure_all(release, groups, yardstick, progress)
-    return _report(release, request, yardstick, measured, _baseline_name(groups, request))
+    return _report(release, request, yardstick, measured, baseline_name(groups, request.baseline))
 
 
 def open_saved(folder: Path, store: FeatureStore, release_name: str | None) -> tuple[SavedModel, Release]:
@@ -133,7 +142,7 @@ def open_saved(folder: Path, store: FeatureStore, release_name: str | None) -> t
             raise
         hint = f"Train {info.model} again, on a release that is there."
         raise MissingVersionError(error.message, hint=hint) from error
-    check_binding(info, release)
+    check_binding(info, release, paths[0])
     return load_model(paths[0]), release
 
 
@@ -146,61 +155,20 @@ class _Measured:
     runs: tuple[Measurement, ...]
 
 
-_Group = list[tuple[Path, SavedConfig]]
-
-
-def _group_by_config(folders: Sequence[Path], request: ComparisonRequest) -> dict[str, _Group]:
-    """Digest of what was trained → its seeds; the baseline's are among them."""
+def _require_known_metric(metric: str) -> None:
     known = [f"{name}@{k}" for name in NAMES for k in CUTOFFS]
-    if request.metric not in known:
-        raise UnknownNameError("metric", request.metric, known)
-    if not folders:
-        raise UsageError("name at least one folder of a trained model.")
-    chosen = [*folders, *([] if request.baseline == POPULARITY else [_baseline_folder(request.baseline)])]
-    groups: dict[str, _Group] = {}
-    for path in dict.fromkeys(path.resolve() for folder in chosen for path in find_folders(folder)):
-        info = read_config(path)
-        groups.setdefault(info.config_digest, []).append((path, info))
-    return groups
-
-
-def _baseline_folder(name: str) -> Path:
-    folder = Path(name)
-    if not folder.is_dir():
-        raise UsageError(
-            f"the baseline {name!r} is neither {POPULARITY} nor a folder of a trained model.",
-            hint="Name the folder that featurestore train saved it in.",
-        )
-    digests = {read_config(path).config_digest for path in find_folders(folder)}
-    if len(digests) > 1:
-        raise UsageError(
-            f"the baseline {name} holds {len(digests)} different models; name the folder of one."
-        )
-    return folder
-
-
-def _baseline_name(groups: Mapping[str, _Group], request: ComparisonRequest) -> str:
-    if request.baseline == POPULARITY:
-        return POPULARITY
-    wanted = read_config(find_folders(Path(request.baseline))[0]).config_digest
-    return _names(groups)[wanted]
-
-
-def _names(groups: Mapping[str, _Group]) -> dict[str, str]:
-    """Digest → label; a trained popularity model is told from the control."""
-    labels = model_labels([group[0][1] for group in groups.values()])
-    taken = {POPULARITY: f"{POPULARITY} (trained)"}
-    return {key: taken.get(label, label) for key, label in zip(groups, labels, strict=True)}
+    if metric not in known:
+        raise UnknownNameError("metric", metric, known)
 
 
 def _measure_all(
-    release: Release, groups: Mapping[str, _Group], yardstick: Yardstick, progress: Progress
+    release: Release, groups: Mapping[str, ModelGroup], yardstick: Yardstick, progress: Progress
 ) -> list[_Measured]:
     control = popularity.Model(popularity.Config())
     control.fit(load_training_data(release), features=None, seed=0, progress=no_progress)
     run = measure(control, yardstick, progress=progress)
     measured = [_Measured(POPULARITY, ModelCard(POPULARITY), (), (), (run,))]
-    names = _names(groups)
+    names = group_names(groups)
     for key, group in groups.items():
         runs = tuple(measure(load_model(path).model, yardstick, progress=progress) for path, _ in group)
         paths, infos = zip(*group, strict=True)
@@ -227,6 +195,7 @@ def _report(
             each.runs,
             folders=[str(path) for path in each.paths],
             seeds=[info.seed for info in each.infos],
+            interrupted=any(info.interrupted for info in each.infos),
             test=tests.get(each.name),
         )
         for each in measured

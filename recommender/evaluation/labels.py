@@ -45,13 +45,18 @@ def model_card(info: SavedConfig) -> ModelCard:
 def model_labels(infos: Sequence[SavedConfig]) -> list[str]:
     """A label of each: its model, its features and control, and the settings in which its rivals differ.
 
-    Equal labels, of models that differ in what is not shown, end with the start of a digest.
+    Equal labels, of models that differ in what is not shown, end with the start of a digest; that of a model
+    whose training was stopped ends with ``(interrupted)``.
     """
     labels = [_label(info, [other for other in infos if other.model == info.model]) for info in infos]
     counts = Counter(labels)
-    return [
+    told_apart = [
         f"{label} {info.config_digest[:8]}" if counts[label] > 1 else label
         for label, info in zip(labels, infos, strict=True)
+    ]
+    return [
+        f"{label} (interrupted)" if info.interrupted else label
+        for label, info in zip(told_apart, infos, strict=True)
     ]
 
 

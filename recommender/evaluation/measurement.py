@@ -81,7 +81,9 @@ def load_yardstick(release: Release, task_name: TaskName = "users", *, num_negat
     by_attribute = attribute_cuts(release, task.owners[rows])
     return Yardstick(
         task=task,
-        negatives=draw_negatives(task.held_out, num_negatives) if num_negatives else None,
+        negatives=draw_negatives(task.held_out, num_negatives, user_ids=release.id_map("user").ids)
+        if num_negatives
+        else None,
         item_cuts=(
             degree_cut(ITEM_CUTS[0], task.item_degrees),
             quartile_cut(ITEM_CUTS[1], task.item_degrees, task.item_degrees),

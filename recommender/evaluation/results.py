@@ -22,6 +22,7 @@ class ModelResult:
         folders: Where its seeds lie; none of the control.
         seeds: Theirs.
         num_seeds: Models averaged.
+        interrupted: Its training was stopped by a person before its end; of a single seed only.
         means: Metric → mean over users, then over seeds.
         deviations: Metric → sample standard deviation over seeds; None of a single seed.
         sampled: As ``means``, among sampled negatives; None without.
@@ -41,6 +42,7 @@ class ModelResult:
     folders: tuple[str, ...]
     seeds: tuple[int, ...]
     num_seeds: int
+    interrupted: bool
     means: dict[str, float]
     deviations: dict[str, float] | None
     sampled: dict[str, float] | None
@@ -61,6 +63,7 @@ def summarise(
     *,
     folders: Sequence[str],
     seeds: Sequence[int],
+    interrupted: bool,
     test: PairedTest | None,
 ) -> ModelResult:
     """The result of all seeds of a model, at least one."""
@@ -74,6 +77,7 @@ def summarise(
         folders=tuple(folders),
         seeds=tuple(seeds),
         num_seeds=len(runs),
+        interrupted=interrupted,
         means=means,
         deviations=deviations,
         sampled=sampled or None,

@@ -61,6 +61,11 @@ class InterestConfig(InterestLayerConfig):
         default=128, ge=1, description="Users of a batch that are aligned, and each other's negatives."
     )
 
+    @property
+    def reads_vectors(self) -> bool:
+        """See `EmbeddingConfig.reads_vectors`; users may be compared by vectors that join no item."""
+        return super().reads_vectors or self.user_graph == "features"
+
     def weight_of(self, turn: Turn) -> float:
         """λ of the loss whose turn it is."""
         return self.distillation_weight if turn == "distil" else self.sequence_weight

@@ -46,6 +46,15 @@ class TrainerConfig(Frozen):
             raise ValueError("precision=bfloat16 needs device=cuda")
         return self
 
+    @model_validator(mode="after")
+    def _the_warm_up_ends(self) -> "TrainerConfig":
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs:g} is above epochs={self.epochs}, and the learning rate "
+                "would never be reached; take fewer of them, or more epochs"
+            )
+        return self
+
 
 def training_device(config: TrainerConfig) -> torch.device:
     """Where to train.

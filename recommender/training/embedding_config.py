@@ -20,3 +20,11 @@ class EmbeddingConfig(TrainerConfig):
     pca_components: int = Field(
         default=128, ge=1, description="Dimensions d' that the frozen PCA keeps of a release's vectors."
     )
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Vectors of a release, if they are given, change what is trained.
+
+        With ``none`` they do not, but in a model whose default it is: that reads them in a way of its own.
+        """
+        return self.fusion != "none" or type(self).model_fields["fusion"].default == "none"

@@ -108,7 +108,9 @@ def test_the_view_is_chosen_or_asked_for(store):
         release.texts("cot", "fusd")
     with pytest.raises(UnknownNameError, match=r"unknown text feature 'cott'\. Did you mean 'cot'"):
         release.texts("cott")
-    with pytest.raises(UnknownNameError, match=r"unknown vector feature 'cot'\. Known: none\."):
+    with pytest.raises(
+        UnknownNameError, match=r"'cot'\. Known: none\.\n  Make vectors with `featurestore embed`"
+    ):
         release.embeddings("cot")
 
 

@@ -36,6 +36,15 @@ def test_equal_labels_are_told_apart():
     assert labels[0] != labels[1]
 
 
+def test_the_label_of_a_stopped_training_says_so():
+    infos = [saved(interrupted=True), saved(config={"epochs": 20}), saved("ease", interrupted=True)]
+    assert model_labels(infos) == [
+        "lightgcn (epochs=10) (interrupted)",
+        "lightgcn (epochs=20)",
+        "ease (interrupted)",
+    ]
+
+
 def test_cards():
     assert model_card(saved()) == ModelCard("lightgcn")
     card = model_card(saved(feature="a", user_feature="b", control="random"))

@@ -59,6 +59,8 @@ def test_all_free_items_are_drawn_if_as_many_are_wanted():
         match=r"user row 0 has only 6 items to draw negatives from; 7 are wanted\.\n  Ask for fewer",
     ):
         draw_negatives(held, 7)
+    with pytest.raises(InputError, match="user 'anna' has only 6 items to draw negatives from; 7 are wanted"):
+        draw_negatives(held, 7, user_ids=["anna"])
 
 
 def test_ranks_among_negatives_are_those_of_a_slow_count(rng, monkeypatch):

@@ -41,7 +41,7 @@ def test_a_saved_model_scores_as_before(toy, trained):
     first, second = load_model(folder / "seed-0"), load_model(folder / "seed-0")
     users = np.arange(31)
     np.testing.assert_array_equal(first.model.score(users), second.model.score(users))
-    check_binding(first.info, toy.release())
+    check_binding(first.info, toy.release(), folder)
 
 
 def test_a_model_is_bound_to_its_release(trained, tmp_path):
@@ -53,8 +53,8 @@ def test_a_model_is_bound_to_its_release(trained, tmp_path):
     with pytest.raises(StoreError) as caught:
         open_saved(folder / "seed-0", FeatureStore(store), "2")
     assert (
-        "this lightgcn was fitted on release 1 and reads no other: release 1, here 2; release_digest"
-        in str(caught.value)
+        f"the lightgcn in {folder / 'seed-0'} was fitted on release 1 and reads no other: release 1, here 2; "
+        "release_digest" in str(caught.value)
     )
     assert caught.value.hint == "Use --release 1, or train again on release 2."
 

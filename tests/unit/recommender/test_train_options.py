@@ -123,6 +123,14 @@ def test_a_checkpoint_of_another_release_is_refused(tmp_path, monkeypatch, capsy
         (["--fallback", "item_text"], "--view and --fallback need --features"),
         (["--set", "device=cuda"], "torch finds no CUDA device"),
         (["--set", "precision=bfloat16"], "precision=bfloat16 needs device=cuda"),
+        (
+            ["--epochs", "3", "--set", "warmup_epochs=4"],
+            "warmup_epochs=4 is above epochs=3, and the learning rate",
+        ),
+        (
+            ["--features", "item_cot", "--fusion", "none", "--features-control", "shuffled"],
+            "with fusion=none lightgcn reads no vectors, and --features-control shuffled would train",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(project, words, message, capsys):

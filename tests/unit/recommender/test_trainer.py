@@ -3,6 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from featurestore.errors import UsageError
 from featurestore.progress import no_progress
@@ -144,6 +145,12 @@ def test_a_schedule_warms_up_and_falls():
     linear = TrainerConfig(epochs=10, learning_rate=1.0, schedule="linear")
     np.testing.assert_allclose([learning_rate_at(linear, e) for e in (0.0, 2.5, 10.0)], [1.0, 0.75, 0.0])
     assert learning_rate_at(TrainerConfig(epochs=10, learning_rate=0.3), 10.0) == 0.3
+
+
+def test_a_warm_up_longer_than_training_is_refused():
+    with pytest.raises(ValidationError, match=r"warmup_epochs=2\.5 is above epochs=2, and the learning rate"):
+        TrainerConfig(epochs=2, warmup_epochs=2.5)
+    assert learning_rate_at(TrainerConfig(epochs=2, warmup_epochs=2, learning_rate=0.3), 2.0) == 0.3
 
 
 def test_long_gradients_are_scaled_down():
