@@ -37,7 +37,7 @@ class TrainerConfig(Frozen):
         default="float32", description="Of products in the forward pass; bfloat16 needs device=cuda."
     )
     compile: bool = Field(
-        default=False, description="Compile the loss (torch.compile): a minute once, for long training."
+        default=False, description="Compile the loss (torch.compile): for long training of contrasts."
     )
 
     @model_validator(mode="after")
