@@ -25,16 +25,14 @@ from featurestore.version import product_version
 from scripts.study import student_instructions, student_measures
 from scripts.study.command_line import exit_code, new_parser
 from scripts.study.datasets import ROOT
-from scripts.study.student_document import (
+from scripts.study.student_document import DOCUMENT, render, write
+from scripts.study.student_record import (
     BEFORE,
-    DOCUMENT,
     Standing,
     Student,
     StudentsRecord,
     Written,
     read_record,
-    render,
-    write,
 )
 from scripts.study.student_steps import Steps
 from scripts.study.student_teacher import MODEL, items, teacher_server

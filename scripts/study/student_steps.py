@@ -13,7 +13,7 @@ from typing import Any
 
 from featurestore.errors import SetupError
 from scripts.study.datasets import ROOT
-from scripts.study.student_document import StepTime
+from scripts.study.student_record import StepTime
 
 
 class Steps:
