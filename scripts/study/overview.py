@@ -40,8 +40,6 @@ newest event tells most they start behind. {SEEDS} The documents behind it:
 * [isrf](isrf.md): interests of users and of similar users; which of the two helps, and where
 * [llmgr](llmgr.md): models of sessions, and the small model that a tuned decoder is served by
 * [sequential](sequential.md): six models that published tables stand on, and what their losses cost
-* [students](students.md): a small model that learned a teacher's checked answers, mixed with general
-  instructions or not
 * [speed](speed.md): ratios against named peers, and the main path on public data, step by step
 * [faults](faults.md), [growth](growth.md): what kills and sixty nights leave behind
 """
