@@ -46,12 +46,12 @@ class Sample:
     interactions: list[dict[str, Any]]
 
 
-def make_sample(seed: int = SEED) -> Sample:
-    """The same rows for the same seed."""
+def make_sample(seed: int = SEED, items_per_category: int = ITEMS_PER_CATEGORY) -> Sample:
+    """The same rows for the same seed and size; a category has 56 items at most."""
     vocabulary = tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text(encoding="utf-8"))
     rng = np.random.default_rng(seed)
     themes = list(vocabulary["themes"])
-    items, item_themes = _make_items(vocabulary, themes, rng)
+    items, item_themes = _make_items(vocabulary, themes, items_per_category, rng)
     users, interactions = _make_users(items, item_themes, list(vocabulary["categories"]), rng)
     for item in items:
         del item["category"]
@@ -59,14 +59,14 @@ def make_sample(seed: int = SEED) -> Sample:
 
 
 def _make_items(
-    vocabulary: dict[str, Any], themes: list[str], rng: np.random.Generator
+    vocabulary: dict[str, Any], themes: list[str], per_category: int, rng: np.random.Generator
 ) -> tuple[list[dict[str, Any]], npt.NDArray[np.float64]]:
     """Items, and an (n, themes) array of weights: 0.7 of the main theme, 0.3 of the second."""
     items: list[dict[str, Any]] = []
     weights: list[npt.NDArray[np.float64]] = []
     for category, words in vocabulary["categories"].items():
         pairs = list(permutations(range(len(themes)), 2))
-        for number, choice in enumerate(rng.choice(len(pairs), ITEMS_PER_CATEGORY, replace=False)):
+        for number, choice in enumerate(rng.choice(len(pairs), per_category, replace=False)):
             main, second = pairs[choice]
             product = words["products"][number % len(words["products"])]
             items.append(
@@ -75,7 +75,7 @@ def _make_items(
             )
             weights.append(0.7 * np.eye(len(themes))[main] + 0.3 * np.eye(len(themes))[second])
     # Ids go round the categories, so that the first so many items are a fair sample of the shop.
-    order = np.arange(len(items)).reshape(-1, ITEMS_PER_CATEGORY).T.ravel()
+    order = np.arange(len(items)).reshape(-1, per_category).T.ravel()
     numbered = [{"item_id": f"P{place + 1:04}"} | items[row] for place, row in enumerate(order)]
     return numbered, np.array(weights)[order]
 
