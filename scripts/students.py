@@ -7,7 +7,8 @@ It makes a project of an invented shop, lets a rule behind a server answer ``ite
 items, tunes a student on chains alone and one on chains mixed with general instructions, and lets the second
 write about the other items by transformers and by vLLM. The record goes to docs/results/students.json, the
 page beside it. A stopped run goes on where it stopped when it is called again: what is done is kept in
---work, under a digest of all inputs. About half an hour of one core; nothing but loopback is reached.
+--work, under a digest of all inputs. About 45 minutes of one core; nothing but loopback
+is reached.
 """
 
 import argparse
