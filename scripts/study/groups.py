@@ -85,6 +85,17 @@ class Group:
         ]
 
 
+def same_seeds(ours: Group, theirs: Group) -> tuple[Group, Group]:
+    """Both without records of earlier code, settings or data, and without seeds that the other lacks."""
+    first, second = ours.current, theirs.current
+    shared = {s.run.seed for s in first.standings} & {s.run.seed for s in second.standings}
+    return _of_seeds(first, shared), _of_seeds(second, shared)
+
+
+def _of_seeds(group: Group, seeds: set[int]) -> Group:
+    return Group(tuple(s for s in group.standings if s.run.seed in seeds))
+
+
 @dataclass(frozen=True)
 class Study:
     """All declared runs as they stand.
@@ -125,9 +136,9 @@ class Study:
         return sorted(found, key=lambda label: label != "plain")
 
     def paired(self, dataset: str, ours: str, theirs: str) -> Iterator[tuple[str, Group, Group]]:
-        """Models whose records of both forms are current: others may differ by more than the form."""
+        """Models with current records of both forms, of the seeds that both have: the form alone differs."""
         for model in self.models(dataset):
-            first, second = (self.comparable(dataset, model, label).current for label in (ours, theirs))
+            first, second = same_seeds(*(self.comparable(dataset, model, label) for label in (ours, theirs)))
             if first.records and second.records:
                 yield model, first, second
 

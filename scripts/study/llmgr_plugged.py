@@ -13,12 +13,11 @@ import numpy as np
 from recommender.evaluation.significance import PairedTest
 from scripts.study.beside import Row, Sources, verdict
 from scripts.study.comparisons import Sides
-from scripts.study.groups import NOT_RUN, Group
+from scripts.study.groups import NOT_RUN, Group, same_seeds
 from scripts.study.item_parts import ItemPart
 from scripts.study.llmgr import BASES, CONTROLS, MODEL, OTHERS
 from scripts.study.llmgr_tunings import TUNINGS, TuningRecord, read_tuning
 from scripts.study.row_tables import Tests, is_more, marked, minus_each
-from scripts.study.same_seeds import same_seeds
 from scripts.study.tables import table, title
 
 METRICS: Final = ("hr@20", "ndcg@20", "mrr@20")

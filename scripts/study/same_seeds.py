@@ -1,23 +1,16 @@
-"""Two groups of runs side by side: current records of the seeds that both have, and their times."""
+"""Two rows side by side: current records of the seeds that both have, and their times."""
 
 from typing import Final
 
 from scripts.study.beside import Row
-from scripts.study.groups import NOT_RUN, Group, Study
+from scripts.study.groups import NOT_RUN, Group, Study, same_seeds
 
 READING: Final = "steps of the runs, no benchmark"
 """What a time in a record is: other work shared the machine."""
 
 
-def same_seeds(ours: Group, theirs: Group) -> tuple[Group, Group]:
-    """Both without records of earlier code, settings or data, and without seeds that the other lacks."""
-    first, second = ours.current, theirs.current
-    shared = {s.run.seed for s in first.standings} & {s.run.seed for s in second.standings}
-    return _of_seeds(first, shared), _of_seeds(second, shared)
-
-
 def rows_of_same_seeds(study: Study, dataset: str, ours: Row, theirs: Row) -> tuple[Group, Group]:
-    """`same_seeds` of two rows."""
+    """`groups.same_seeds` of two rows."""
     return same_seeds(study.group(dataset, *ours), study.group(dataset, *theirs))
 
 
@@ -52,7 +45,3 @@ def epoch_ratio(study: Study, dataset: str, ours: Row, theirs: Row, most: float)
     count = len(rows_of_same_seeds(study, dataset, ours, theirs)[0].records)
     seeds = f"{count} seed{'s' if count > 1 else ''} each"
     return f"{times:.2f}, {seeds}", f"a reading: {'within' if times <= most else 'above'}"
-
-
-def _of_seeds(group: Group, seeds: set[int]) -> Group:
-    return Group(tuple(s for s in group.standings if s.run.seed in seeds))

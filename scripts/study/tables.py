@@ -12,7 +12,6 @@ from scripts.study.core import CONTROLS, TEXT_CONTROL
 from scripts.study.datasets import find_dataset
 from scripts.study.groups import Study
 from scripts.study.runs import Record
-from scripts.study.same_seeds import same_seeds
 
 FORM_NAMES: Final = {
     "plain": "plain",
@@ -100,8 +99,7 @@ def gain_table(study: Study, dataset: str) -> Iterator[str]:
     parts = [("item degree", part) for part in ITEM_PARTS] + [("user degree", part) for part in ITEM_PARTS]
     sizes: dict[tuple[str, str], int] = {}
     rows: list[list[str]] = []
-    for model, *forms in study.paired(dataset, "text", "plain"):
-        text, plain = same_seeds(*forms)
+    for model, text, plain in study.paired(dataset, "text", "plain"):
         sizes |= {part: size for part in parts if (size := text.stratum_size(*part))}
         cells = [f"`{model}`"]
         for kind, part in parts:

@@ -10,7 +10,6 @@ from recommender.evaluation.significance import PairedTest
 from scripts.study.comparisons import Comparisons, Sides
 from scripts.study.datasets import find_dataset
 from scripts.study.groups import Study
-from scripts.study.same_seeds import same_seeds
 from scripts.study.tables import ITEM_PARTS, interval, is_learned, table, title
 
 _LEVEL: Final = 0.05
@@ -62,9 +61,8 @@ def find(study: Study, comparisons: Comparisons, dataset: str) -> Finding:
     sides: dict[str, Sides] = {}
     relative: dict[str, float] = {}
     for other in _OTHERS:
-        for model, *forms in study.paired(dataset, "text", other):
-            ours, theirs = same_seeds(*forms)
-            if is_learned(model) and ours.records:
+        for model, ours, theirs in study.paired(dataset, "text", other):
+            if is_learned(model):
                 sides[f"{model} {other}"] = (ours.records, theirs.records)
                 before, after = theirs.mean(metric), ours.mean(metric)
                 if other == "plain" and before and after is not None:
@@ -124,8 +122,7 @@ def _where(study: Study, dataset: str) -> str:
     for part in ITEM_PARTS:
         changes = [
             ours - theirs
-            for model, *forms in study.paired(dataset, "text", "plain")
-            for text, plain in (same_seeds(*forms),)
+            for model, text, plain in study.paired(dataset, "text", "plain")
             if is_learned(model)
             and (ours := text.stratum("item degree", part, metric)) is not None
             and (theirs := plain.stratum("item degree", part, metric)) is not None

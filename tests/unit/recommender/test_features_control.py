@@ -42,7 +42,9 @@ def test_vectors_change_what_is_trained_where_they_are_said_to(name):
 
 
 def test_isrf_without_texts_reads_vectors_where_it_compares_users_by_them():
-    config_type = find_model("isrf").config_type
-    settings = {"fusion": "none", "user_graph": "interactions"}
-    assert not getattr(parse_settings(config_type, settings), "reads_vectors")  # noqa: B009 - of Frozen
-    assert getattr(parse_settings(config_type, settings | {"fusion": "add"}), "reads_vectors")  # noqa: B009
+    for fusion, reads in (("none", False), ("add", True)):
+        config = parse_settings(
+            find_model("isrf").config_type, {"fusion": fusion, "user_graph": "interactions"}
+        )
+        assert isinstance(config, EmbeddingConfig)
+        assert config.reads_vectors == reads

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from featurestore.errors import UsageError
 from featurestore.progress import no_progress
+from recommender.checkpoint import CheckpointFile
 from recommender.data import training_data
 from recommender.models import bpr_mf
 from recommender.testing import checkerboard
@@ -64,6 +65,24 @@ def test_a_weight_that_a_batch_does_not_read_is_moved_by_its_moments():
         by_zeros.step()
     assert torch.equal(weights[1], reference)
     assert weights[1][0] < 0.5
+
+
+class TakingTurns(torch.nn.Module):
+    """Whose first batch of an epoch reads one weight, and the second both."""
+
+    num_batches = 2
+
+    def __init__(self):
+        super().__init__()
+        self.always = torch.nn.Parameter(torch.ones(2))
+        self.sometimes = torch.nn.Parameter(torch.ones(2))
+
+    def epoch(self, generator):
+        yield from (False, True)
+
+    def loss(self, batch: bool, noise: torch.Generator) -> torch.Tensor:
+        loss = self.always.square().sum()
+        return loss + self.sometimes.square().sum() if batch else loss
 
 
 class Scripted:
@@ -131,6 +150,23 @@ def test_without_validation_events_all_epochs_run():
     report = train(model, one_user(None), CONFIG, seed=0, progress=no_progress)
     assert (report.epochs, report.best_epoch, report.best_metric) == (40, 40, None)
     assert model.weight.item() == 40.0
+
+
+def test_what_a_first_batch_does_not_read_is_resumed_to_the_bit(tmp_path):
+    file = CheckpointFile(tmp_path / "c.safetensors", "this run")
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    found = []
+    for checkpoint, progress in ((None, no_progress), (file, stop), (file, no_progress)):
+        model, config = TakingTurns(), TrainerConfig(epochs=4, eval_every=1, learning_rate=0.1)
+        train(model, one_user(None), config, seed=0, progress=progress, checkpoint=checkpoint)
+        found.append(model.sometimes.detach().clone())
+    whole, stopped, resumed = found
+    assert not torch.equal(whole, stopped)
+    assert torch.equal(whole, resumed)
 
 
 def test_validation_masks_training_items():
