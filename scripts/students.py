@@ -25,7 +25,9 @@ from featurestore.jobs.runcard import library_versions
 from featurestore.version import product_version
 from scripts.study import student_instructions, student_measures
 from scripts.study.command_line import exit_code, new_parser
+from scripts.study.command_steps import Steps
 from scripts.study.datasets import ROOT
+from scripts.study.machine_facts import machine_facts
 from scripts.study.student_document import DOCUMENT, render, write
 from scripts.study.student_record import (
     BEFORE,
@@ -35,7 +37,6 @@ from scripts.study.student_record import (
     Written,
     read_record,
 )
-from scripts.study.student_steps import Steps
 from scripts.study.student_teacher import MODEL, items, teacher_server
 from scripts.study.work import end_on_signals
 
@@ -185,7 +186,7 @@ def work(options: argparse.Namespace) -> None:
         inputs=inputs,
         product=product_version(),
         base=BASE,
-        machine=student_measures.machine_facts(),
+        machine=machine_facts(),
         libraries=library_versions(),
         num_items=8 * ITEMS_PER_CATEGORY,
         num_taught=NUM_TAUGHT,

@@ -135,7 +135,8 @@ def _print(reporter: Reporter, report: "RecmindReport") -> None:
     tuning = report.tuning
     if tuning is not None:
         resumed = f", {tuning.resumed_at} of them by an earlier run" if tuning.resumed_at else ""
-        reporter.say(f"{report.num_examples:,} nodes learned from in {tuning.steps:,} steps{resumed}")
+        nodes = f"{report.num_examples:,} nodes of {report.num_tokens:,} tokens"
+        reporter.say(f"{nodes} learned from in {tuning.steps:,} steps{resumed}")
         rows = [
             {
                 "held out": f"{now.num_nodes} {entity}s",
@@ -161,6 +162,7 @@ def _data(report: "RecmindReport") -> dict[str, object]:
         "adapter": report.adapter,
         "tuning": report.tuning and asdict(report.tuning),
         "num_examples": report.num_examples,
+        "num_tokens": report.num_tokens,
         "before": {entity: asdict(alignment) for entity, alignment in report.before.items()},
         "after": {entity: asdict(alignment) for entity, alignment in report.after.items()},
         "stored": [

@@ -55,6 +55,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all texts."""
+        return sum(map(len, self.inputs))
+
     def take(self, rows: Sequence[int]) -> "Pairs":
         """Some of them, in that order."""
         return Pairs([self.inputs[row] for row in rows], self.graph[list(rows)])

@@ -85,6 +85,7 @@ class RecmindReport:
         stored: Vectors by side.
         tuning: What the loop did; None where an adapter was there already.
         num_examples: Nodes that were learned from.
+        num_tokens: Tokens of their texts, which every epoch reads once.
         before: Entity → alignment of held-out nodes with a new adapter and a random W_proj.
         after: The same when tuning had ended.
     """
@@ -93,6 +94,7 @@ class RecmindReport:
     stored: tuple[StoredSide, ...]
     tuning: TuningReport | None = None
     num_examples: int = 0
+    num_tokens: int = 0
     before: dict[Entity, Alignment] = field(default_factory=dict[Entity, Alignment])
     after: dict[Entity, Alignment] = field(default_factory=dict[Entity, Alignment])
 
@@ -173,7 +175,15 @@ def tune_recmind(
         encoder = TunedEncoder(base, model, weight, bias, spec=spec)
         stored = _store(store, texts, sources.name, encoder=encoder, adapter=adapter, progress=progress)
         file.discard()
-    return RecmindReport(adapter.digest, stored, report, objective.num_examples, before, after)
+    return RecmindReport(
+        adapter.digest,
+        stored,
+        report,
+        num_examples=objective.num_examples,
+        num_tokens=sum(pairs.num_tokens for pairs in nodes.tuned_on),
+        before=before,
+        after=after,
+    )
 
 
 def apply_recmind(

@@ -11,10 +11,12 @@ from scripts.study.groups import DAGGER, SEEDS, Group, Study
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.recmind import GRAPH_ONLY, MODEL, OF_ITS_KIND, minimum, queue
 from scripts.study.recmind_targets import CONTROLS, JUDGED, OURS, control_tests, name, targets
+from scripts.study.recmind_transfer import transfer
 from scripts.study.records import Records
 from scripts.study.row_tables import Tests, minus_each, row_table, written
 from scripts.study.standing_tables import not_run, status
 from scripts.study.tables import title
+from scripts.study.transfer_record import read_transfer
 
 METRICS: Final = ("recall@20", "ndcg@20", "recall@40", "ndcg@40")
 _OTHERS: Final[tuple[Row, ...]] = (
@@ -49,6 +51,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     parts = [_HEAD, *status(study, minimum()), *targets(sources)]
     for dataset in study.datasets():
         parts += _dataset(sources, dataset)
+    parts += transfer(read_transfer())
     return "\n".join([*parts, *questions.not_asked(), *not_run(study)]).rstrip() + "\n"
 
 

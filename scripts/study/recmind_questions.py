@@ -40,7 +40,7 @@ def not_asked() -> Iterator[str]:
     yield "## Not asked\n"
     yield (
         "An instruct model against its base as the prior needs the weights of both, and those of the base "
-        "are on no package registry. An alignment of Beauty carried over to Toys has no run declared yet.\n"
+        "are on no package registry.\n"
     )
 
 

@@ -4,8 +4,6 @@ The command ``tune chains`` measures the loss of held-out instructions of the ki
 a student lost what it never practised is another question, asked here of instructions of other kinds.
 """
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +20,6 @@ from featurestore.store import Store
 from llm_jobs.engine import Message
 from llm_jobs.entity_fields import entity_fields
 from llm_jobs.inputs import load_inputs
-from llm_jobs.machine import look_at_machine
 from llm_jobs.models import find_model
 from llm_jobs.prompt import Prompt
 from llm_jobs.render import source_text
@@ -93,23 +90,3 @@ def losses_of_others(folder: Path, base: str, adapters: Sequence[str]) -> list[l
         ]
         found.append([mean_loss(model, [each], batch_size=1) for each in examples])
     return found
-
-
-def machine_facts() -> dict[str, str]:
-    """Hardware, in words."""
-    machine = look_at_machine(Path.cwd())
-    return {
-        "processor": f"{_processor()}, {machine.cores} cores",
-        "memory": f"{machine.memory_gib:.0f} GiB",
-        "GPU": ", ".join(gpu.name for gpu in machine.gpus) or "none",
-        "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
-        "Python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    """The processor's name, where Linux tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from featurestore.spec import Frozen
+from scripts.study.command_steps import StepTime
 from scripts.study.datasets import ROOT
 
 RECORD: Final = ROOT / "docs" / "results" / "students.json"
@@ -68,15 +69,6 @@ class Written(Frozen):
     answers: Answers
     output_tokens: int
     engine_seconds: float
-
-
-class StepTime(Frozen):
-    """A step: its command, how long it took, and in how many runs, the stopped ones included."""
-
-    command: str
-    seconds: float
-    processor_seconds: float
-    runs: int
 
 
 class StudentsRecord(Frozen):

@@ -17,18 +17,17 @@ from llm_jobs.tuning.chains_config import ChainsConfig
 from llm_jobs.tuning.general_set import read_instructions
 from recommender.registry import parse_settings
 from scripts import students
+from scripts.study.command_steps import Steps, StepTime
 from scripts.study.student_document import render
 from scripts.study.student_instructions import mixed, others
 from scripts.study.student_record import (
     BEFORE,
     Answers,
     Standing,
-    StepTime,
     Student,
     StudentsRecord,
     Written,
 )
-from scripts.study.student_steps import Steps
 from scripts.study.student_teacher import MODEL, answer, items, teacher_server
 
 _EVERY = 5

@@ -1,4 +1,4 @@
-"""Steps of scripts/students.py: each is done once, and kept with how long it took."""
+"""Steps of long proofs, most of them commands: each is done once, and kept with what it took."""
 
 import json
 import os
@@ -9,11 +9,22 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from featurestore.errors import SetupError
+from featurestore.spec import Frozen
 from scripts.study.datasets import ROOT
-from scripts.study.student_record import StepTime
+
+_KIB: Final = 1024
+
+
+class StepTime(Frozen):
+    """A step: its command, how long it took, and in how many runs, the stopped ones included."""
+
+    command: str
+    seconds: float
+    processor_seconds: float
+    runs: int
 
 
 class Steps:
@@ -47,6 +58,9 @@ class Steps:
             project: Its folder, in which the command runs.
             words: The command.
             note: Tells apart steps of the same command.
+
+        Returns:
+            That, and ``peak_bytes``: the most memory that the command held.
 
         Raises:
             SetupError: If it fails.
@@ -87,20 +101,23 @@ class Steps:
 
 def _run(project: Path, words: Sequence[str]) -> dict[str, Any]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "cli.main", *words, "--json"],
         stdout=subprocess.PIPE,
         cwd=project,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         text=True,
-        check=False,
-    )
-    if done.returncode:
+    ) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
         raise SetupError(
-            f"`{_shown(words)}` ended with exit code {done.returncode}.",
+            f"`{_shown(words)}` ended with exit code {process.returncode}.",
             hint="Its own message stands above; run again to go on from this command.",
         )
-    return json.loads(done.stdout)
+    return json.loads(printed) | {"peak_bytes": used.ru_maxrss * _KIB}
 
 
 def _shown(words: Sequence[str]) -> str:
