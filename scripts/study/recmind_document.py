@@ -10,6 +10,7 @@ from scripts.study.datasets import find_dataset
 from scripts.study.groups import DAGGER, SEEDS, Group, Study
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.recmind import GRAPH_ONLY, MODEL, OF_ITS_KIND, minimum, queue
+from scripts.study.recmind_reading import reasons, worth
 from scripts.study.recmind_targets import CONTROLS, JUDGED, OURS, control_tests, name, targets
 from scripts.study.recmind_transfer import transfer
 from scripts.study.records import Records
@@ -48,7 +49,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     """The whole document."""
     study = Study.read([*minimum(), *queue()], records)
     sources = Sources(study, RankMetrics(records), comparisons)
-    parts = [_HEAD, *status(study, minimum()), *targets(sources)]
+    parts = [_HEAD, *status(study, minimum()), *targets(sources), *reasons(sources)]
     for dataset in study.datasets():
         parts += _dataset(sources, dataset)
     parts += transfer(read_transfer())
@@ -64,6 +65,7 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
         yield "### One part taken out\n"
         parts = {metric: control_tests(sources, dataset, metric) for metric in JUDGED}
         yield from _table(sources, dataset, CONTROLS, parts)
+        yield from worth(sources, dataset)
         yield from questions.answers(sources.study, sources.metrics, dataset)
 
 

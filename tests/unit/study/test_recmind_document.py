@@ -189,6 +189,35 @@ def test_gates_are_means_over_current_seeds_and_say_where_they_begin(records):
     assert any("All gates begin at 0.9: one that has hardly moved" in line for line in found)
 
 
+def test_what_a_part_is_worth_follows_from_its_tests(records):
+    write_record(records, run_of("recmind"), BAD)
+    for label, better in (("shuffled", [50] * 40), ("text-late-fusion", GOOD), ("text-no-warm-up", BAD)):
+        write_record(records, run_of("recmind", label), better)
+    assert (
+        "Beyond chance in Recall@40 or NDCG@20: worse than RecMind as it is are *shuffled vectors*, better "
+        "*late fusion*. No difference beyond chance: *no warm up*."
+    ) in render(records, Comparisons(records))
+
+
+def test_reasons_are_those_that_the_records_show(records):
+    heading, alignment = "### What we think is the reason", "* Removing the alignment costs nothing"
+    gates = (GatePart(part="items 1-9", num_nodes=7, means=(0.99, 0.97)),)
+    write_record(records, run_of("recmind"), GOOD)
+    assert heading not in render(records, Comparisons(records))
+    saved(records, run_of("recmind"), GOOD, gates=gates)
+    text = render(records, Comparisons(records))
+    assert "* On colakg-lastfm the gates close: nodes keep 0.980 of their own vectors, so that" in text
+    assert alignment not in text
+    assert "and late fusion, which has no gates, is no worse" not in text
+    write_record(records, run_of("recmind", "text-late-fusion"), GOOD)
+    write_record(records, run_of("recmind", "text-no-alignment"), GOOD)
+    text = render(records, Comparisons(records))
+    assert f"{alignment} beyond chance (colakg-lastfm)" in text
+    assert "and late fusion, which has no gates, is no worse" in text
+    write_record(records, run_of("recmind", "text-no-alignment"), BAD)
+    assert alignment not in render(records, Comparisons(records))
+
+
 def test_users_are_compared_by_group(records):
     write_record(records, run_of("recmind"), GOOD)
     write_record(records, run_of("lightgcn", "plain"), BAD)
