@@ -25,18 +25,16 @@ from torch.nn.functional import normalize, relu
 from recommender.sequence.causal_attention import drop
 from recommender.sequence.sequences import Sequences
 from recommender.sequence.user_model import UserSequenceModel
-from recommender.sequence.user_network import UserSequenceConfig
-from recommender.sequence.windows import window_events
+from recommender.sequence.windows import WindowConfig, window_events
 from recommender.training.first_weights import uniform
 
 
-class Config(UserSequenceConfig):
+class Config(WindowConfig):
     """Settings of Caser."""
 
     dropout: float = Field(
         default=0.5, ge=0, lt=1, description="Chance of a value of [o ‖ õ] and of P_u to be dropped."
     )
-    window: int = Field(default=5, ge=1, description="Newest items L that are read.")
     num_horizontal: int = Field(default=16, ge=1, description="Horizontal filters n of each height.")
     num_vertical: int = Field(default=4, ge=1, description="Vertical filters ñ.")
 

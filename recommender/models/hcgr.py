@@ -36,9 +36,7 @@ from recommender.training.other_items import other_items
 class Config(SessionConfig):
     """Settings of HCGR."""
 
-    reg: float = Field(
-        default=0.0, ge=0, description="Weight of the L2 penalty on a batch's points of items."
-    )
+    reg: float = Field(default=0.0, ge=0, description="Weight of the L2 penalty on a batch's item vectors.")
     temperature: float | None = Field(
         default=None, gt=0, description="τ that products of points are divided by; none for 1."
     )
@@ -118,8 +116,16 @@ class Points(torch.nn.Module):
         self.table = table
 
     def forward(self) -> torch.Tensor:
-        """Exp of all vectors, with gradients."""
-        return exp_origin(self.table())
+        """(I, d + 1), with gradients."""
+        return self.scored(self.first())
+
+    def first(self) -> list[torch.Tensor]:
+        """E."""
+        return [self.table()]
+
+    def scored(self, first: list[torch.Tensor]) -> torch.Tensor:
+        """Exp of all vectors."""
+        return exp_origin(first[0])
 
 
 def rank_contrast(

@@ -10,27 +10,24 @@ items are ranked by; ∘ the product of entries.
 
 The mean is over the items that there are, at most L (the paper has the largest value as another choice). The
 paper learns by BPR (``objective=bpr``); the softmax over the catalogue is ours, as in all sequential models,
-and so are ages (the paper counts places from the oldest) and the dropout of S. Texts join E and Q.
+and so are ages (the paper counts places from the oldest) and the dropout of S. Every event has one target; in
+the paper a window predicts several items that come next, as in Caser's. Texts join E and Q.
 """
 
 from functools import partial
 
 import torch
-from pydantic import Field
 from torch.nn.functional import normalize
 
 from recommender.sequence.causal_attention import drop
 from recommender.sequence.sequences import Sequences
 from recommender.sequence.user_model import UserSequenceModel
-from recommender.sequence.user_network import UserSequenceConfig
-from recommender.sequence.windows import window_events
+from recommender.sequence.windows import WindowConfig, window_events
 from recommender.training.first_weights import uniform
 
 
-class Config(UserSequenceConfig):
+class Config(WindowConfig):
     """Settings of HGN."""
-
-    window: int = Field(default=5, ge=1, description="Newest items L that are read.")
 
 
 class Encoder(torch.nn.Module):

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from recommender.data import FloatArray, TrainingData
+from recommender.sequence.item_tables import mean_penalty
 from recommender.sequence.model import Encoder, SequenceModel, history_states
 from recommender.sequence.sequences import SequenceBatch, SequenceSampler
 from recommender.text.layer_zero import NodeVectors
@@ -60,8 +61,28 @@ class CatalogueConfig(Protocol):
         ...
 
 
-NewItems: TypeAlias = Callable[[Any, int, FloatArray | None, torch.Generator], torch.nn.Module]
-"""(config, I, projected vectors of items, generator of the first weights) → a module of (I, D) vectors."""
+class Items(Protocol):
+    """A `torch.nn.Module` of (I, D) item vectors."""
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """All its weights."""
+        ...
+
+    def __call__(self) -> torch.Tensor:
+        """(I, D), with gradients."""
+        ...
+
+    def first(self) -> list[torch.Tensor]:
+        """(I, d) of each table, before they are made as long as others, or points: what is penalised."""
+        ...
+
+    def scored(self, first: list[torch.Tensor]) -> torch.Tensor:
+        """(I, D) of what `first` gave."""
+        ...
+
+
+NewItems: TypeAlias = Callable[[Any, int, FloatArray | None, torch.Generator], Items]
+"""(config, I, projected vectors of items, generator of the first weights) → a module."""
 NewEncoder: TypeAlias = Callable[[Any, torch.Generator], LearningEncoder]
 """(config, generator of the first weights) → an encoder on the CPU."""
 
@@ -117,11 +138,12 @@ class CatalogueNetwork(torch.nn.Module):
 
     def loss(self, batch: SequenceBatch, noise: torch.Generator) -> torch.Tensor:
         """The encoder's loss + reg · half the mean squared length of the next items' vectors."""
-        items = self.items()
+        first = self.items.first()
+        items = self.items.scored(first)
         loss = self.encoder.loss(items, batch, noise)
         if self._reg:
-            wanted = items.index_select(0, torch.from_numpy(batch.targets).to(items.device))
-            loss = loss + self._reg * wanted.square().sum() / (2 * len(wanted))
+            targets = torch.from_numpy(batch.targets).to(items.device)
+            loss = loss + self._reg * mean_penalty(first, targets)
         return loss
 
     @torch.no_grad()

@@ -37,11 +37,18 @@ class ItemTables(torch.nn.Module):
 
     def forward(self) -> torch.Tensor:
         """(I, D), with gradients."""
-        vectors = [table() for table in self.tables]
-        ranked = torch.cat(vectors[: self._num_ranked], dim=1)  # (I, r)
+        return self.scored(self.first())
+
+    def first(self) -> list[torch.Tensor]:
+        """(I, d) of each table, as long as they are."""
+        return [table() for table in self.tables]
+
+    def scored(self, first: list[torch.Tensor]) -> torch.Tensor:
+        """(I, D) of what `first` gave."""
+        ranked = torch.cat(first[: self._num_ranked], dim=1)  # (I, r)
         if self._temperature is not None:
             ranked = normalize(ranked, dim=1)
-        return torch.cat([ranked, *vectors[self._num_ranked :]], dim=1)
+        return torch.cat([ranked, *first[self._num_ranked :]], dim=1)
 
 
 def fused_tables(
@@ -65,6 +72,17 @@ def fused_tables(
         LayerZero(config, num_users=0, num_items=num_items, item_vectors=vectors, generator=generator)
         for _ in range(num_tables)
     ]
+
+
+def mean_penalty(first: Sequence[torch.Tensor], targets: torch.Tensor) -> torch.Tensor:
+    """Half the mean squared length of the targets' vectors, before any is made as long as others.
+
+    Args:
+        first: (I, d) of each table.
+        targets: (T,) int64 item rows.
+    """
+    squares = [table.index_select(0, targets).square().sum() for table in first]
+    return torch.stack(squares).sum() / (2 * len(targets))
 
 
 def as_long_as(items: torch.Tensor, states: torch.Tensor) -> torch.Tensor:

@@ -15,10 +15,16 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recommender.data import Histories, IntArray, TrainingData
-from recommender.sequence.item_tables import ItemTables, as_long_as, fused_tables, next_item_loss
+from recommender.sequence.item_tables import (
+    ItemTables,
+    as_long_as,
+    fused_tables,
+    mean_penalty,
+    next_item_loss,
+)
 from recommender.sequence.network import SessionConfig
 from recommender.sequence.sequences import SequenceBatch, Sequences, SequenceSampler, newest_events
 from recommender.text.layer_zero import NodeVectors
@@ -40,6 +46,15 @@ class UserSequenceConfig(SessionConfig):
     num_negatives: int = Field(
         default=1, ge=1, description="Negatives M per event. With bpr only the highest scored one counts."
     )
+
+    @model_validator(mode="after")
+    def _negatives_are_drawn(self) -> "UserSequenceConfig":
+        if self.objective == "softmax" and self.num_negatives != 1:
+            raise ValueError(
+                f"num_negatives={self.num_negatives} has no effect with objective=softmax, which draws none; "
+                "set objective=bpr or objective=bce, or leave it out"
+            )
+        return self
 
 
 class UserEncoder(Protocol):
@@ -121,14 +136,15 @@ class UserSequenceNetwork(torch.nn.Module):
 
     def loss(self, batch: SequenceBatch, noise: torch.Generator) -> torch.Tensor:
         """The objective + reg · half the mean squared length of next items' vectors and of users'."""
-        items = self.items()
+        first = self.items.first()
+        items = self.items.scored(first)
         rows = torch.from_numpy(batch.rows[batch.lines]).to(items.device)
         targets = torch.from_numpy(batch.targets).to(items.device)
         users = self.users.index_select(0, rows)  # (T, d)
         loss = self._objective(self.encoder(items, batch.sequences, users, noise), items, targets, noise)
         if self._config.reg:
-            squares = items.index_select(0, targets).square().sum() + users.square().sum()
-            loss = loss + self._config.reg * squares / (2 * len(targets))
+            of_users = users.square().sum() / (2 * len(targets))
+            loss = loss + self._config.reg * (mean_penalty(first, targets) + of_users)
         return loss
 
     @torch.no_grad()

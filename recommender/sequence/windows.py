@@ -5,9 +5,26 @@ Letters: T events, L length of a window.
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 
 from recommender.data import IntArray
 from recommender.sequence.sequences import Sequences
+from recommender.sequence.user_network import UserSequenceConfig
+
+
+class WindowConfig(UserSequenceConfig):
+    """Settings of models that read windows."""
+
+    window: int = Field(default=5, ge=1, description="Newest items L that are read.")
+
+    @model_validator(mode="after")
+    def _histories_fill_it(self) -> "WindowConfig":
+        if self.window > self.max_length:
+            raise ValueError(
+                f"window={self.window} is longer than max_length={self.max_length}, the newest events that "
+                "are read at all; set max_length as well"
+            )
+        return self
 
 
 def window_places(sequences: Sequences, length: int) -> IntArray:

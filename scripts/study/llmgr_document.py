@@ -94,8 +94,9 @@ newest click, which training holds. With the product's own commands, controls in
 `--set graph_token=none` no graph, `--set texts=shuffled` texts of other items in stage alignment.
 
 `rsl` is RSL (Chu et al., arXiv 2308.10837) as far as its description allows: stage behaviour without
-`--start`, `--set sessions=titles`. Its scores have nothing of nodes and graphs. What its lists are worth: the
-last column, and the row `tuned, rsl`, the small model that learns from them.
+`--start`, `--set sessions=titles`. Its scores have nothing of nodes and graphs. The last column says how well
+its lists fit what was learned from; on the test part stands the row `tuned, rsl`, the small model that learns
+from them.
 """
 
 

@@ -7,6 +7,7 @@ from baselines_by_hand import exp_by_hand, log_by_hand, product_by_hand
 
 from recommender.session.lorentz import (
     LONGEST,
+    STRAIGHT,
     distances,
     exp_origin,
     gaps,
@@ -17,7 +18,7 @@ from recommender.session.lorentz import (
 )
 from recommender.session.lorentz_attention import attend
 
-LENGTHS = (0.0, 1e-12, 1e-7, 1e-3, 0.5, 3.0, LONGEST)
+LENGTHS = (0.0, 1e-12, 1e-7, 1e-3, 0.5, 3.0, STRAIGHT)
 
 
 def directions(count: int = 4, dim: int = 8) -> torch.Tensor:
@@ -42,12 +43,36 @@ def test_maps_equal_the_formulas_and_undo_each_other(length):
     assert off_the_model(points) < 1e-6
 
 
-@pytest.mark.parametrize("length", [6.0, 20.0, 1e4, 1e15])
-def test_long_vectors_end_at_the_rim(length):
+@pytest.mark.parametrize(
+    ("length", "kept"), [(4.5, 4 + 1 / 3), (6.0, 4 + 2 / 3), (20.0, 4 + 16 / 17), (1e4, 5.0), (1e15, 5.0)]
+)
+def test_long_vectors_are_shortened_and_none_leaves_the_rim(length, kept):
     points = exp_origin(directions() * length)
     assert torch.isfinite(points).all()
     assert off_the_model(points) < 1e-6
-    torch.testing.assert_close(log_origin(points), directions() * LONGEST, rtol=1e-4, atol=1e-5)
+    assert kept <= LONGEST
+    torch.testing.assert_close(log_origin(points), directions() * kept, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [3.9, 4.1, 6.0, 20.0, 100.0])
+def test_a_gradient_leads_back_from_any_length(length):
+    tangents = (directions() * length).requires_grad_()
+    origin = lifted(torch.zeros(4, 8))
+    distances(origin, exp_origin(tangents)).sum().backward()
+    assert tangents.grad is not None
+    inward = (tangents.grad * directions()).sum(dim=1)
+    slope = 1.0 if length < STRAIGHT else (1 + length - STRAIGHT) ** -2
+    torch.testing.assert_close(inward, torch.full((4,), slope), rtol=2e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize(("length", "error"), [(2.0, 1e-5), (STRAIGHT, 5e-4), (4.9, 3e-3)])
+def test_the_error_of_a_score_far_out_is_as_told(length, error):
+    """Of points near each other, from exact ones: products of float32 are what is ranked by."""
+    first = directions(64).double() * length
+    second = first + 0.02 * directions(64).flip(0).double()
+    exact = (mirrored(exp_origin(first)) * exp_origin(second)).sum(dim=1)
+    found = (mirrored(exp_origin(first.float())) * exp_origin(second.float())).sum(dim=1)
+    assert (found.double() - exact).abs().max() < error
 
 
 @pytest.mark.parametrize("length", [*LENGTHS, 20.0, 1e10])
@@ -71,7 +96,7 @@ def test_the_gradient_at_the_origin_is_that_of_the_identity():
     torch.testing.assert_close(points.grad, torch.tensor([[0.0, 2.0, -1.0, 3.0]]))
 
 
-@pytest.mark.parametrize("length", [0.1, 2.0, LONGEST])
+@pytest.mark.parametrize("length", [0.1, 2.0, STRAIGHT])
 def test_distances_equal_arcosh_in_float64(length):
     first, second = exp_origin(directions() * length), exp_origin(directions().flip(0) * 0.8)
     for x, y, found in zip(first, second, distances(first, second), strict=True):
@@ -90,7 +115,7 @@ def test_points_that_are_one_or_nearly_have_small_distances():
 
 
 def test_a_distance_from_the_origin_is_the_length_of_the_vector():
-    tangents = directions() * torch.tensor([[0.2], [1.0], [3.0], [4.9]])
+    tangents = directions() * torch.tensor([[0.2], [1.0], [3.0], [3.9]])
     origin = lifted(torch.zeros(4, 8))
     torch.testing.assert_close(
         distances(origin, exp_origin(tangents)), tangents.norm(dim=1), rtol=1e-3, atol=1e-4

@@ -16,6 +16,7 @@ from baselines_by_hand import (
     product_by_hand,
     unit,
 )
+from pydantic import ValidationError
 from session_by_hand import array, sigmoid
 
 from featurestore.errors import UsageError
@@ -134,12 +135,30 @@ def test_the_loss_is_a_softmax_after_every_prefix(name, temperature, reg):
     for row, history, target, num_later in prefixes():
         state = state_by_hand(name, network, row, history, temperature, num_later)
         losses.append(softmax_loss(state, items, target, temperature))
-        squares.append((items[target] ** 2).sum())
+        squares += [(array(table)[target] ** 2).sum() for table in network.items.first()]
         if name in OF_USERS:
             squares.append((array(network.users)[row] ** 2).sum())
     assert len(losses) == len(batch.targets) == 8
     expected = np.mean(losses) + reg * np.sum(squares) / (2 * 8)
     assert network.loss(batch, torch.Generator()).item() == pytest.approx(expected, rel=1e-4)
+
+
+@every_model
+def test_the_penalty_reaches_vectors_of_which_only_the_direction_is_ranked_by(name):
+    """By a vector's own length: a penalty of vectors of length 1 would have no gradient."""
+
+    def gradient(reg: float) -> np.ndarray:
+        network = small_network(name, temperature=0.3, reg=reg)
+        (batch,) = network.epoch(np.random.default_rng(0))
+        network.loss(batch, torch.Generator().manual_seed(0)).backward()
+        ids = next(weight for at, weight in network.items.named_parameters() if at.endswith("ids"))
+        counts = np.bincount(batch.targets, minlength=7)[:, None] / len(batch.targets)
+        expected.append(counts * array(ids))
+        assert ids.grad is not None
+        return ids.grad.numpy()
+
+    expected: list[np.ndarray] = []
+    np.testing.assert_allclose(gradient(2.0) - gradient(0.0), 2 * expected[0], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("objective", ["bpr", "bce"])
@@ -164,6 +183,19 @@ def test_the_papers_losses_are_of_drawn_negatives(name, objective):
             losses.append(-np.log(sigmoid(scores[target])) - np.log(sigmoid(-scores[drawn[place]])).mean())
     found = network.loss(batch, torch.Generator().manual_seed(5)).item()
     assert found == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("fpmc", {"num_negatives": 3}, "num_negatives=3 has no effect with objective=softmax"),
+        ("caser", {"window": 9, "max_length": 8}, "window=9 is longer than max_length=8"),
+        ("hgn", {"window": 51}, "window=51 is longer than max_length=50"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(name, settings, said):
+    with pytest.raises(ValidationError, match=said):
+        MODELS[name].Config(**settings)
 
 
 def test_negatives_are_any_other_item_alike():

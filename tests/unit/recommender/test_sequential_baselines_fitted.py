@@ -8,13 +8,51 @@ from test_sequential_baselines import MODELS, OF_USERS, every_model, flat
 from featurestore.errors import StoreError, UsageError
 from featurestore.progress import no_progress
 from recommender.base import ReadsFeatures, ReadsHistories
-from recommender.data import group_by_time
-from recommender.features import NodeFeatures
+from recommender.data import TrainingData, group_by_time, training_data
+from recommender.features import EntityFeatures, NodeFeatures
 from recommender.models import fdsa
 from recommender.sequence.sequences import Sequences
 from recommender.testing import COLD_USER, checkerboard, checkerboard_features, parity_features
 
 QUICK = {"epochs": 20, "batch_size": 64, "learning_rate": 0.02, "eval_every": 10, "embedding_dim": 16}
+
+NUM_STEPS, NUM_WALKS, NUM_READ = 20, 120, 5
+
+
+def walks(*, shuffled: bool) -> tuple[TrainingData, np.ndarray]:
+    """Histories that go round in a circle from anywhere, and the item that comes next in each.
+
+    Shuffled, they hold the same items, of which the next one is no more likely than that before the first.
+    """
+    generator = np.random.default_rng(0)
+    read = (generator.integers(NUM_STEPS, size=NUM_WALKS)[:, None] + np.arange(NUM_READ)) % NUM_STEPS
+    answers = (read[:, -1] + 1) % NUM_STEPS
+    if shuffled:
+        read = generator.permuted(read, axis=1)
+    none = np.array([], np.int64)
+    train = flat(read.tolist())
+    data = training_data(num_users=NUM_WALKS, num_items=NUM_STEPS, train=train, valid=(none, none))
+    return data, answers
+
+
+@pytest.mark.parametrize(("shuffled", "least", "most"), [(False, 0.9, 1.0), (True, 0.0, 0.6)])
+@every_model
+def test_the_order_of_events_is_what_is_learned(name, shuffled, least, most):
+    data, answers = walks(shuffled=shuffled)
+    slower = {
+        "epochs": 60,
+        "eval_every": 60,
+        "learning_rate": 0.005,
+    }  # a step learns from hidden events alone
+    settings = QUICK | (slower if name == "bert4rec" else {"epochs": 10}) | {"dropout": 0.0}
+    model = MODELS[name].Model(MODELS[name].Config(**settings))
+    texts = np.random.default_rng(1).standard_normal((NUM_STEPS, 8)).astype(np.float32)
+    given = NodeFeatures(EntityFeatures(texts, np.ones(NUM_STEPS, np.bool_)))
+    model.fit(data, features=given if name == "fdsa" else None, seed=0, progress=no_progress)
+    users = np.arange(NUM_WALKS)
+    scores = model.score(users)
+    scores[users.repeat(NUM_READ), data.histories.items] = -np.inf
+    assert least <= (scores.argmax(axis=1) == answers).mean() <= most
 
 
 @every_model

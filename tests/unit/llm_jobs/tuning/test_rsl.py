@@ -180,12 +180,14 @@ def test_a_decoder_learns_sessions_in_words_and_gives_lists(tmp_path, entry):
         SOURCES,
         stage="behaviour",
         entry=entry,
-        config=IN_WORDS,
+        config=IN_WORDS.model_copy(update={"epochs": 8, "head_learning_rate": 0.1}),
         seed=0,
         work_folder=tmp_path,
         then=then,
     )
     assert report.num_examples == 60
+    losses = report.tuning.losses
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])  # epochs of the same sessions
     lists = load_teacher(tmp_path / "lists.safetensors", load_training_data(release))
     asked = np.flatnonzero((lists.items >= 0).any(axis=1))
     assert len(asked) == 5
