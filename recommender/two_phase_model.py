@@ -210,7 +210,14 @@ def _align(
     nobody = np.zeros(0, np.int64)
     unjudged = replace(data, valid=HeldOut(nobody, nobody, data.seen, data.num_items))
     epochs = config.alignment_epochs
-    settings = config.model_copy(update={"epochs": epochs, "eval_every": epochs, "schedule": "constant"})
+    settings = config.model_copy(
+        update={
+            "epochs": epochs,
+            "eval_every": epochs,
+            "schedule": "constant",
+            "warmup_epochs": min(config.warmup_epochs, epochs),
+        }
+    )
     report = train(phase, unjudged, settings, seed=seed, progress=progress)
     if report.interrupted:
         raise KeyboardInterrupt

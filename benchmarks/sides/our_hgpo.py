@@ -10,17 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
+from interactions import training_part
 from serving import Measure, serve
 
 from featurestore.progress import no_progress
-from recommender.data import TrainingData, training_data
 from recommender.training.trainer import train
 
 
 def prepare(file: Path, backbone: str, *, has_hgpo: bool) -> Measure:
-    data = _training(file)
+    data = training_part(file)
     module = importlib.import_module(f"recommender.models.{'lghrec' if has_hgpo else backbone}")
     settings = {"epochs": 1} | ({"backbone": backbone} if has_hgpo else {})
     config = module.Config.model_validate(settings)
@@ -31,20 +29,6 @@ def prepare(file: Path, backbone: str, *, has_hgpo: bool) -> Measure:
         return {"steps": network.num_batches}
 
     return epoch
-
-
-def _training(file: Path) -> TrainingData:
-    """Pairs of the training part; rows are of all users and items of the file."""
-    events = pl.read_parquet(file, columns=["user_id", "item_id", "split"])
-    user_ids, users = np.unique(events["user_id"].to_numpy(), return_inverse=True)
-    item_ids, items = np.unique(events["item_id"].to_numpy(), return_inverse=True)
-    kept, none = (events["split"] == "train").to_numpy(), np.empty(0, np.int64)
-    return training_data(
-        num_users=len(user_ids),
-        num_items=len(item_ids),
-        train=(users[kept].astype(np.int64), items[kept].astype(np.int64)),
-        valid=(none, none),
-    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from llm_jobs.encoders import encoder_spec
 from llm_jobs.encoders.hidden_state import batches_by_length
 from llm_jobs.encoders.last_token import load_pooling_tokens
 from llm_jobs.entries import EncoderEntry
+from llm_jobs.model_folder import folder_digest
 from llm_jobs.tuning.config import TuningConfig, tuning_device
 from llm_jobs.weights import locate_encoder
 
@@ -42,6 +43,11 @@ class BaseModel:
     network: Any
     spec: EncoderSpec
     folder: Path
+
+    @property
+    def identity(self) -> list[str]:
+        """Of the spec, and of the weights themselves: a folder of no repository has no revision."""
+        return [self.spec.digest, folder_digest(self.folder)]
 
     def token_ids(self, texts: Sequence[str]) -> TokenIds:
         """Inputs of the texts, as the encoder of the same entry makes them.

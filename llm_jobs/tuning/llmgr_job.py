@@ -133,7 +133,7 @@ def tune_llmgr(
         objective = new_objective(found, stage, tokens, begun.ends, config, seed=seed)
         measure_states(begun.model, objective, config, torch.from_numpy(found.nodes))
         file = _checkpoint_file(
-            work_folder, sources.name, found, [base.spec.digest, stage, config.result_settings, seed, start]
+            work_folder, sources.name, found, [base.identity, stage, config.result_settings, seed, start]
         )
         report = tune(
             begun.model,

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from featurestore.errors import StoreError, UnknownNameError, missing_extra
+from featurestore.errors import StoreError, UnknownNameError, UsageError, missing_extra
 from llm_jobs.tuning.config import ALL_LINEAR, TuningConfig
 
 CONFIG_FILE: Final = "adapter_config.json"
@@ -43,6 +43,7 @@ def attach_adapter(network: torch.nn.Module, config: TuningConfig, *, seed: int)
     Raises:
         SetupError: If peft is not installed.
         UnknownNameError: If a target is no linear map of the model's blocks; lists those.
+        UsageError: If the blocks have no linear map at all.
     """
     require_peft()
     from peft import LoraConfig, get_peft_model
@@ -135,6 +136,11 @@ def _targets(network: torch.nn.Module, wanted: str) -> tuple[set[str], set[str]]
     linear = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Linear)]
     in_blocks = [name for name in linear if any(part.isdecimal() for part in name.split("."))]
     known = {name.rpartition(".")[2] for name in in_blocks}
+    if not known:
+        raise UsageError(
+            f"{type(network).__name__} has no linear maps in its blocks that could be adapted.",
+            hint="Tune a model whose blocks hold torch's Linear, which GPT-2 and its kind do not.",
+        )
     targets = known if wanted == ALL_LINEAR else {name.strip() for name in wanted.split(",")}
     for name in sorted(targets - known):
         raise UnknownNameError("target module", name, {*known, ALL_LINEAR})

@@ -247,7 +247,7 @@ def _checkpoint_file(
     """Where the state of exactly this job is kept: another job has another file."""
     identity = digest(
         {
-            "base": base.spec.digest,
+            "base": base.identity,
             "settings": config.result_settings,
             "seed": seed,
             "learned_from": [side.identity for side in sides],

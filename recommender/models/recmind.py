@@ -8,6 +8,8 @@ RecMind (arXiv 2509.06286), N = U + I nodes, E ID embeddings N(0, s²), s = init
     h = alpha z^G + (1 - alpha) z^L                 eq. 9, score(u, i) = <h_u, h_i>
     loss = BPR + λ (L_U + L_I) + β L2               eq. 5 and 10, `recommender.text.alignment_phases`
 
+A user without training events is the mean of all other users, whatever text it has; `docs/recommenders.md`.
+
 The paper's adapters of a language model are left out: texts are embedded once and frozen. Its ablations are
 settings: align=none; fixed_gate=1 (late fusion: eq. 9 alone), or another constant gate; alignment_epochs=0;
 alpha=0 with num_layers=0 and align=none (language only); alpha=1 with fixed_gate=1 and align=none (the

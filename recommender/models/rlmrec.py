@@ -38,6 +38,9 @@ from recommender.vector_model import VectorModel
 class Config(RankingConfig):
     """Settings of the RLMRec-type model."""
 
+    pca_components: int = Field(
+        default=384, ge=1, description="Dimensions d' that the frozen PCA keeps of a release's vectors."
+    )
     num_layers: int = Field(default=3, ge=0, description="Propagation layers L.")
     contrast_weight: float = Field(default=0.01, ge=0, description="Weight λ of InfoNCE.")
     temperature: float = Field(default=0.2, gt=0, description="Temperature τ of InfoNCE.")

@@ -1,7 +1,7 @@
 """What is measured of a fitted model and of its data set, once training is over."""
 
 from collections.abc import Collection
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from recommender.evaluation.user_groups import attribute_cuts
 from recommender.metrics import RankGroups, ranking_metrics
 from scripts.study.records import Pairs
 from scripts.study.runs import DatasetFacts, GatePart
+
+_GATE_BOUNDS: Final = (1, 4, 10, 50)
+_GATE_PARTS: Final = ("0", "1-3", "4-9", "10-49", ">=50")
+"""Training degrees; finer than elsewhere where texts are expected to matter."""
 
 
 @runtime_checkable
@@ -63,11 +67,11 @@ def gate_parts(model: Recommender, data: TrainingData) -> tuple[GatePart, ...]:
         return ()
     degrees = np.concatenate([data.seen.degrees, data.item_degrees])
     is_item = np.arange(len(degrees)) >= data.num_users
-    gates, cut = model.gates(), degree_cut("degree", degrees)  # (L, N)
+    gates, codes = model.gates(), np.digitize(degrees, _GATE_BOUNDS)  # (L, N), (N,)
     parts: list[GatePart] = []
     for side, inside in (("users", ~is_item), ("items", is_item)):
-        for code, label in enumerate(cut.labels):
-            nodes = inside & (cut.codes == code)
+        for code, label in enumerate(_GATE_PARTS):
+            nodes = inside & (codes == code)
             if nodes.any() and len(gates):
                 means = tuple(gates[:, nodes].mean(axis=1).tolist())
                 parts.append(GatePart(part=f"{side} {label}", num_nodes=int(nodes.sum()), means=means))

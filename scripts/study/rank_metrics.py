@@ -63,7 +63,6 @@ class RankMetrics:
                 values.append(float(pairs[inside].mean()))
         return float(np.mean(values)) if values else None
 
-    def user_part(self, group: Group, inside: BoolArray, metric: str) -> float | None:
-        """Mean over seeds of a metric over the (n,) bool test users that are inside."""
-        values = [float(self.per_user(record)[metric][inside].mean()) for record in group.records]
-        return float(np.mean(values)) if values else None
+    def per_user_mean(self, group: Group, metric: str) -> Float64Array:
+        """(n,) of every test user, mean over seeds; at least one record."""
+        return np.mean([self.per_user(record)[metric] for record in group.records], axis=0)

@@ -10,6 +10,7 @@ from scripts.study.datasets import find_dataset
 from scripts.study.groups import DAGGER, SEEDS, Group, Study
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.recmind import GRAPH_ONLY, MODEL, OF_ITS_KIND, minimum, queue
+from scripts.study.recmind_cost import measured_cost
 from scripts.study.recmind_reading import reasons, worth
 from scripts.study.recmind_targets import CONTROLS, JUDGED, OURS, control_tests, name, targets
 from scripts.study.recmind_transfer import transfer
@@ -38,6 +39,9 @@ theirs are the means of what they had, by the fallback (form *both* has texts of
 events too). `rlmrec` and `alpharec` are of the types of their papers, reconstructed too.
 
 Test part, all items ranked but those that the user had before. Epochs are chosen on the validation part.
+Settings are those of the models' files: RecMind's own were looked at on colakg-lastfm's validation part, by
+single trials; RLMRec's and AlphaRec's are those of their papers as far as we remember them. Nothing was
+searched for.
 {SEEDS}
 Intervals are of RecMind minus the row, 95 %, paired bootstrap over users; `*` p < 0.05, `**` p < 0.01,
 Holm-corrected over a column. {DAGGER}: the record is of earlier code, settings or data, and its run is due
@@ -52,7 +56,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     parts = [_HEAD, *status(study, minimum()), *targets(sources), *reasons(sources)]
     for dataset in study.datasets():
         parts += _dataset(sources, dataset)
-    parts += transfer(read_transfer())
+    parts += [*measured_cost(records), *transfer(read_transfer())]
     return "\n".join([*parts, *questions.not_asked(), *not_run(study)]).rstrip() + "\n"
 
 
@@ -62,11 +66,11 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
     if is_run:
         others = {metric: minus_each(sources, dataset, OURS, _OTHERS, metric) for metric in JUDGED}
         yield from _table(sources, dataset, _OTHERS, others)
-        yield "### One part taken out\n"
+        yield "### One part taken out, or changed\n"
         parts = {metric: control_tests(sources, dataset, metric) for metric in JUDGED}
         yield from _table(sources, dataset, CONTROLS, parts)
         yield from worth(sources, dataset)
-        yield from questions.answers(sources.study, sources.metrics, dataset)
+        yield from questions.answers(sources, dataset)
 
 
 def _table(sources: Sources, dataset: str, others: Sequence[Row], tests: dict[str, Tests]) -> Iterator[str]:

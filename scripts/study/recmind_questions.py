@@ -1,18 +1,22 @@
-"""What RecMind's paper leaves open, answered by the records: gates, warm-up, rare items, groups, cost."""
+"""What RecMind's paper leaves open, answered by the records: gates, warm-up, rare items, groups."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from scripts.study.beside import Row
+from recommender.data import FloatArray
+from recommender.evaluation.significance import PairedTest, holm, paired_tests
+from scripts.study.beside import Row, Sources
 from scripts.study.groups import Study
 from scripts.study.item_parts import ItemPart
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.recmind import LATE_FUSION, MODEL, OF_ITS_KIND, WITHOUT_WARM_UP
-from scripts.study.recmind_targets import BASE, OURS
+from scripts.study.recmind_targets import BASE, OURS, RARE
+from scripts.study.row_tables import marked
 from scripts.study.runs import Record
-from scripts.study.same_seeds import READING, epoch_seconds, epoch_times, rows_of_same_seeds
+from scripts.study.same_seeds import rows_of_same_seeds
 from scripts.study.tables import table, title
 
 _METRIC: Final = "recall@40"
@@ -22,17 +26,18 @@ _PARTS: Final = {
     "10-49": ItemPart(10, 49),
     "≥ 50": ItemPart(50),
 }
-_SHOWN: Final[tuple[Row, ...]] = (BASE, ("lightgcn", "text"), OURS, (MODEL, f"text-{LATE_FUSION}"))
+_LATE: Final[Row] = (MODEL, f"text-{LATE_FUSION}")
+_SHOWN: Final[tuple[Row, ...]] = (BASE, ("lightgcn", "text"), OURS, _LATE)
+_DOMINANT: Final = 0.5
 _BAR: Final = 20
 
 
-def answers(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:
+def answers(sources: Sources, dataset: str) -> Iterator[str]:
     """All questions that the records of one data set answer."""
-    yield from _item_parts(study, metrics, dataset)
-    yield from _gates(study, dataset)
-    yield from _warm_up(study, metrics, dataset)
-    yield from _user_groups(study, metrics, dataset)
-    yield from _cost(study, dataset)
+    yield from _item_parts(sources, dataset)
+    yield from _gates(sources.study, dataset)
+    yield from _warm_up(sources.study, sources.metrics, dataset)
+    yield from _user_groups(sources, dataset)
 
 
 def not_asked() -> Iterator[str]:
@@ -44,44 +49,64 @@ def not_asked() -> Iterator[str]:
     )
 
 
-def _item_parts(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:
+def _item_parts(sources: Sources, dataset: str) -> Iterator[str]:
     rows: list[list[str]] = []
     for row in _SHOWN:
-        group = study.group(dataset, *row).current
-        found = [metrics.item_part(group, part.inside, _METRIC) for part in _PARTS.values()]
+        group = sources.study.group(dataset, *row).current
+        found = [sources.metrics.item_part(group, part.inside, _METRIC) for part in _PARTS.values()]
         if any(value is not None for value in found):
             rows.append([_named(row), *("" if v is None else f"{v:.4f}" for v in found)])
     if rows:
         yield f"### {title(_METRIC)} of test pairs by training users of their item\n"
     yield from table(["model", *_PARTS], rows)
+    ours, theirs = rows_of_same_seeds(sources.study, dataset, OURS, _LATE)
+    if ours.records and theirs.records:
+        test = sources.comparisons.family({"": (ours.records, theirs.records)}, _METRIC, RARE)[""]
+        yield (
+            "Gates or late fusion for rare items? RecMind minus late fusion at "
+            f"≤ {RARE.most}: {marked(test)}, p {test.p_value:.2g}: {_better_of(test)}.\n"
+        )
+
+
+def _better_of(test: PairedTest) -> str:
+    if not test.mark:
+        return "no difference beyond chance"
+    return "gates are better" if test.difference > 0 else "late fusion is better"
 
 
 def _gates(study: Study, dataset: str) -> Iterator[str]:
     records = [record for record in study.group(dataset, *OURS).current.records if record.gates]
     if not records:
         return
-    yield "### Share of its own vector that a node keeps\n"
+    yield "### Does language enter the layers of rare nodes?\n"
     first = _first_gate(records)
-    means = "Mean over nodes, layers and seeds; the rest comes from its text. 1 would be LightGCN."
-    yield f"{means}{_begin(first)}\n"
+    yield (
+        "Share g of its own vector in what a node sends on, the rest being its text's; mean over nodes, "
+        f"layers and seeds. It says how the two are mixed, not how long either is.{_begin(first)}\n"
+    )
+    layers = {part.part: _layers(records, part.part) for part in records[0].gates}
+    sizes = {part.part: part.num_nodes for part in records[0].gates}
+    texts = {part: 1 - float(shares.mean()) for part, shares in layers.items()}
+    most = max(texts.values()) or 1.0
     rows: list[list[str]] = []
-    for part in records[0].gates:
-        found = [p.means for record in records for p in record.gates if p.part == part.part]
-        layers = np.mean(found, axis=0)  # (L,)
-        moved = [] if first is None else [f"{layers.mean() - first:+.3f}"]
-        bar = "█" * round(_BAR * float(layers.mean()))
-        rows.append(
-            [
-                part.part,
-                f"{part.num_nodes:,}",
-                *(f"{value:.3f}" for value in layers),
-                *moved,
-                f"`{bar.ljust(_BAR, '·')}`",
-            ]
-        )
+    for part, shares in layers.items():
+        moved = [] if first is None else [f"{shares.mean() - first:+.3f}"]
+        bar = "█" * round(_BAR * texts[part] / most)
+        cells = [f"{value:.3f}" for value in shares]
+        rows.append([part, f"{sizes[part]:,}", *cells, *moved, f"{texts[part]:.3f} `{bar.ljust(_BAR, '·')}`"])
     heads = [f"layer {number}" for number in range(len(records[0].gates[0].means))]
     change = [] if first is None else ["since the beginning"]
-    yield from table(["degree", "nodes", *heads, *change, ""], rows)
+    yield from table(["training degree", "nodes", *heads, *change, "share of texts"], rows)
+    rare = next((part for part in layers if part.startswith("items")), None)
+    if rare is not None:
+        verb = "does" if texts[rare] > _DOMINANT else "does not dominate"
+        tail = " dominate" if texts[rare] > _DOMINANT else ""
+        yield f"Language {verb}{tail} in the layers of the rarest nodes: {texts[rare]:.3f} of *{rare}*.\n"
+
+
+def _layers(records: Sequence[Record], part: str) -> FloatArray:
+    """(L,) means over seeds."""
+    return np.mean([p.means for record in records for p in record.gates if p.part == part], axis=0)
 
 
 def _first_gate(records: Sequence[Record]) -> float | None:
@@ -108,6 +133,10 @@ def _warm_up(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:
             rows.append([name, _spread(first), _spread(best, 1), _spread(test), f"{len(group.records)}"])
     if rows:
         yield "### Warm-up\n"
+        yield (
+            "Phase 1 also trains the MLP of nodes without a text, by hiding texts; *without* leaves that to "
+            "phase 2.\n"
+        )
     columns = ["phase 1", "first validation", "best epoch", f"test {title(_METRIC)}", "seeds"]
     yield from table(columns, rows)
 
@@ -118,38 +147,29 @@ def _spread(values: list[float], digits: int = 4) -> str:
     return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
 
 
-def _user_groups(study: Study, metrics: RankMetrics, dataset: str) -> Iterator[str]:
-    groups = rows_of_same_seeds(study, dataset, OURS, BASE)
-    cuts = study.records.user_groups(dataset)
+def _user_groups(sources: Sources, dataset: str) -> Iterator[str]:
+    groups = rows_of_same_seeds(sources.study, dataset, OURS, BASE)
+    cuts = sources.study.records.user_groups(dataset)
     if not cuts or not groups[0].records:
         return
+    ours, theirs = (sources.metrics.per_user_mean(group, _METRIC) for group in groups)
+    parts = {f"{cut.kind} | {label}": cut.codes == n for cut in cuts for n, label in enumerate(cut.labels)}
+    parts = {part: inside for part, inside in parts.items() if inside.any()}
+    raw = {part: paired_tests({"": ours[inside]}, theirs[inside])[""] for part, inside in parts.items()}
+    corrected = holm({part: test.p_value for part, test in raw.items()})
+    rows = [
+        [
+            part,
+            f"{int(inside.sum()):,}",
+            f"{ours[inside].mean():.4f}",
+            f"{theirs[inside].mean():.4f}",
+            marked(replace(raw[part], holm_p_value=corrected[part])),
+        ]
+        for part, inside in parts.items()
+    ]
     yield f"### {title(_METRIC)} by groups of users\n"
-    rows: list[list[str]] = []
-    for cut in cuts:
-        for code, label in enumerate(cut.labels):
-            inside = cut.codes == code
-            if inside.any():
-                ours, theirs = (metrics.user_part(group, inside, _METRIC) for group in groups)
-                assert ours is not None
-                assert theirs is not None
-                cells = [f"{ours:.4f}", f"{theirs:.4f}", f"{ours - theirs:+.4f}"]
-                rows.append([cut.kind, label, f"{int(inside.sum()):,}", *cells])
-    yield from table(["by", "group", "users", "RecMind", "`lightgcn`", "difference"], rows)
-
-
-def _cost(study: Study, dataset: str) -> Iterator[str]:
-    """Times of current records; multiples are of the seeds that both have."""
-    rows: list[list[str]] = []
-    for model in study.models(dataset):
-        row = (model, "plain" if study.group(dataset, model).current.records else "text")
-        seconds = epoch_seconds(study, study.group(dataset, *row))
-        if seconds is not None:
-            both = epoch_times(study, dataset, row, BASE)
-            times = f"{both[0] / both[1]:.2f}" if both else ""
-            rows.append([_named(row), f"{seconds:.2f}", times])
-    if rows:
-        yield f"### Cost, {READING}\n"
-    yield from table(["model", "seconds per epoch, one thread", "times `lightgcn`, same seeds"], rows)
+    yield "Intervals are of users of the group, Holm-corrected over the table.\n"
+    yield from table(["by", "group", "users", "RecMind", "`lightgcn`", "RecMind minus it"], rows)
 
 
 def _named(row: Row) -> str:

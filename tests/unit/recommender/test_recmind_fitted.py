@@ -14,6 +14,7 @@ from recommender.data import TrainingData, training_data
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.models.recmind import Config, Model
 from recommender.testing import COLD_ITEM, checkerboard, checkerboard_features, parity_features
+from recommender.training.trainer import train
 
 
 def fitted(features: NodeFeatures | None, data: TrainingData | None = None, **given_settings) -> Model:
@@ -28,6 +29,18 @@ def both_sides() -> NodeFeatures:
     known = np.arange(41) != 2
     matrix[~known] = 0
     return NodeFeatures(parity_features().items, EntityFeatures(matrix, known, ("1" * 32,)))
+
+
+def test_phase_1_rises_to_the_learning_rate_before_it_ends(monkeypatch):
+    given: list[tuple[int, float]] = []
+
+    def noted(phase, data, config, **rest):
+        given.append((config.epochs, config.warmup_epochs))
+        return train(phase, data, config, **rest)
+
+    monkeypatch.setattr("recommender.two_phase_model.train", noted)
+    fitted(checkerboard_features(), alignment_epochs=2, epochs=4, warmup_epochs=3)
+    assert given == [(2, 2), (4, 3)]
 
 
 @pytest.mark.parametrize("seen", ["items", "users", "both"])

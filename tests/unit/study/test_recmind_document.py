@@ -1,13 +1,15 @@
 """What the document of RecMind says of records made by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from study_world import FACTS, write_record
 
-from recommender.base import FitReport
 from recommender.evaluation.strata import Cut
 from scripts.study import core
 from scripts.study import recmind_questions as questions
+from scripts.study.beside import Sources
 from scripts.study.comparisons import Comparisons
 from scripts.study.groups import Study
 from scripts.study.item_parts import ItemPart
@@ -36,6 +38,11 @@ def test_without_records_everything_is_not_run(records):
     text = render(records, Comparisons(records))
     assert "| colakg-lastfm | Recall@40 ≥ 4 % over LightGCN | not run | not run |" in text
     assert "Nothing has been run." in text
+
+
+def sources(records: Records) -> Sources:
+    study = Study.read([*minimum(), *queue()], records)
+    return Sources(study, RankMetrics(records), Comparisons(records))
 
 
 def saved(records: Records, run: Run, better: list[int], **changes: object) -> None:
@@ -158,19 +165,26 @@ def test_records_of_earlier_code_give_no_derived_figure(records):
     assert "### Warm-up" not in text
 
 
-def test_times_are_of_the_seeds_that_both_have(records):
-    for model, label, seed, milliseconds in (
-        ("recmind", "text", 0, 8.0),
-        ("lightgcn", "plain", 0, 4.0),
-        ("lightgcn", "plain", 1, 1.0),
-    ):
-        fit = FitReport(epochs=1, best_epoch=1, seconds=1.0, step_milliseconds=milliseconds)
-        saved(records, run_of(model, label, seed), GOOD, fit=fit, config={"batch_size": 60})
+def test_the_benchmark_decides_the_cost(records):
+    target = "a step in ≤ 1.5 times LightGCN's, by the benchmark"
+    write_record(records, run_of("recmind"), GOOD)
     text = render(records, Comparisons(records))
-    said = line_of(text, "≤ 1.5 times LightGCN's time per epoch, steps of the runs, no benchmark")
-    assert said == "2.00, 1 seed each | a reading: above |"
-    assert "| `recmind` | 0.02 | 2.00 |" in text
-    assert "| `lightgcn` | 0.00 | 1.00 |" in text
+    assert line_of(text, target) == "not run | not run |"
+    assert "colakg-lastfm: not run." in text
+    claims = [
+        {"name": name, "ours": ours, "theirs": 10.0, "unit": unit, "ratio": 10.0 / ours}
+        for name, ours, unit in (
+            ("RecMind, step", 40.0, "ms/step"),
+            ("RecMind, training", 12.0, "MB"),
+            ("RecMind without alignment, step", 14.0, "ms/step"),
+        )
+    ]
+    path = records.folder.parent / "benchmarks" / "recmind_step_colakg-lastfm.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"claims": claims}))
+    text = render(records, Comparisons(records))
+    assert line_of(text, target) == "4.00; without alignment 1.40 | **not reached** |"
+    assert "| colakg-lastfm | RecMind, training | 12 | 10 | MB | 1.20 | reached |" in text
 
 
 def test_gates_are_means_over_current_seeds_and_say_where_they_begin(records):
@@ -180,12 +194,12 @@ def test_gates_are_means_over_current_seeds_and_say_where_they_begin(records):
             saved(records, run_of("recmind", seed=seed), GOOD, gates=gates, config=config)
         gates = (GatePart(part="items 1-9", num_nodes=7, means=(1.0, 1.0)),)
         saved(records, run_of("recmind", seed=2), GOOD, gates=gates, key="earlier")
-        study = Study.read([*minimum(), *queue()], records)
-        return list(questions.answers(study, RankMetrics(records), LASTFM))
+        return list(questions.answers(sources(records), LASTFM))
 
-    assert "| items 1-9 | 7 | 0.300 | 0.500 | `████████············` |" in lines({})
+    assert "| items 1-9 | 7 | 0.300 | 0.500 | 0.600 `████████████████████` |" in lines({})
     found = lines({"first_gate": 0.9})
-    assert "| items 1-9 | 7 | 0.300 | 0.500 | -0.500 | `████████············` |" in found
+    assert "| items 1-9 | 7 | 0.300 | 0.500 | -0.500 | 0.600 `████████████████████` |" in found
+    assert "Language does dominate in the layers of the rarest nodes: 0.600 of *items 1-9*.\n" in found
     assert any("All gates begin at 0.9: one that has hardly moved" in line for line in found)
 
 
@@ -223,10 +237,20 @@ def test_users_are_compared_by_group(records):
     write_record(records, run_of("lightgcn", "plain"), BAD)
     codes = np.array([0] * 20 + [1] * 20)
     records.describe_users(LASTFM, [Cut("gender", ("F", "M"), codes)])
-    study = Study.read([*minimum(), *queue()], records)
-    lines = list(questions.answers(study, RankMetrics(records), LASTFM))
-    assert "| gender | F | 20 | 1.0000 | 0.5000 | +0.5000 |" in lines
-    assert "| gender | M | 20 | 0.5000 | 0.0000 | +0.5000 |" in lines
+    lines = list(questions.answers(sources(records), LASTFM))
+    assert "| gender | F | 20 | 1.0000 | 0.5000 | +0.5000 (+0.3000 to +0.7000)** |" in lines
+    assert "| gender | M | 20 | 0.5000 | 0.0000 | +0.5000 (+0.3000 to +0.7000)** |" in lines
+
+
+def test_gates_and_late_fusion_are_told_apart_on_rare_items(records, monkeypatch):
+    monkeypatch.setattr("scripts.study.recmind_questions.RARE", ItemPart(most=5))  # degrees are all five
+    write_record(records, run_of("recmind"), GOOD)
+    write_record(records, run_of("recmind", "text-late-fusion"), BAD)
+    text = "\n".join(questions.answers(sources(records), LASTFM))
+    said = "RecMind minus late fusion at ≤ 5: +0.5000 (+0.3500 to +0.6500)**, p 0.0002: gates are better."
+    assert said in text
+    write_record(records, run_of("recmind", "text-late-fusion"), GOOD)
+    assert "p 1: no difference beyond chance." in "\n".join(questions.answers(sources(records), LASTFM))
 
 
 def test_items_are_cut_by_training_users(records):

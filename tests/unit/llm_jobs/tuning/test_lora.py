@@ -86,6 +86,15 @@ def test_named_maps_are_adapted_and_unknown_ones_refused_with_the_known_ones(dec
     assert {name.rpartition(".")[2] for name in targets_of(network)} == {"q_proj", "v_proj"}
 
 
+def test_a_model_without_linear_maps_in_its_blocks_is_refused():
+    """GPT-2 has maps of its own kind there."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    network = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=32, n_positions=16))
+    with pytest.raises(UsageError, match="GPT2LMHeadModel has no linear maps in its blocks"):
+        attach_adapter(network, CONFIG, seed=1)
+
+
 def test_an_adapter_comes_back_from_its_files(entry):
     base = load_base(entry, CONFIG)
     model = adapted(base)

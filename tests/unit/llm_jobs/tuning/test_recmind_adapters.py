@@ -1,6 +1,7 @@
 """RecMind's adapters on a small store: what is learned, what is written, what it says of itself."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from aligned_world import (
     text_spec,
     train_events,
 )
+from safetensors.torch import load_file, save_file
 from tuning_world import word_texts
 
 from featurestore import columns as c
@@ -36,6 +38,7 @@ from featurestore.releases.garbage import find_garbage
 from featurestore.releases.gc import gc
 from featurestore.releases.retention import GcPolicy
 from featurestore.stores.memory import MemoryStore
+from llm_jobs.model_folder import weight_files
 from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.alignment import AlignmentConfig
 from llm_jobs.tuning.base_model import load_base
@@ -152,6 +155,26 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(store, run):
         run(released, progress=stop)
     other = run(released, config=CONFIG.model_copy(update={"temperature": 0.3}))
     assert other.tuning.resumed_at == 0
+
+
+def test_a_checkpoint_of_other_weights_is_not_taken_up(store, run, decoder):
+    """In the same folder, which has no revision."""
+    released = fill(store)
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(released, progress=stop)
+    (file,) = weight_files(Path(decoder.folder))
+    weights = {name: 1.01 * tensor for name, tensor in load_file(file).items()}
+    kept = file.read_bytes()
+    try:
+        save_file(weights, file, metadata={"format": "pt"})
+        assert run(released).tuning.resumed_at == 0
+    finally:
+        file.write_bytes(kept)
 
 
 def test_a_stored_adapter_encodes_new_texts_without_tuning(store, run, decoder, encoder):
