@@ -38,6 +38,7 @@ class Dataset:
         cutoff: K of the metrics that tables show.
         monitor: Validation metric that chooses epochs.
         user_groups: Columns of its users that divide them.
+        events: What users did, in words, and what a user is where it is no person.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Dataset:
     cutoff: int
     monitor: str
     user_groups: tuple[str, ...] = ()
+    events: str = ""
 
     @property
     def project(self) -> Path:
@@ -60,12 +62,13 @@ class Dataset:
         return f"recall@{self.cutoff}", f"ndcg@{self.cutoff}"
 
 
-def _amazon(name: str) -> Dataset:
+def _amazon(name: str, events: str) -> Dataset:
     return Dataset(
         name=name,
         steps=("init", _AMAZON, "embed --feature item_text --encoder minilm", "publish --feature item_text"),
         item_feature="item_text",
         user_feature=None,
+        events=events,
         texts="titles, brands and category paths; no language model wrote them",
         cutoff=10,
         monitor="ndcg@10",
@@ -82,7 +85,9 @@ _TASTES: Final = (
 )
 
 
-def _with_profiles(name: str, producer: str, texts: str, user_groups: tuple[str, ...] = ()) -> Dataset:
+def _with_profiles(
+    name: str, producer: str, *, events: str, texts: str, user_groups: tuple[str, ...] = ()
+) -> Dataset:
     return Dataset(
         name=name,
         steps=(
@@ -96,6 +101,7 @@ def _with_profiles(name: str, producer: str, texts: str, user_groups: tuple[str,
         ),
         item_feature="llm_profile",
         user_feature="llm_taste",
+        events=events,
         texts=texts,
         cutoff=20,
         monitor="ndcg@20",
@@ -112,6 +118,7 @@ SLICE: Final = Dataset(
     ),
     item_feature=None,
     user_feature=None,
+    events="clicks in a shop, the newest quarter of Diginetica; a user is a session",
     texts="none",
     cutoff=20,
     monitor="ndcg@20",
@@ -127,11 +134,14 @@ GAPS: Final = Dataset(
     ),
     item_feature=None,
     user_feature=None,
+    events=(
+        "ratings of films; a user is a session, a burst of one person's ratings that ends where half an hour "
+        "goes by without one"
+    ),
     texts="none",
     cutoff=20,
     monitor="ndcg@20",
 )
-"""Ratings, a pause of half an hour ending a session."""
 
 DATASETS: Final = {
     dataset.name: dataset
@@ -139,16 +149,20 @@ DATASETS: Final = {
         _with_profiles(
             "colakg-lastfm",
             "DeepSeek, CoLaKG",
-            "descriptions of artists that DeepSeek wrote (CoLaKG); its descriptions of users were written "
-            "from the official training part, which holds our validation part too",
+            events="artists that people listened to, without order",
+            texts=(
+                "descriptions of artists that DeepSeek wrote (CoLaKG); its descriptions of users were "
+                "written from the official training part, which holds our validation part too"
+            ),
         ),
-        _amazon("amazon14-beauty"),
-        _amazon("amazon14-toys"),
+        _amazon("amazon14-beauty", "reviews of beauty products, in order"),
+        _amazon("amazon14-toys", "reviews of toys and games, in order"),
         Dataset(
             name="gowalla",
             steps=("init", f"{_INGEST} --valid-share 0.02", "publish"),
             item_feature=None,
             user_feature=None,
+            events="visits to places, without order",
             texts="none",
             cutoff=20,
             monitor="recall@20",
@@ -156,7 +170,8 @@ DATASETS: Final = {
         _with_profiles(
             "agent4rec-ml1m",
             "GPT-3.5, Agent4Rec",
-            "one-sentence summaries of films and tastes of users that GPT-3.5 wrote (Agent4Rec)",
+            events="ratings of films, without order",
+            texts="one-sentence summaries of films and tastes of users that GPT-3.5 wrote (Agent4Rec)",
             user_groups=("gender", "age"),
         ),
         SLICE,

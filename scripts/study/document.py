@@ -1,6 +1,6 @@
 """docs/results/core.md: every figure from the records, and what has not been run by name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,9 +9,8 @@ from scripts.study.comparisons import Comparisons, Sides
 from scripts.study.core import AMAZON, FULL, GOWALLA, minimum, queue
 from scripts.study.datasets import find_dataset
 from scripts.study.groups import DAGGER, NOT_RUN, SEEDS, Study
-from scripts.study.kinds import COUNTS, best_of_kinds
+from scripts.study.kinds import HISTORY, best_of_kinds, control_of
 from scripts.study.records import Records
-from scripts.study.runs import Record
 from scripts.study.standing_tables import not_run, status
 from scripts.study.tables import (
     cost_table,
@@ -20,6 +19,7 @@ from scripts.study.tables import (
     interval,
     is_learned,
     result_table,
+    stopped,
     table,
     title,
     variant_table,
@@ -130,12 +130,8 @@ def _name(figure: Figure) -> list[str]:
 
 def _cell(study: Study, figure: Figure) -> str:
     group = study.group(figure.dataset, figure.model, figure.label)
-    return f"{group.cell(figure.metric)}{_stopped(group.records)}"
-
-
-def _stopped(records: Sequence[Record]) -> str:
-    minutes = {record.stopped_minutes for record in records} - {None}
-    return f" (stopped after {minutes.pop():g} minutes)" if minutes else ""
+    words = stopped(group.records)
+    return group.cell(figure.metric) + (f" ({words})" if words else "")
 
 
 def _reached(study: Study, figure: Figure) -> tuple[str, str]:
@@ -168,7 +164,8 @@ def _dataset(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[s
 
 def untrained_table(study: Study, comparisons: Comparisons, dataset: str) -> Iterator[str]:
     """Learned models, plain forms, against the best by validation of what trains nothing."""
-    control = best_of_kinds(study, dataset).get(COUNTS)
+    metric = find_dataset(dataset).metrics[1]
+    control = control_of(best_of_kinds(study, dataset), HISTORY, metric)
     if control is None:
         return
     groups = {
@@ -177,7 +174,6 @@ def untrained_table(study: Study, comparisons: Comparisons, dataset: str) -> Ite
         if is_learned(model)
     }
     sides: dict[str, Sides] = {m: (ours, control.group.records) for m, ours in groups.items() if ours}
-    metric = find_dataset(dataset).metrics[1]
     tests = comparisons.family(sides, metric)
     rows = [[f"`{model}`", interval(test), test.mark or "undecided"] for model, test in tests.items()]
     yield from table(["model", f"{title(metric)} minus {control.name}", ""], rows)

@@ -71,6 +71,9 @@ LLMGR (arXiv 2402.16539) tunes a decoder on prompts that hold nodes and graphs o
 bases, and `recommender/models/llmgr.py`: what of it is served without a language model, a base whose items
 texts have a say in by a gate. Runs of the form `tuned` read vectors and lists of a tuned decoder; those of
 the form `text` vectors of a frozen encoder (all-MiniLM-L6-v2), the control that a tuned decoder must beat.
+The paper's data are Amazon's Music, Beauty and Pantry; Music and Pantry are not in ours. So LLMGR stands on
+Beauty (on Toys with frozen vectors only), and HCGR, which is from another paper, on ml-100k, a slice of
+Diginetica, and Beauty and Toys ([sequential](sequential.md)).
 
 Test part, all items ranked but those that the user or the session had before. Epochs are chosen on the
 validation part. {SEEDS}

@@ -7,23 +7,25 @@ by what a model reads. Records of earlier code, and forms whose texts saw valida
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from recommender.evaluation.significance import PairedTest
 from scripts.study import advice
-from scripts.study.comparisons import Comparisons, Sides
+from scripts.study.comparisons import Comparisons
 from scripts.study.datasets import DATASETS, find_dataset
-from scripts.study.groups import NOT_RUN, SEEDS, Group, Study
+from scripts.study.groups import NOT_RUN, SEEDS, Study
 from scripts.study.kinds import (
-    COUNTS,
     GRAPH,
     GRAPH_TEXT,
     HISTORY,
     HISTORY_TEXT,
+    Against,
     Chosen,
+    against_controls,
     best_of_kinds,
 )
+from scripts.study.overview_costs import costs
+from scripts.study.overview_data import data_table
 from scripts.study.records import Records
 from scripts.study.runs import Run
-from scripts.study.tables import interval, patience, table, title
+from scripts.study.tables import interval, stopped, table, title
 
 _HEAD: Final = f"""# What was measured
 
@@ -31,17 +33,22 @@ Written by `make docs` from the records in this folder: do not edit it by hand.
 
 One page for whoever comes new. Each table below has the best model of every kind, chosen by its validation
 part among the runs that are there; the test part chose nothing. What reads the order of events, `counting`
-among it, is asked with the validation part's events too; graphs know the training part alone, so where the
-newest event tells most they start behind. {SEEDS} The documents behind it:
+among it, is asked with the validation part's events too; all else knows the training part alone, so where the
+newest event tells most it starts behind. {SEEDS} The documents behind it:
 
 * [core](core.md): graph models with and without texts, SASRec, and the controls; does text help?
 * [recmind](recmind.md): text aligned with the graph and let in by gates, with its parts taken out one by one
 * [lghrec](lghrec.md): semantic IDs and a contrast that a policy steers, on nine backbones
 * [isrf](isrf.md): interests of users and of similar users; which of the two helps, and where
 * [llmgr](llmgr.md): models of sessions, and the small model that a tuned decoder is served by
-* [sequential](sequential.md): six models that published tables stand on, and what their losses cost
+* [sequential](sequential.md): six older models of sequences, four of them beside published figures
 * [speed](speed.md): ratios against named peers, and the main path on public data, step by step
 * [faults](faults.md), [growth](growth.md): what kills and sixty nights leave behind
+"""
+_FOUND: Final = """## What was found
+
+*Of*: how many models and forms of the kind were run. Differences are to the best, by validation, that only
+counts and reads no more, with their 95 % intervals; marks as above.
 """
 
 
@@ -56,16 +63,17 @@ def render(records: Records, comparisons: Comparisons, runs: Sequence[Run]) -> s
     study = Study.read(runs, records)
     best = {dataset: best_of_kinds(study, dataset) for dataset in DATASETS}
     tests = {
-        dataset: _tests(comparisons, best[dataset], find_dataset(dataset).metrics[1]) for dataset in best
+        dataset: against_controls(comparisons, found, find_dataset(dataset).metrics[1])
+        for dataset, found in best.items()
     }
-    parts = [_HEAD, *advice.when(best, tests), "## What was found\n"]
+    parts = [_HEAD, *advice.when(best, tests), *data_table(records), *costs(best, records), _FOUND]
     for dataset, chosen in best.items():
         parts += _dataset(comparisons, dataset, chosen, tests[dataset])
     return "\n".join([*parts, *_progress(study)]).rstrip() + "\n"
 
 
 def _dataset(
-    comparisons: Comparisons, dataset: str, chosen: Mapping[str, Chosen], tests: Mapping[str, PairedTest]
+    comparisons: Comparisons, dataset: str, chosen: Mapping[str, Chosen], tests: Mapping[str, Against]
 ) -> Iterator[str]:
     yield f"### {dataset}\n"
     if not chosen:
@@ -74,25 +82,18 @@ def _dataset(
     first, second = find_dataset(dataset).metrics
     rows: list[list[str]] = []
     for kind, best in chosen.items():
-        test, rare = tests.get(kind), best.group.stratum(*advice.RARE, first)
-        cells = [kind, best.name, best.group.cell(first), best.group.cell(second)]
-        cells += [f"{interval(test)}{test.mark}" if test else "", "" if rare is None else f"{rare:.4f}"]
-        rows.append([*cells, *_cost(best.group)])
-    columns = ["it reads", "best by validation", title(first), title(second)]
-    columns += [f"{title(second)} minus the row that trains nothing", f"{title(first)}, items of 1-9 users"]
-    yield from table([*columns, "minutes", "ms/step", "epochs", "ends after"], rows)
+        name = ", ".join(filter(None, (best.name, stopped(best.group.records))))
+        cells = [kind, name, f"{best.num_candidates}", best.group.cell(first), best.group.cell(second)]
+        rare = best.group.stratum(*advice.RARE, first)
+        rows.append([*cells, _minus(tests.get(kind)), "" if rare is None else f"{rare:.4f}"])
+    columns = ["it reads", "best by validation", "of", title(first), title(second)]
+    columns += [f"{title(second)} minus what only counts", f"{title(first)}, items of 1-9 users"]
+    yield from table(columns, rows)
     yield from _text_gain(comparisons, dataset, chosen, second)
 
 
-def _tests(comparisons: Comparisons, chosen: Mapping[str, Chosen], metric: str) -> dict[str, PairedTest]:
-    """Each kind against what trains nothing."""
-    if COUNTS not in chosen:
-        return {}
-    control = chosen[COUNTS].group.records
-    sides: dict[str, Sides] = {
-        kind: (best.group.records, control) for kind, best in chosen.items() if kind != COUNTS
-    }
-    return comparisons.family(sides, metric)
+def _minus(found: Against | None) -> str:
+    return f"{interval(found.test)}{found.test.mark} against {found.control.name}" if found else ""
 
 
 def _text_gain(
@@ -108,15 +109,6 @@ def _text_gain(
             yield f"{ours.name} minus {theirs.name}: {title(metric)} {interval(test)}, {verdict}.\n"
 
 
-def _cost(group: Group) -> list[str]:
-    """Minutes, milliseconds of a step, epochs, and epochs without a better one that end training: seed 0."""
-    record = group.records[0]
-    fit = record.fit
-    if not fit.epochs:
-        return [""] * 4
-    return [f"{fit.seconds / 60:.0f}", f"{fit.step_milliseconds:.0f}", f"{fit.epochs}", patience(record)]
-
-
 def _progress(study: Study) -> Iterator[str]:
     """How much of what is declared stands on the present code."""
     yield "## How far the runs are\n"
@@ -125,7 +117,4 @@ def _progress(study: Study) -> Iterator[str]:
         states = [s.state for s in study.standings if s.run.dataset == dataset]
         rows.append([dataset, f"{states.count('current')}", f"{len(states)}"])
     yield from table(["data set", "run", "declared"], rows)
-    yield (
-        "`make results` goes on with them. Times are of one thread beside other work: no benchmark. Training "
-        "*ends after* so many epochs without a better validation: what waits longer takes longer."
-    )
+    yield "`make results` goes on with them."

@@ -126,11 +126,21 @@ def cost_table(study: Study, dataset: str) -> Iterator[str]:
         if records and records[0].fit.epochs:
             fit = records[0].fit
             cells = [f"`{model}`", f"{fit.epochs}", f"{fit.best_epoch}", patience(records[0])]
-            fastest = min(record.fit.step_milliseconds for record in records)
-            rows.append([*cells, f"{fit.seconds / 60:.1f}", f"{fastest:.1f}"])
+            rows.append([*cells, f"{fit.seconds / 60:.1f}", f"{fastest_step(records):.1f}"])
     if rows:
         yield "Times are of one thread beside other work, no benchmark; ms/step of the fastest seed.\n"
     yield from table(["model", "epochs", "best epoch", "ends after", "minutes", "ms/step"], rows)
+
+
+def fastest_step(records: Sequence[Record]) -> float:
+    """Milliseconds of the fastest seed: other work on the machine slows the others down."""
+    return min(record.fit.step_milliseconds for record in records)
+
+
+def stopped(records: Sequence[Record]) -> str:
+    """That a limit of time ended training, in words; nothing if it ended by itself."""
+    minutes = {record.stopped_minutes for record in records} - {None}
+    return f"stopped after {minutes.pop():g} minutes" if minutes else ""
 
 
 def patience(record: Record) -> str:

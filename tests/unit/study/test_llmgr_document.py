@@ -54,6 +54,11 @@ def test_without_records_everything_is_not_run(records):
     assert "| ml-100k | `gcsan` | plain 0 |" in text
 
 
+def test_data_that_the_paper_has_and_we_have_not_are_named(records):
+    text = " ".join(written(records).split())
+    assert "Amazon's Music, Beauty and Pantry; Music and Pantry are not in ours." in text
+
+
 def test_gains_and_tests_are_of_the_records(records):
     for model, label, better in (
         (MODEL, "tuned", GOOD),

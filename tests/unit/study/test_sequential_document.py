@@ -82,3 +82,27 @@ def test_records_of_earlier_code_have_neither_test_nor_ratio(records):
     assert f"| `hgn` | {' | '.join(['0.7500†'] * 4)} |  |" in lines
     published = next(line for line in lines if line.startswith("| amazon14-beauty | `hgn` |"))
     assert published.endswith("| not run |")
+
+
+def test_what_was_searched_for_and_what_is_not_as_in_the_files_is_read_from_the_runs(records):
+    lines = written(records).splitlines()
+    at = lines.index("## Settings")
+    rows = {line.split("|")[1].strip(): line for line in lines[at : at + 16] if line.startswith("| `")}
+    assert set(rows) == {f"`{model}`" for model in ("sasrec", "isrf", *(name for name, _ in MODELS))}
+    assert rows["`sasrec`"] == (
+        "| `sasrec` | temperature, dropout | 0.07 | 0.5 | 0 | 0.003 | 200 (file: 40) | 25 |"
+    )
+    assert rows["`fdsa`"].startswith("| `fdsa` | as `sasrec` | 0.07 | 0.5 | 0 | ")
+    assert rows["`isrf`"].startswith(
+        "| `isrf` | tried: `learning_rate`, `init_std`, `num_layers`, `text_pace`, "
+    )
+    assert rows["`isrf`"].endswith("| 10 (file: 25) |")
+    assert rows["`hgn`"] == "| `hgn` | nothing | none | 0.3 | 0 | 0.003 | 200 (file: 40) | 10 |"
+
+
+def test_neither_head_nor_comparison_claims_equal_tuning(records):
+    text = written(records)
+    assert "none was searched for" not in text
+    assert "For SASRec and ISRF settings were searched" in text
+    assert "is the loss," not in text
+    assert "are legacy figures" in text
