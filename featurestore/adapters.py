@@ -134,15 +134,17 @@ def adapters_of(objects: ObjectStore, releases: Collection[int]) -> dict[str, Ad
     Raises:
         StoreError: If what says where one came from is damaged.
     """
-    found: dict[str, AdapterOrigin] = {}
-    for digest in _complete(objects):
-        try:
-            origin = _origin(objects, digest)
-        except ValueError as error:
-            raise _damaged(digest, str(error)) from error
-        if origin.release in releases:
-            found[digest] = origin
-    return found
+    origins = {digest: _sound_origin(objects, digest) for digest in _complete(objects)}
+    return {digest: origin for digest, origin in origins.items() if origin.release in releases}
+
+
+def events_learned_from(objects: ObjectStore, digest: str) -> str | None:
+    """The event set that an adapter learned from; None if it read no events, or is none of this store.
+
+    Raises:
+        StoreError: If what says where it came from is damaged.
+    """
+    return _sound_origin(objects, digest).event_set if has_adapter(objects, digest) else None
 
 
 def tuned_adapter(spec: AnySpec) -> str | None:
@@ -163,6 +165,13 @@ def _complete(objects: ObjectStore) -> list[str]:
 
 def _origin(objects: ObjectStore, digest: str) -> AdapterOrigin:
     return AdapterOrigin.model_validate(json.loads(objects.read(f"{_FOLDER}{digest}/{_ABOUT}")))
+
+
+def _sound_origin(objects: ObjectStore, digest: str) -> AdapterOrigin:
+    try:
+        return _origin(objects, digest)
+    except ValueError as error:
+        raise _damaged(digest, str(error)) from error
 
 
 def _name(path: str) -> str:
