@@ -30,6 +30,7 @@ from llm_jobs.tuning.aligned_texts import (
     newest_texts,
     read_aligned,
     released_texts,
+    require_current_events,
 )
 from llm_jobs.tuning.alignment import Alignment, AlignmentConfig, AlignmentObjective
 from llm_jobs.tuning.base_model import BaseModel, TextVectors, load_base
@@ -210,11 +211,12 @@ def apply_recmind(
     Raises:
         UnknownNameError: If the store has no such adapter; lists those there are.
         EmbeddingSpaceError: If the adapter belongs to another base model.
-        LeakError: If it learned from the events of another split than the texts.
+        LeakError: If it learned from the events of another split than the store's, or than the texts.
         UsageError, InputError, SetupError, LockHeldError, StorageFullError: As `tune_recmind`.
     """
     require_name(sources.name, "a feature")
     stored_adapter = load_adapter(store.objects, adapter)
+    require_current_events(store, stored_adapter)
     texts = [newest_texts(store, entity, name) for entity, name in _named(sources)]
     try:
         config = AlignmentConfig.model_validate(stored_adapter.origin.settings | {"device": device})
