@@ -78,13 +78,14 @@ def renew_vectors(
             whose items changed since the split that stored rows name are written in any case.
 
     Raises:
-        UsageError: If the model does not read vectors.
+        UsageError: If the model does not read vectors, or ``name`` is of vectors of texts by now.
         LeakError: If training events of ``fitted`` are none of ``now``.
         MissingVersionError: If its vectors were never stored under this name.
         EmbeddingSpaceError: If the release's texts were encoded otherwise than those the model learned from.
         StoreError: If a release's rows do not begin with those that the model knows.
         LockHeldError: If another job stores the same vectors.
     """
+    FeatureRegistry(store).require_origin("model", name, ("user", "item"))
     users, items = vectors_of(saved)
     _require_same_spaces(store, saved, now)
     data, learned = (known_data(release, saved.info.binding) for release in (now, fitted))

@@ -17,6 +17,7 @@ import torch
 
 from featurestore import columns as c
 from featurestore.adapters import Adapter, AdapterOrigin, load_adapter
+from featurestore.features import FeatureRegistry
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
 from featurestore.names import require_name
@@ -113,8 +114,9 @@ def tune_llmgr(
     Raises:
         UnknownNameError: If the release has no such text or vector feature, the store no such adapter, or the
             base no such target module.
-        UsageError: If the name cannot be one, a setting is of what the stage does not read, a feature
-            describes users, the base cannot be tuned, or the adapter fits neither settings nor catalogue.
+        UsageError: If the name cannot be one or is of a model's own vectors, a setting is of what the stage
+            does not read, a feature describes users, the base cannot be tuned, or the adapter fits neither
+            settings nor catalogue.
         InputError: If there is nothing to learn from, or a prompt is too long.
         LeakError: If texts or vectors read held-out events, or the adapter those of another split.
         EmbeddingSpaceError: If x is not of the base model of sessions, or the adapter of another decoder.
@@ -123,6 +125,8 @@ def tune_llmgr(
         StorageFullError: If there is no room.
     """
     require_name(sources.name, "a feature")
+    if stage != "behaviour":
+        FeatureRegistry(store).require_origin("encoder", sources.name, ["item"])
     check_stage(stage, config)
     found = read_llmgr(release, sources)
     before = None if start is None else load_adapter(store.objects, start)

@@ -14,6 +14,7 @@ import torch
 
 from featurestore.adapters import Adapter, load_adapter
 from featurestore.errors import UsageError
+from featurestore.features import FeatureRegistry
 from featurestore.names import require_name
 from featurestore.progress import Progress, no_progress
 from featurestore.spec import EncoderSpec, VectorSpec, table_name
@@ -125,12 +126,14 @@ def apply_titles(
 
     Raises:
         UnknownNameError: If the store has no such adapter; lists those there are.
-        UsageError: If the name cannot be one, or the adapter was not tuned on titles.
+        UsageError: If the name cannot be one or is of a model's own vectors, or the adapter was not tuned on
+            titles.
         EmbeddingSpaceError: If it belongs to another base model.
         LeakError: If it learned from the events of another split than the store's, or than the texts.
         SetupError, LockHeldError, StorageFullError: As `tune_llmgr`.
     """
     require_name(name, "a feature")
+    FeatureRegistry(store).require_origin("encoder", name, ["item"])
     stored = load_adapter(store.objects, adapter)
     config = stated_config(stored, device)
     require_current_events(store, stored)

@@ -253,6 +253,11 @@ def test_what_does_not_fit_is_refused(store, run, entry):
     for name in ("llmgr.v2", "", "../../x y"):  # before anything else, be it absent
         with pytest.raises(UsageError, match=re.escape(f"{name!r} cannot name a feature")):
             run(released, LlmgrSources("absent", "absent", name))
+    for other in ({}, {"stage": "joint", "config": QUICK_BEHAVIOUR}):
+        with pytest.raises(UsageError, match=r"lightgcn\.item is the name of a model's own vectors in this"):
+            run(released, LlmgrSources("item_notes", "lightgcn", "lightgcn"), **other)
+    with pytest.raises(UsageError, match=r"lightgcn\.item is the name of a model's own vectors in this"):
+        apply_titles(store, "item_notes", name="lightgcn", entry=entry, adapter="ff")
     first = run(released, then=nothing)
     with pytest.raises(UnknownNameError, match="unknown adapter 'ff'"):
         run(released, start="ff")

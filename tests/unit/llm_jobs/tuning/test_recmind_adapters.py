@@ -172,6 +172,8 @@ def test_a_stored_adapter_encodes_new_texts_without_tuning(store, run, decoder, 
         apply_recmind(store, BOTH, entry=encoder, adapter=report.adapter)
     with pytest.raises(UnknownNameError, match="unknown adapter 'ffff'"):
         apply_recmind(store, BOTH, entry=decoder, adapter="ffff")
+    with pytest.raises(UsageError, match=r"lightgcn\.item is the name of a model's own vectors"):
+        apply_recmind(store, replace(BOTH, name="lightgcn"), entry=decoder, adapter=report.adapter)
 
 
 def test_under_another_split_an_adapter_encodes_nothing_and_its_vectors_are_left_out(store, run, decoder):
@@ -220,9 +222,14 @@ def test_what_cannot_be_aligned_says_why(store, run):
             "vector feature 'lightgcn.user' describes users; items were expected",
         ),
         (replace(BOTH, name="z L"), UsageError, "'z L' cannot name a feature"),
+        (
+            replace(BOTH, name="lightgcn"),
+            UsageError,
+            r"lightgcn\.item is the name of a model's own vectors .*.* --name lightgcn-texts",
+        ),
     ]
     for sources, kind, message in cases:
-        with pytest.raises(kind, match=message):
+        with pytest.raises(kind, match=f"(?s){message}"):
             run(released, sources)
 
 
