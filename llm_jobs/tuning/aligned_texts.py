@@ -1,6 +1,5 @@
 """What alignment reads: texts of one side, and the vectors that the graph has of its nodes."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from featurestore.errors import InputError, LeakError, UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.gates.rules import foreign_event_sets
 from featurestore.ids import ExternalId, digest, digest_bytes, digest_texts
-from featurestore.point_in_time import EventSet, event_sets_along, parse_event_set
+from featurestore.point_in_time import event_sets_along
 from featurestore.reader import Embeddings, Release
 from featurestore.spec import AnySpec, Entity
 from featurestore.splits import current_split
@@ -144,26 +143,6 @@ def read_aligned(release: Release, texts: SideTexts, name: str) -> AlignedSide:
     known = graph.any(axis=1)
     event_sets = {*texts.event_sets, *event_sets_along(release.manifest, pin)}
     return AlignedSide(texts, vectors, rows[known], graph[known], tuple(sorted(event_sets)))
-
-
-def joined_event_set(names: Collection[str]) -> str | None:
-    """One event set that holds all of some, for the rows of what learned from all; None for none.
-
-    Raises:
-        LeakError: If they are of several splits, or of a split and of a log.
-    """
-    sets = [parse_event_set(name) for name in sorted(names)]
-    if not sets:
-        return None
-    if len({(each.split, each.until is None) for each in sets}) > 1:
-        raise LeakError(
-            "texts, vectors and adapters read events that no split holds together: "
-            f"{', '.join(sorted(names))}.",
-            hint="Make all of them from the training events of one split.",
-        )
-    parts = tuple(part for part in c.PARTS if any(part in each.parts for each in sets))
-    until = max((each.until for each in sets if each.until is not None), default=None)
-    return EventSet(sets[0].split, parts, until).name
 
 
 def require_current_events(store: Store, adapter: Adapter) -> None:

@@ -21,12 +21,12 @@ from featurestore.features import FeatureRegistry
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
 from featurestore.names import require_name
+from featurestore.point_in_time import joined_event_set
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.store import Store
 from featurestore.version import product_version
 from llm_jobs.entries import EncoderEntry
-from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.base_model import BaseModel, load_base
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.config import tuning_device

@@ -16,16 +16,12 @@ from featurestore.adapters import Adapter, load_adapter
 from featurestore.errors import UsageError
 from featurestore.features import FeatureRegistry
 from featurestore.names import require_name
+from featurestore.point_in_time import joined_event_set
 from featurestore.progress import Progress, no_progress
 from featurestore.spec import EncoderSpec, VectorSpec, table_name
 from featurestore.store import Store
 from llm_jobs.entries import EncoderEntry
-from llm_jobs.tuning.aligned_texts import (
-    SideTexts,
-    joined_event_set,
-    newest_texts,
-    require_current_events,
-)
+from llm_jobs.tuning.aligned_texts import SideTexts, newest_texts, require_current_events
 from llm_jobs.tuning.base_model import load_base
 from llm_jobs.tuning.config import TuningConfig
 from llm_jobs.tuning.hybrid_input import HybridTokens, load_hybrid_tokens

@@ -18,6 +18,7 @@ from featurestore.features import FeatureRegistry
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
 from featurestore.names import require_name
+from featurestore.point_in_time import joined_event_set
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release, require_same_space
 from featurestore.spec import Entity, VectorSpec, table_name
@@ -27,7 +28,6 @@ from llm_jobs.entries import EncoderEntry
 from llm_jobs.tuning.aligned_texts import (
     AlignedSide,
     SideTexts,
-    joined_event_set,
     newest_texts,
     read_aligned,
     released_texts,

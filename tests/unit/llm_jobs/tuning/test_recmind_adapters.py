@@ -32,13 +32,13 @@ from featurestore.errors import (
 )
 from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.lock import FeatureLock
+from featurestore.point_in_time import joined_event_set
 from featurestore.reader import Release
 from featurestore.releases.garbage import find_garbage
 from featurestore.releases.gc import gc
 from featurestore.releases.publish import publish
 from featurestore.releases.retention import GcPolicy
 from featurestore.stores.memory import MemoryStore
-from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.alignment import AlignmentConfig
 from llm_jobs.tuning.base_model import load_base
 from llm_jobs.tuning.nodes import held_out
