@@ -219,4 +219,5 @@ def _release_lines(facts: Mapping[str, Any]) -> list[str]:
     if "left_out" not in facts:
         return []
     carried = [CarriedFeature(**feature) for feature in facts["carried"]]
-    return [*left_out_lines(facts["left_out"], facts["release"]), *carried_lines(carried)]
+    tuned = facts.get("left_out_tuned", ())  # absent from what an earlier version kept of a stage
+    return [*left_out_lines(facts["left_out"], facts["release"], tuned), *carried_lines(carried)]

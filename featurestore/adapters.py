@@ -20,7 +20,8 @@ from featurestore.spec import AnySpec, EncoderSpec, Entity, Frozen, ModelSpec, T
 from featurestore.store import ObjectStore
 
 _FOLDER: Final = "adapters/"
-_ABOUT: Final = "about.json"
+ABOUT: Final = "about.json"
+"""The file of an adapter that says where it came from."""
 
 
 class AdapterOrigin(Frozen):
@@ -92,7 +93,7 @@ class Adapter:
             if not same_object(objects, f"{_FOLDER}{digest}/{name}", content):
                 raise _damaged(digest, f"its {name} is another than its name says")
         objects.put_new(
-            f"{_FOLDER}{digest}/{_ABOUT}", canonical_json(self.origin.model_dump(mode="json")).encode()
+            f"{_FOLDER}{digest}/{ABOUT}", canonical_json(self.origin.model_dump(mode="json")).encode()
         )
 
 
@@ -119,7 +120,7 @@ def load_adapter(objects: ObjectStore, digest: str) -> Adapter:
     whole = found[0]
     try:
         origin = _origin(objects, whole)
-        files = {_name(p): objects.read(p) for p in adapter_paths(objects, whole) if _name(p) != _ABOUT}
+        files = {_name(p): objects.read(p) for p in adapter_paths(objects, whole) if _name(p) != ABOUT}
     except (ValueError, MissingVersionError) as error:
         raise _damaged(whole, str(error)) from error
     adapter = Adapter(files, origin)
@@ -134,15 +135,17 @@ def adapters_of(objects: ObjectStore, releases: Collection[int]) -> dict[str, Ad
     Raises:
         StoreError: If what says where one came from is damaged.
     """
-    found: dict[str, AdapterOrigin] = {}
-    for digest in _complete(objects):
-        try:
-            origin = _origin(objects, digest)
-        except ValueError as error:
-            raise _damaged(digest, str(error)) from error
-        if origin.release in releases:
-            found[digest] = origin
-    return found
+    origins = {digest: _sound_origin(objects, digest) for digest in _complete(objects)}
+    return {digest: origin for digest, origin in origins.items() if origin.release in releases}
+
+
+def events_learned_from(objects: ObjectStore, digest: str) -> str | None:
+    """The event set that an adapter learned from; None if it read no events, or is none of this store.
+
+    Raises:
+        StoreError: If what says where it came from is damaged.
+    """
+    return _sound_origin(objects, digest).event_set if has_adapter(objects, digest) else None
 
 
 def tuned_adapter(spec: AnySpec) -> str | None:
@@ -158,11 +161,18 @@ def adapter_paths(objects: ObjectStore, digest: str) -> list[str]:
 
 
 def _complete(objects: ObjectStore) -> list[str]:
-    return [path.split("/")[1] for path in objects.list(_FOLDER) if _name(path) == _ABOUT]
+    return [path.split("/")[1] for path in objects.list(_FOLDER) if _name(path) == ABOUT]
 
 
 def _origin(objects: ObjectStore, digest: str) -> AdapterOrigin:
-    return AdapterOrigin.model_validate(json.loads(objects.read(f"{_FOLDER}{digest}/{_ABOUT}")))
+    return AdapterOrigin.model_validate(json.loads(objects.read(f"{_FOLDER}{digest}/{ABOUT}")))
+
+
+def _sound_origin(objects: ObjectStore, digest: str) -> AdapterOrigin:
+    try:
+        return _origin(objects, digest)
+    except ValueError as error:
+        raise _damaged(digest, str(error)) from error
 
 
 def _name(path: str) -> str:

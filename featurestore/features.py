@@ -6,13 +6,13 @@ created only if absent. The highest number is the head; going back to an earlier
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from featurestore.errors import MissingVersionError, UnknownNameError, UsageError
 from featurestore.ids import canonical_json
-from featurestore.spec import AnySpec, Kind, parse_spec, table_name
+from featurestore.spec import AnySpec, Kind, ModelVectorSpec, VectorSpec, parse_spec, table_name
 from featurestore.store import Store
 
 HOW_TO_GET_VECTORS: Final = (
@@ -90,6 +90,30 @@ class FeatureRegistry:
     def holds(self, kind: Kind, feature: str) -> bool:
         """Whether any view of a feature was registered."""
         return any(version.spec.feature == feature for version in self.heads(kind))
+
+    def require_origin(self, origin: Literal["encoder", "model"], feature: str, views: Iterable[str]) -> None:
+        """Refuse to put a model's own vectors in the place of vectors of texts, or the other way round.
+
+        Asked before any work: what reads the name would silently read something else.
+
+        Args:
+            origin: Of the vectors that are to be written.
+            feature: Their name.
+            views: Their views.
+
+        Raises:
+            UsageError: If the head of a view is of the other kind.
+        """
+        kinds = {"encoder": "vectors of texts", "model": "a model's own vectors"}
+        for spec in (head.spec for head in self.heads("vector")):
+            named = spec.feature == feature and spec.view in views
+            if named and isinstance(spec, VectorSpec | ModelVectorSpec) and spec.origin != origin:
+                suffix = "texts" if origin == "encoder" else "model"
+                raise UsageError(
+                    f"{feature}.{spec.view} is the name of {kinds[spec.origin]} in this store; "
+                    f"{kinds[origin]} would take their place.",
+                    hint=f"Choose another name with --name, such as --name {feature}-{suffix}.",
+                )
 
     def history(self, kind: Kind, feature: str, view: str) -> list[FeatureVersion]:
         """All registrations of one feature view, newest first; empty if there is none."""

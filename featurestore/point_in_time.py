@@ -74,6 +74,26 @@ def parse_event_set(name: str) -> EventSet:
     )
 
 
+def joined_event_set(names: Collection[str]) -> str | None:
+    """One event set that holds all of some, for the rows of what learned from all; None for none.
+
+    Raises:
+        LeakError: If they are of several splits, or of a split and of a log.
+    """
+    sets = [parse_event_set(name) for name in sorted(names)]
+    if not sets:
+        return None
+    if len({(each.split, each.until is None) for each in sets}) > 1:
+        raise LeakError(
+            "texts, vectors and adapters read events that no split holds together: "
+            f"{', '.join(sorted(names))}.",
+            hint="Make all of them from the training events of one split.",
+        )
+    parts = tuple(part for part in c.PARTS if any(part in each.parts for each in sets))
+    until = max((each.until for each in sets if each.until is not None), default=None)
+    return EventSet(sets[0].split, parts, until).name
+
+
 def wanted_event_set(events: str, split: SplitRecord | None) -> EventSet:
     """The event set that a person asks for.
 

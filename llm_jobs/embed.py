@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +12,20 @@ import pyarrow as pa
 
 from featurestore import columns as c
 from featurestore import schema
+from featurestore.adapters import has_adapter
 from featurestore.errors import InputError
 from featurestore.features import FeatureRegistry, FeatureVersion
 from featurestore.ids import digest_bytes
 from featurestore.jobs.lock import FeatureLock
 from featurestore.jobs.runcard import new_run_id
+from featurestore.point_in_time import joined_event_set
 from featurestore.progress import Progress, no_progress
 from featurestore.spec import VectorSpec, table_name
+from featurestore.splits import every_split
 from featurestore.store import Store
 from llm_jobs.encoder import TextEncoder
+from llm_jobs.entries import EncoderEntry
+from llm_jobs.model_folder import copied_adapter
 
 _MAX_ROWS_PER_COMMIT = 4_000
 
@@ -57,6 +63,7 @@ def embed(
     feature: str,
     view: str,
     encoder: TextEncoder,
+    learned_from: str | None = None,
     batch_size: int = 2_048,
     progress: Progress = no_progress,
 ) -> EmbedReport:
@@ -71,12 +78,14 @@ def embed(
         feature: Name of the text feature.
         view: Its view, such as ``fused``.
         encoder: Makes the vectors; give it many texts at once, it sorts them by length.
+        learned_from: Events that the encoder learned from, see `events_learned_by`; every row names them too.
         batch_size: Rows per commit, 1 to 4,000.
         progress: Told about rows written.
 
     Raises:
         UnknownNameError: Listing the text views the store holds.
         InputError: If the view holds no text at all.
+        LeakError: If texts read the events of another split than the encoder learned from.
         LockHeldError: If another job writes these vectors.
     """
     started = time.monotonic()
@@ -91,7 +100,7 @@ def embed(
     )
     table = table_name(spec)
     with FeatureLock(store.objects, table) as lock:
-        texts, num_failed = _read_texts(store, source)
+        texts, num_failed = _read_texts(store, source, learned_from)
         stored = _read_marks(store, table)
         stale = _stale(texts, stored)
         writer = _Writer(store, table, lock, encoder, known=_known_vectors(store, spec, stale))
@@ -115,6 +124,22 @@ def embed(
         num_failed_texts=num_failed,
         seconds=time.monotonic() - started,
     )
+
+
+def events_learned_by(store: Store, entry: EncoderEntry) -> str | None:
+    """The events of a store that an entry's adapter learned from; None if it learned from none of them.
+
+    Another shop's adapter learned from a split that this store does not know: its events are nobody's here.
+
+    Raises:
+        SetupError: If the entry's adapter is a damaged copy of a store's.
+    """
+    adapter = copied_adapter(Path(entry.adapter)) if entry.adapter is not None else None
+    events = adapter.origin.event_set if adapter is not None else None
+    if adapter is None or events is None:
+        return None
+    is_known = any(events.startswith(split.event_set("")) for split in every_split(store))
+    return events if is_known or has_adapter(store.objects, adapter.digest) else None
 
 
 def text_views(store: Store, feature: str) -> list[str]:
@@ -180,7 +205,7 @@ class _Writer:
         return pa.Table.from_arrays(columns, schema=schema.vectors(dim))
 
 
-def _read_texts(store: Store, source: FeatureVersion) -> tuple[pl.DataFrame, int]:
+def _read_texts(store: Store, source: FeatureVersion, learned_from: str | None) -> tuple[pl.DataFrame, int]:
     """(id, text, text_digest, event_set) of the rows that hold a text, and how many hold none."""
     read = store.read(source.table, columns=[c.ID, c.STATUS, c.TEXT, c.EVENT_SET])
     rows = pl.DataFrame(read)
@@ -192,7 +217,12 @@ def _read_texts(store: Store, source: FeatureVersion) -> tuple[pl.DataFrame, int
             hint="Look at the reasons with `featurestore show`, then generate again.",
         )
     digests = [digest_bytes(text.encode()) for text in texts[c.TEXT].to_list()]
-    return texts.with_columns(pl.Series(c.TEXT_DIGEST, digests)), rows.height - texts.height
+    texts = texts.with_columns(pl.Series(c.TEXT_DIGEST, digests))
+    if learned_from is not None:
+        named = texts[c.EVENT_SET].unique().to_list()
+        joined = {name: joined_event_set({learned_from} | ({name} if name else set())) for name in named}
+        texts = texts.with_columns(pl.col(c.EVENT_SET).replace_strict(joined, return_dtype=pl.String))
+    return texts, rows.height - texts.height
 
 
 def _read_marks(store: Store, table: str) -> pl.DataFrame:

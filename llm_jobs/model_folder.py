@@ -1,11 +1,14 @@
 """Model folders: are they complete, what is their chat template, which weights do they hold."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
+from pydantic import ValidationError
 
+from featurestore.adapters import ABOUT, Adapter, AdapterOrigin
 from featurestore.errors import SetupError
 from featurestore.ids import DIGEST_LENGTH
 
@@ -19,6 +22,7 @@ _SMALL_FILES = (
     "chat_template.jinja",
 )
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_DIGEST = re.compile(rf"[0-9a-f]{{{DIGEST_LENGTH}}}")
 _SAMPLES = 64
 _SAMPLE_BYTES = 64 * 1024
 
@@ -108,10 +112,10 @@ def folder_digest(folder: Path) -> str:
 
 
 def adapter_digest(folder: Path) -> str:
-    """Identity of a LoRA adapter: its config and weights, whole.
+    """Identity of a LoRA adapter: its config and weights, whole; of a store's own, as the store calls it.
 
     Raises:
-        SetupError: If the folder or one of its two files is absent.
+        SetupError: If the folder or one of these two files is absent, or as `copied_adapter`.
     """
     absent = [name for name in _ADAPTER_FILES if not (folder / name).is_file()]
     if absent:
@@ -119,11 +123,46 @@ def adapter_digest(folder: Path) -> str:
             f"the adapter folder {folder} lacks {' and '.join(absent)}.",
             hint="Give a LoRA adapter as peft saves it.",
         )
+    copied = copied_adapter(folder)
+    if copied is not None:
+        return copied.digest
     hasher = blake3()
     for name in _ADAPTER_FILES:
         content = (folder / name).read_bytes()
         hasher.update(f"{name}\0{len(content)}\0".encode() + content)
     return hasher.hexdigest()[:DIGEST_LENGTH]
+
+
+def copied_adapter(folder: Path) -> Adapter | None:
+    """What a folder holds that was copied out of a store, ``about.json`` and all; None if it is no such copy.
+
+    Files whose names begin with a dot are not the adapter's. A folder that is still called by its digest is
+    checked against it.
+
+    Raises:
+        SetupError: If ``about.json`` cannot be read, or files are others than the folder's name says.
+    """
+    about = folder / ABOUT
+    if not about.is_file():
+        return None
+    try:
+        origin = AdapterOrigin.model_validate(_read_json(about))
+    except ValidationError as error:
+        why = f"{ABOUT} says nothing of an adapter: {error.errors()[0]['msg']}"
+        raise _damaged_copy(folder, why) from error
+    names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    files = {name: (folder / name).read_bytes() for name in names if name != ABOUT}
+    adapter = Adapter(files, origin)
+    if _DIGEST.fullmatch(folder.name) and folder.name != adapter.digest:
+        raise _damaged_copy(folder, "its files are others than its name says")
+    return adapter
+
+
+def _damaged_copy(folder: Path, found: str) -> SetupError:
+    return SetupError(
+        f"the adapter folder {folder} is damaged: {found}.",
+        hint="Copy the folder adapters/<digest> of the store again, whole and with nothing else in it.",
+    )
 
 
 def adapter_rank(folder: Path) -> int:

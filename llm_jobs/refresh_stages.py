@@ -12,7 +12,7 @@ from featurestore.source_tables import ITEMS
 from featurestore.spec import table_name
 from featurestore.store import Store
 from llm_jobs.due import OVER_LIMIT
-from llm_jobs.embed import embed
+from llm_jobs.embed import embed, events_learned_by
 from llm_jobs.encoder import TextEncoder
 from llm_jobs.encoders import encoder_spec
 from llm_jobs.engines import OpenModel
@@ -150,7 +150,12 @@ class VectorStage:
         encoder = self.open_encoder(self.encoder)
         with self.watch.progress(self.name) as progress:
             report = embed(
-                self.store, feature=self.feature, view=self.view, encoder=encoder, progress=progress
+                self.store,
+                feature=self.feature,
+                view=self.view,
+                encoder=encoder,
+                learned_from=events_learned_by(self.store, self.encoder),
+                progress=progress,
             )
         counts = ("num_texts", "num_current", "num_encoded", "num_reused", "num_deleted", "num_failed_texts")
         return StageOutcome(facts={"table": report.table, **{name: getattr(report, name) for name in counts}})

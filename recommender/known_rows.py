@@ -4,11 +4,16 @@ Rows of id maps never change, so the rows that a model knows are the first ones 
 """
 
 import numpy as np
+import polars as pl
 
+from featurestore import columns as c
 from featurestore.errors import StoreError
-from featurestore.ids import ExternalId, digest_texts
+from featurestore.ids import ExternalId, RowArray, digest_texts
 from featurestore.reader import Release
+from featurestore.source_tables import INTERACTIONS
 from featurestore.spec import Entity
+from featurestore.splits import every_split
+from featurestore.store import Store
 from recommender.data import TrainingData, load_training_data, training_data
 from recommender.saved import Binding
 
@@ -35,6 +40,40 @@ def known_ids(release: Release, binding: Binding, entity: Entity) -> tuple[Exter
             hint="Train the model again on the newest release.",
         )
     return known
+
+
+def known_training_keys(
+    store: Store, event_set: str | None, release: Release, binding: Binding
+) -> RowArray | None:
+    """Training pairs of an earlier split among the rows that a model knows.
+
+    Cost: reads the interactions of that split.
+
+    Args:
+        store: Holds the split.
+        event_set: The split's training part, as stored rows name it.
+        release: Whose id maps say which rows these are.
+        binding: The model's.
+
+    Returns:
+        (n,) int64, each pair once, ascending: the user's row times the number of items that the model knows,
+        plus the item's row. None if the store has no record of the split.
+
+    Raises:
+        StoreError: If the release's rows are others.
+    """
+    splits = [each for each in every_split(store) if each.event_set(c.TRAIN) == event_set]
+    if not splits:
+        return None
+    names = [c.USER_ID, c.ITEM_ID, c.PART]
+    events = pl.DataFrame(store.read(INTERACTIONS, version=splits[-1].interactions_version, columns=names))
+    pairs = events.filter(pl.col(c.PART) == c.TRAIN)
+    sides: tuple[tuple[str, Entity], ...] = ((c.USER_ID, "user"), (c.ITEM_ID, "item"))
+    for column, entity in sides:
+        known = pl.DataFrame({column: known_ids(release, binding, entity)}).with_row_index(entity)
+        pairs = pairs.join(known, on=column)
+    users, items = (pairs[entity].to_numpy().astype(np.int64) for _, entity in sides)
+    return np.unique(users * binding.num_items + items)
 
 
 def known_data(release: Release, binding: Binding) -> TrainingData:

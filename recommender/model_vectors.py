@@ -55,9 +55,11 @@ def write_model_vectors(
         Entity → its feature version. The spec digests the model's settings, seed and weights.
 
     Raises:
-        UsageError: If the model has no such vectors, or ``name`` cannot name a feature.
+        UsageError: If the model has no such vectors, or ``name`` cannot name a feature, or names vectors of
+            texts.
         LockHeldError: If another job stores the same vectors.
     """
+    FeatureRegistry(store).require_origin("model", name, ("user", "item"))
     users, items = _stored_vectors(saved)
     events = training_events(release)
     written: dict[Entity, FeatureVersion] = {}

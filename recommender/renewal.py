@@ -6,7 +6,8 @@ it can read. All other vectors stay what they were.
 
 Every ingest makes a new split, and rows name the split whose training part they were made of. They get the
 name of the new one if all that the model ever learned from is still in its training part; else the model has
-seen what is held out now, and is refused.
+seen what is held out now, and is refused. Events that came after the model may be taken back: vectors that
+were renewed with them may show them, neighbours' too, so that all are then written as if never renewed.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import pyarrow as pa
 from featurestore import columns as c
 from featurestore.errors import EmbeddingSpaceError, LeakError, MissingVersionError, UsageError
 from featurestore.features import FeatureRegistry
+from featurestore.id_maps import IdMap
 from featurestore.ids import ExternalId, RowArray
 from featurestore.jobs.lock import FeatureLock
 from featurestore.reader import Release
@@ -27,7 +29,7 @@ from featurestore.store import Store
 from recommender.base import ReadsFeatures
 from recommender.data import FloatArray, TrainingData
 from recommender.features import EntityFeatures, NodeFeatures, line_up
-from recommender.known_rows import known_data, known_ids
+from recommender.known_rows import known_data, known_ids, known_training_keys
 from recommender.model_vectors import HasVectors, model_vector_spec, training_events, vector_table, vectors_of
 from recommender.saved import SavedModel
 
@@ -49,7 +51,7 @@ class RenewalReport:
 
     Attributes:
         tables: Entity → table.
-        num_users: Users whose training items changed.
+        num_users: Users whose vectors were written.
         num_new_items: Items that came after the model and have a text; None if the model cannot place any.
     """
 
@@ -72,31 +74,35 @@ def renew_vectors(
         fitted: The release that it was fitted on.
         now: A later release.
         name: Feature that `recommender.model_vectors.write_model_vectors` wrote.
-        since: The release that the stored vectors were renewed on the last time; ``fitted`` if None.
+        since: The release that the stored vectors were renewed on the last time; ``fitted`` if None. Users
+            whose items changed since the split that stored rows name are written in any case.
 
     Raises:
-        UsageError: If the model does not read vectors.
-        LeakError: If training events of ``fitted`` or ``since`` are none of ``now``.
+        UsageError: If the model does not read vectors, or ``name`` is of vectors of texts by now.
+        LeakError: If training events of ``fitted`` are none of ``now``.
         MissingVersionError: If its vectors were never stored under this name.
         EmbeddingSpaceError: If the release's texts were encoded otherwise than those the model learned from.
         StoreError: If a release's rows do not begin with those that the model knows.
         LockHeldError: If another job stores the same vectors.
     """
+    FeatureRegistry(store).require_origin("model", name, ("user", "item"))
     users, items = vectors_of(saved)
     _require_same_spaces(store, saved, now)
-    data = known_data(now, saved.info.binding)
-    earlier = data
-    for release in (fitted, *([since] if since is not None else [])):
-        earlier = known_data(release, saved.info.binding)
-        _require_still_training(earlier, data, release, now)
-    renewed = _renewed(saved, data, now)
-    changed = changed_users(earlier, data)
+    data, learned = (known_data(release, saved.info.binding) for release in (now, fitted))
+    _require_still_training(learned, data, fitted, now)
+    current = users.copy()
+    moved = changed_users(learned, data)
+    current[moved] = _renewed(saved, data, now)[moved]
     events = training_events(now)
     tables: dict[Entity, str] = {
         "user": _table(store, saved, name, "user", users.shape[1]),
         "item": _table(store, saved, name, "item", items.shape[1]),
     }
-    _merge(store, tables["user"], vector_table(renewed[changed], changed, now.id_map("user"), events))
+    asked = moved if since is None else changed_users(known_data(since, saved.info.binding), data)
+    named = _named_pairs(store, tables["user"], saved, now)
+    written = _rows_to_write(asked, named, data, now.id_map("user"))
+    _merge(store, tables["user"], vector_table(current[written], written, now.id_map("user"), events))
+    _delete(store, tables["user"], now.id_map("user").ids_of(written[~current[written].any(axis=1)]))
     placed = None
     if isinstance(saved.model, PlacesNewItems):
         new, vectors = _new_items(saved.model, saved, now)
@@ -104,7 +110,27 @@ def renew_vectors(
         placed = len(new)
     for table in tables.values():  # last: a row that names the new split is as it should be under it
         _name_events(store, table, events)
-    return RenewalReport(tables, len(changed), placed)
+    return RenewalReport(tables, len(written), placed)
+
+
+def _named_pairs(store: Store, table: str, saved: SavedModel, now: Release) -> list[RowArray | None]:
+    """Training pairs of every split but ``now``'s that stored rows name; see `known_training_keys`."""
+    named = store.read(table, columns=[c.EVENT_SET])[c.EVENT_SET].unique().to_pylist()
+    earlier = [name for name in named if name != training_events(now)]
+    return [known_training_keys(store, name, now, saved.info.binding) for name in earlier]
+
+
+def _rows_to_write(
+    asked: RowArray, named: Sequence[RowArray | None], data: TrainingData, ids: IdMap
+) -> RowArray:
+    """(n,) int64 rows of users: ``asked``, those changed since stored rows were made, or all of them."""
+    now, rows = _keys(data), [asked]
+    for before in named:
+        if before is None or not np.isin(before, now, assume_unique=True).all():
+            known = ids.known_rows()
+            return known[known < data.num_users]
+        rows.append(_users_of(np.setxor1d(before, now, assume_unique=True), data))
+    return np.unique(np.concatenate(rows))
 
 
 def _name_events(store: Store, table: str, events: str | None) -> None:
@@ -127,10 +153,20 @@ def _merge(store: Store, table: str, rows: pa.Table) -> None:
             store.upsert(table, rows.slice(start, _ROWS_AT_A_TIME), key=c.ID)
 
 
+def _delete(store: Store, table: str, ids: Sequence[ExternalId]) -> None:
+    if ids:
+        with FeatureLock(store.objects, table) as lock:
+            lock.check()
+            store.delete(table, ids, key=c.ID)
+
+
 def changed_users(before: TrainingData, now: TrainingData) -> RowArray:
     """(n,) int64 rows of users whose training items are others than before, ascending."""
-    differing: RowArray = np.setxor1d(_keys(before), _keys(now), assume_unique=True)
-    return np.unique(differing // now.num_items)
+    return _users_of(np.setxor1d(_keys(before), _keys(now), assume_unique=True), now)
+
+
+def _users_of(keys: RowArray, data: TrainingData) -> RowArray:
+    return np.unique(keys // data.num_items)
 
 
 def _keys(data: TrainingData) -> RowArray:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 from gate_world import ITEMS as ALL_ITEMS
 from gate_world import USERS as ALL_USERS
@@ -22,7 +23,7 @@ from featurestore.ids import digest_bytes
 from featurestore.reader import FeatureStore, Release
 from featurestore.releases.publish import publish
 from featurestore.spec import EncoderSpec, Entity, ImportedTextSpec, ModelVectorSpec, table_name
-from featurestore.splits import current_split
+from featurestore.splits import SplitPolicy, current_split, record_split
 from featurestore.store import Store
 
 WIDTH = 6
@@ -52,6 +53,17 @@ def train_events(store: Store, part: str = c.TRAIN) -> str:
     split = current_split(store)
     assert split is not None
     return split.event_set(part)
+
+
+def another_split(store: Store) -> None:
+    """From now on all events train."""
+    split = current_split(store)
+    assert split is not None
+    table = store.read("source.interactions", version=split.interactions_version)
+    parted = pl.DataFrame(table).with_columns(pl.lit(c.TRAIN).alias(c.PART))
+    rows = parted.to_arrow().cast(table.schema)
+    version = store.replace("source.interactions", rows).version
+    record_split(store, parted, SplitPolicy(method="none"), interactions_version=version)
 
 
 def text_spec(entity: Entity, producer: str = "a test") -> ImportedTextSpec:

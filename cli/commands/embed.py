@@ -49,6 +49,7 @@ def embed(
 
     from cli.project import open_project
     from llm_jobs.embed import embed as run_embed
+    from llm_jobs.embed import events_learned_by
     from llm_jobs.encoders import open_encoder
     from llm_jobs.models import find_encoder
     from llm_jobs.plain_features import PLAIN_FEATURES
@@ -62,12 +63,18 @@ def embed(
         with reporter.progress("plain texts") as progress:
             PLAIN_FEATURES[feature](opened.store, feature=feature, progress=progress)
     views = _views(opened.store, feature, view)
+    learned_from = events_learned_by(opened.store, entry)
     reports: list[EmbedReport] = []
     with closing(open_encoder(entry, batch_size=batch_size or config.encode.batch_size)) as opened_encoder:
         for each in views:
             with reporter.progress(f"embed {feature}.{each}") as progress:
                 report = run_embed(
-                    opened.store, feature=feature, view=each, encoder=opened_encoder, progress=progress
+                    opened.store,
+                    feature=feature,
+                    view=each,
+                    encoder=opened_encoder,
+                    learned_from=learned_from,
+                    progress=progress,
                 )
             reports.append(report)
     reporter.table("Vectors", [_row(report) for report in reports])

@@ -66,6 +66,7 @@ def publish(
             "alias": done.alias,
             "moved": done.moved,
             "left_out": list(done.left_out),
+            "left_out_tuned": list(done.left_out_tuned),
             "carried": [asdict(feature) for feature in done.carried],
             "damaged": [asdict(release) for release in done.damaged],
             "manifest": done.manifest.model_dump(mode="json"),
@@ -86,7 +87,8 @@ def _print(report: Reporter, done: "PublishReport") -> None:
             for pin in manifest.pins
         ],
     )
-    for line in (*left_out_lines(done.left_out, manifest.number), *carried_lines(done.carried)):
+    left_out = left_out_lines(done.left_out, manifest.number, done.left_out_tuned)
+    for line in (*left_out, *carried_lines(done.carried)):
         report.say(line)
     warn_damaged(report, done.damaged)
     if done.damaged:

@@ -63,7 +63,8 @@ _SOUNDNESS: Final = {
     ),
     "event_set": Gate(
         "event sets of another split than the current one",
-        "Texts were made from events of an earlier split: generate, embed and build the graph again.",
+        "Texts were made from events of an earlier split: generate, embed and build the graph again. Vectors "
+        "by an adapter that learned from them: tune it again, or encode without it.",
         acceptable=False,
     ),
     "unique_codes": Gate(

@@ -73,6 +73,7 @@ class PublishStage:
                 "created": report.created,
                 "pins": len(manifest.pins),
                 "left_out": list(report.left_out),
+                "left_out_tuned": list(report.left_out_tuned),
                 "carried": [asdict(feature) for feature in report.carried],
                 "gates": len(manifest.gates),
                 "damaged": [each.release for each in report.damaged],

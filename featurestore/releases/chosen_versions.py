@@ -1,11 +1,12 @@
 """What a release pins: the newest versions, or the last complete one of what is still being generated."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from featurestore import columns as c
+from featurestore.adapters import events_learned_from, tuned_adapter
 from featurestore.errors import LockHeldError, UnknownNameError
 from featurestore.features import FeatureRegistry
 from featurestore.gates.rules import event_sets_of, foreign_event_sets
@@ -52,11 +53,14 @@ class Choice:
 
     Attributes:
         tables: Sources, then features.
-        left_out: What models made and stays behind: they learned from another split than the release's.
+        left_out: What models and adapters made and stays behind: they learned from another split than the
+            release's.
+        left_out_tuned: Those of ``left_out`` that an adapter made.
     """
 
     tables: tuple[Chosen, ...]
     left_out: tuple[str, ...]
+    left_out_tuned: tuple[str, ...] = ()
 
 
 def choose_versions(
@@ -86,13 +90,20 @@ def choose_versions(
     Raises:
         UnknownNameError: If one of ``features`` is not in the store.
         LockHeldError: If what the parent pins of a held feature was made from events of another split.
+        StoreError: If what says where an adapter came from is damaged.
     """
-    heads, left_out = _of_this_split(store, _heads(store, features), split)
+    named = _heads(store, features)
+    behind = _behind(store, named, split)
+    heads = [spec for spec in named if spec.digest not in behind]
     chosen = [Chosen(spec) for spec in heads]
     if carry and parent is not None:
         chosen = _with_carried(store, heads, parent, held)
         _require_this_split([each.carried for each in chosen if each.spec.feature in held], split)
-    return Choice((*(Chosen(spec) for spec in _sources(store)), *chosen), left_out)
+    return Choice(
+        (*(Chosen(spec) for spec in _sources(store)), *chosen),
+        _names(spec for spec in named if spec.digest in behind),
+        _names(spec for spec in named if isinstance(behind.get(spec.digest), VectorSpec)),
+    )
 
 
 def upstream_of(spec: AnySpec) -> str | None:
@@ -119,31 +130,44 @@ def _heads(store: Store, features: Sequence[str] | None) -> list[AnySpec]:
     return [spec for spec in heads if {spec.feature, f"{spec.feature}.{spec.view}"} & wanted]
 
 
-def _of_this_split(
-    store: Store, specs: Sequence[AnySpec], split: SplitRecord | None
-) -> tuple[list[AnySpec], tuple[str, ...]]:
-    """The specs that may be released, and the names of what models made that may not."""
+def _behind(store: Store, specs: Sequence[AnySpec], split: SplitRecord | None) -> dict[str, AnySpec]:
+    """Digest of each spec that may not be released → what learned from another split: it, or its upstream."""
     catalog = ReleaseCatalog(store)
     numbers = catalog.numbers()
-    behind: set[str] = set()
+    behind: dict[str, AnySpec] = {}
     for spec in specs:
         match spec:
             case RecommendationsSpec():
                 is_behind = _is_foreign(spec.release, numbers, catalog, split)
             case ModelVectorSpec():
-                is_behind = split is not None and _names_another(store, table_name(spec), split)
+                is_behind = _names_another(store, table_name(spec), split)
+            case VectorSpec():
+                is_behind = _learned(store, spec) and _names_another(store, table_name(spec), split)
             case _:
                 is_behind = False
-        behind.update({spec.digest} if is_behind else ())
-    behind.update(spec.digest for spec in specs if upstream_of(spec) in behind)
-    kept = [spec for spec in specs if spec.digest not in behind]
-    left_out = [f"{spec.feature}.{spec.view}" for spec in specs if spec.digest in behind]
-    return kept, tuple(dict.fromkeys(left_out))
+        behind |= {spec.digest: spec} if is_behind else {}
+    for spec in specs:
+        upstream = upstream_of(spec)
+        if upstream in behind:
+            behind.setdefault(spec.digest, behind[upstream])
+    return behind
 
 
-def _names_another(store: Store, table: str, split: SplitRecord) -> bool:
+def _names(specs: Iterable[AnySpec]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{spec.feature}.{spec.view}" for spec in specs))
+
+
+def _learned(store: Store, spec: VectorSpec) -> bool:
+    """Whether the encoder is tuned on events, so that new texts alone cannot bring it to another split."""
+    adapter = tuned_adapter(spec)
+    return spec.aligned_with is not None or (
+        adapter is not None and events_learned_from(store.objects, adapter) is not None
+    )
+
+
+def _names_another(store: Store, table: str, split: SplitRecord | None) -> bool:
     """Whether rows were made of events of another split."""
-    if store.latest(table) is None:
+    if split is None or store.latest(table) is None:
         return False
     named = pl.DataFrame(store.read(table, columns=[c.EVENT_SET]))[c.EVENT_SET].drop_nulls().unique()
     return not named.str.starts_with(split.event_set("")).all()

@@ -78,11 +78,13 @@ class PublishReport:
     alias: str | None
     moved: bool
     left_out: tuple[str, ...] = ()
-    """What models made and stays behind: they learned from another split than the release's."""
+    """What models and adapters made and stays behind: they learned from another split than the release's."""
     carried: tuple[CarriedFeature, ...] = ()
     """Features that stay as an earlier release has them, because their successors are incomplete."""
     damaged: tuple[DamagedRelease, ...] = ()
     """Releases whose manifests cannot be read, if that mattered: no old version of a table was removed."""
+    left_out_tuned: tuple[str, ...] = ()
+    """Those of ``left_out`` that an adapter made."""
 
 
 def publish(
@@ -99,8 +101,8 @@ def publish(
 ) -> PublishReport:
     """Publish the heads of all feature views and the newest source tables as one release.
 
-    Recommendations of a model that learned from an earlier split are left out: they would show what the
-    current split holds out, and only a new release can train a new model. What was asked for by name is not
+    What a model or an adapter made that learned from an earlier split is left out: it would show what the
+    current split holds out, and only a new release can train a new one. What was asked for by name is not
     left out: there is no release then.
     A feature whose new version is still being generated stays at its last complete one, see
     `featurestore.releases.chosen_versions`.
@@ -128,9 +130,10 @@ def publish(
             stay, because the newest release's rows of it were made from events of another split.
         UnknownNameError: If one of ``features`` is not in the store, or an accepted gate is none.
         UsageError: If an accepted gate guards what would make the release wrong.
-        GateFailedError: If a gate fails, one of ``features`` is of a model that learned from an earlier
-            split, or the alias would name a release without a required feature; aliases and releases are
-            left as they were.
+        GateFailedError: If a gate fails, one of ``features`` is of a model or an adapter that learned from
+            an earlier split, or the alias would name a release without a required feature; aliases and
+            releases are left as they were.
+        StoreError: If what says where an adapter came from is damaged.
         StorageFullError: If there is no room for a snapshot or the manifest.
     """
     if alias is not None:
@@ -144,7 +147,7 @@ def publish(
                 f"the store {store.uri} holds nothing to publish.", hint="Run `featurestore ingest` first."
             )
         if features is not None and choice.left_out:
-            raise _behind(choice.left_out, _standing(catalog, alias))
+            raise _behind(choice, _standing(catalog, alias))
         if alias is not None:
             specs = [chosen.spec for chosen in choice.tables]
             require_features(specs, gates.required_features, standing=_standing(catalog, alias))
@@ -163,16 +166,20 @@ def publish(
         lock.check()
         moved = alias is not None and promote(store, str(manifest.number), alias=alias).moved
     carried = _carried_features(choice)
-    return PublishReport(manifest, created, alias, moved, choice.left_out, carried, damaged)
+    return PublishReport(
+        manifest, created, alias, moved, choice.left_out, carried, damaged, choice.left_out_tuned
+    )
 
 
-def _behind(left_out: Sequence[str], standing: str) -> GateFailedError:
-    of = "is" if len(left_out) == 1 else "are"
+def _behind(choice: Choice, standing: str) -> GateFailedError:
+    of = "is" if len(choice.left_out) == 1 else "are"
+    whose = "a model" if not choice.left_out_tuned else "a model or an adapter"
+    adapters = "; vectors of an adapter: `featurestore tune` on the new model's vectors"
     return GateFailedError(
-        f"{', '.join(left_out)} {of} of a model that learned from an earlier split than the current one, and "
-        f"no release may hold that; {standing}.",
+        f"{', '.join(choice.left_out)} {of} of {whose} that learned from an earlier split than the current "
+        f"one, and no release may hold that; {standing}.",
         hint="Publish without --feature, train the model on the new release and write its lists and vectors "
-        "again, or leave these out of --feature.",
+        f"again{adapters if choice.left_out_tuned else ''}, or leave these out of --feature.",
     )
 
 

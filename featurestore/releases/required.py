@@ -23,7 +23,7 @@ def require_features(specs: Iterable[AnySpec], required: Collection[str], *, sta
         return
     raise GateFailedError(
         f"this release lacks what gates.required_features asks for: {', '.join(absent)}; {standing}.",
-        hint="What a model made is left out once there is a new split: make a release that no alias serves "
-        "(--no-promote), train the model on it, write its lists and vectors again, and publish. Or correct "
-        "gates.required_features.",
+        hint="What a model made is left out once there is a new split, and what an adapter made: make a "
+        "release that no alias serves (--no-promote), train the model on it, write its lists and vectors "
+        "again, tune adapters on these, and publish. Or correct gates.required_features.",
     )

@@ -1,6 +1,5 @@
 """What alignment reads: texts of one side, and the vectors that the graph has of its nodes."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +7,15 @@ import numpy.typing as npt
 import polars as pl
 
 from featurestore import columns as c
+from featurestore.adapters import Adapter
 from featurestore.errors import InputError, LeakError, UsageError
 from featurestore.features import FeatureRegistry
+from featurestore.gates.rules import foreign_event_sets
 from featurestore.ids import ExternalId, digest, digest_bytes, digest_texts
-from featurestore.point_in_time import EventSet, event_sets_along, parse_event_set
+from featurestore.point_in_time import event_sets_along
 from featurestore.reader import Embeddings, Release
 from featurestore.spec import AnySpec, Entity
+from featurestore.splits import current_split
 from featurestore.store import Store
 from featurestore.table_facts import distinct_event_sets
 
@@ -143,23 +145,26 @@ def read_aligned(release: Release, texts: SideTexts, name: str) -> AlignedSide:
     return AlignedSide(texts, vectors, rows[known], graph[known], tuple(sorted(event_sets)))
 
 
-def joined_event_set(names: Collection[str]) -> str | None:
-    """One event set that holds all of some, for the rows of what learned from all; None for none.
+def require_current_events(store: Store, adapter: Adapter) -> None:
+    """Refuse an adapter whose vectors no release of the current split may hold.
+
+    Args:
+        store: Holds the split and what the adapter would encode.
+        adapter: See `featurestore.adapters.load_adapter`.
 
     Raises:
-        LeakError: If they are of several splits, or of a split and of a log.
+        LeakError: If it learned from the events of another split than the store's.
     """
-    sets = [parse_event_set(name) for name in sorted(names)]
-    if not sets:
-        return None
-    if len({(each.split, each.until is None) for each in sets}) > 1:
-        raise LeakError(
-            f"texts and vectors read events that no split holds together: {', '.join(sorted(names))}.",
-            hint="Make texts and vectors from the training events of one split.",
-        )
-    parts = tuple(part for part in c.PARTS if any(part in each.parts for each in sets))
-    until = max((each.until for each in sets if each.until is not None), default=None)
-    return EventSet(sets[0].split, parts, until).name
+    split, events = current_split(store), adapter.origin.event_set
+    if events is None or not foreign_event_sets([events], split):
+        return
+    now = split.checksum[:16] if split else "none"
+    raise LeakError(
+        f"the adapter {adapter.digest[:16]} learned from the events {events}, of release "
+        f"{adapter.origin.release}; the store's split is {now}, which may hold out what it has seen.",
+        hint="Make the graph's vectors again under the current split (`featurestore train`, `featurestore "
+        "vectors`), publish, and tune a new adapter.",
+    )
 
 
 def _with_digests(rows: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from featurestore.adapters import Adapter, AdapterOrigin, has_adapter
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
+from featurestore.point_in_time import joined_event_set
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.store import Store
@@ -23,7 +24,6 @@ from featurestore.tuned_models import TunedModel, save_tuned
 from featurestore.version import product_version
 from llm_jobs.entries import ModelEntry
 from llm_jobs.tuned_models import check_tuned_name
-from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.answer_loss import AnswerObjective
 from llm_jobs.tuning.chain_examples import ChainSet
 from llm_jobs.tuning.chains_config import ChainsConfig

@@ -17,15 +17,16 @@ import torch
 
 from featurestore import columns as c
 from featurestore.adapters import Adapter, AdapterOrigin, load_adapter
+from featurestore.features import FeatureRegistry
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
 from featurestore.names import require_name
+from featurestore.point_in_time import joined_event_set
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
 from featurestore.store import Store
 from featurestore.version import product_version
 from llm_jobs.entries import EncoderEntry
-from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.base_model import BaseModel, load_base
 from llm_jobs.tuning.checkpoint import TuningCheckpoint
 from llm_jobs.tuning.config import tuning_device
@@ -113,19 +114,23 @@ def tune_llmgr(
     Raises:
         UnknownNameError: If the release has no such text or vector feature, the store no such adapter, or the
             base no such target module.
-        UsageError: If the name cannot be one, a setting is of what the stage does not read, a feature
-            describes users, the base cannot be tuned, or the adapter fits neither settings nor catalogue.
+        UsageError: If the name cannot be one or is of a model's own vectors, a setting is of what the stage
+            does not read, a feature describes users, the base cannot be tuned, or the adapter fits neither
+            settings nor catalogue.
         InputError: If there is nothing to learn from, or a prompt is too long.
-        LeakError: If texts or vectors read held-out events.
+        LeakError: If texts or vectors read held-out events, or the adapter those of another split.
         EmbeddingSpaceError: If x is not of the base model of sessions, or the adapter of another decoder.
         SetupError: If peft, weights or a GPU are absent.
         LockHeldError: If another job tunes the same name.
         StorageFullError: If there is no room.
     """
     require_name(sources.name, "a feature")
+    if stage != "behaviour":
+        FeatureRegistry(store).require_origin("encoder", sources.name, ["item"])
     check_stage(stage, config)
     found = read_llmgr(release, sources)
     before = None if start is None else load_adapter(store.objects, start)
+    event_set = joined_event_set(_events_read(found, release, stage, before))
     with FeatureLock(store.objects, f"tuning.{sources.name}") as lock:
         base = load_base(entry, config)
         tokens = load_hybrid_tokens(base.folder, base.spec)
@@ -158,7 +163,7 @@ def tune_llmgr(
                 release=release.number,
                 texts={"item": side.texts.spec.digest},
                 vectors={"item": side.vectors.spec.digest},
-                event_set=joined_event_set(_events_read(found, release, stage)),
+                event_set=event_set,
                 num_examples=objective.num_examples,
             ),
         )
@@ -177,9 +182,11 @@ def _begin(
     return begin(base, nodes, config, seed=seed, adapter=before, same_nodes=same)
 
 
-def _events_read(found: LlmgrData, release: Release, stage: Stage) -> set[str]:
-    """Titles and x read what they read; sessions are the training part."""
+def _events_read(found: LlmgrData, release: Release, stage: Stage, before: Adapter | None) -> set[str]:
+    """Titles, x and the adapter that is begun at read what they read; sessions are the training part."""
     events = set(found.side.event_sets)
+    if before is not None and before.origin.event_set is not None:
+        events.add(before.origin.event_set)
     if stage != "alignment" and release.manifest.split is not None:
         events.add(release.manifest.split.event_set(c.TRAIN))
     return events

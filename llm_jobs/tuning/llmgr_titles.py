@@ -14,12 +14,14 @@ import torch
 
 from featurestore.adapters import Adapter, load_adapter
 from featurestore.errors import UsageError
+from featurestore.features import FeatureRegistry
 from featurestore.names import require_name
+from featurestore.point_in_time import joined_event_set
 from featurestore.progress import Progress, no_progress
 from featurestore.spec import EncoderSpec, VectorSpec, table_name
 from featurestore.store import Store
 from llm_jobs.entries import EncoderEntry
-from llm_jobs.tuning.aligned_texts import SideTexts, joined_event_set, newest_texts
+from llm_jobs.tuning.aligned_texts import SideTexts, newest_texts, require_current_events
 from llm_jobs.tuning.base_model import load_base
 from llm_jobs.tuning.config import TuningConfig
 from llm_jobs.tuning.hybrid_input import HybridTokens, load_hybrid_tokens
@@ -120,14 +122,17 @@ def apply_titles(
 
     Raises:
         UnknownNameError: If the store has no such adapter; lists those there are.
-        UsageError: If the name cannot be one, or the adapter was not tuned on titles.
+        UsageError: If the name cannot be one or is of a model's own vectors, or the adapter was not tuned on
+            titles.
         EmbeddingSpaceError: If it belongs to another base model.
-        LeakError: If it learned from the events of another split than the texts.
+        LeakError: If it learned from the events of another split than the store's, or than the texts.
         SetupError, LockHeldError, StorageFullError: As `tune_llmgr`.
     """
     require_name(name, "a feature")
+    FeatureRegistry(store).require_origin("encoder", name, ["item"])
     stored = load_adapter(store.objects, adapter)
     config = stated_config(stored, device)
+    require_current_events(store, stored)
     base = load_base(entry, config)
     tokens = load_hybrid_tokens(base.folder, base.spec)
     encoder = _encoder(resume(base, _no_nodes(stored, config), stored), stored, tokens)

@@ -14,9 +14,11 @@ from pydantic import ValidationError
 
 from featurestore.adapters import Adapter, AdapterOrigin, load_adapter
 from featurestore.errors import UsageError
+from featurestore.features import FeatureRegistry
 from featurestore.ids import digest
 from featurestore.jobs.lock import FeatureLock
 from featurestore.names import require_name
+from featurestore.point_in_time import joined_event_set
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release, require_same_space
 from featurestore.spec import Entity, VectorSpec, table_name
@@ -26,10 +28,10 @@ from llm_jobs.entries import EncoderEntry
 from llm_jobs.tuning.aligned_texts import (
     AlignedSide,
     SideTexts,
-    joined_event_set,
     newest_texts,
     read_aligned,
     released_texts,
+    require_current_events,
 )
 from llm_jobs.tuning.alignment import Alignment, AlignmentConfig, AlignmentObjective
 from llm_jobs.tuning.base_model import BaseModel, TextVectors, load_base
@@ -127,8 +129,8 @@ def tune_recmind(
     Raises:
         UnknownNameError: If the release has no such text or vector feature, or the base no such target
             module.
-        UsageError: If a feature describes the other entity, the name cannot be one, or the base cannot be
-            tuned.
+        UsageError: If a feature describes the other entity, the name cannot be one or is of a model's own
+            vectors, or the base cannot be tuned.
         InputError: If a side has no texts, or hardly any node has both views.
         LeakError: If texts or vectors read held-out events.
         EmbeddingSpaceError: If z^G of items and of users are of different models.
@@ -136,7 +138,7 @@ def tune_recmind(
         LockHeldError: If another job tunes or writes the same feature.
         StorageFullError: If there is no room.
     """
-    require_name(sources.name, "a feature")
+    _require_name(store, sources)
     require_peft()
     texts = [released_texts(release, entity, name) for entity, name in _named(sources)]
     sides = [read_aligned(release, each, sources.vectors) for each in texts]
@@ -210,11 +212,12 @@ def apply_recmind(
     Raises:
         UnknownNameError: If the store has no such adapter; lists those there are.
         EmbeddingSpaceError: If the adapter belongs to another base model.
-        LeakError: If it learned from the events of another split than the texts.
+        LeakError: If it learned from the events of another split than the store's, or than the texts.
         UsageError, InputError, SetupError, LockHeldError, StorageFullError: As `tune_recmind`.
     """
-    require_name(sources.name, "a feature")
+    _require_name(store, sources)
     stored_adapter = load_adapter(store.objects, adapter)
+    require_current_events(store, stored_adapter)
     texts = [newest_texts(store, entity, name) for entity, name in _named(sources)]
     try:
         config = AlignmentConfig.model_validate(stored_adapter.origin.settings | {"device": device})
@@ -227,6 +230,11 @@ def apply_recmind(
     encoder = open_tuned(load_base(entry, config), stored_adapter)
     stored = _store(store, texts, sources.name, encoder=encoder, adapter=stored_adapter, progress=progress)
     return RecmindReport(stored_adapter.digest, stored)
+
+
+def _require_name(store: Store, sources: RecmindSources) -> None:
+    require_name(sources.name, "a feature")
+    FeatureRegistry(store).require_origin("encoder", sources.name, sources.texts)
 
 
 def _named(sources: RecmindSources) -> list[tuple[Entity, str]]:

@@ -1,6 +1,7 @@
 """``featurestore tune recmind``: from a project to published vectors, and what it says when it cannot."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,25 @@ def test_an_adapter_is_tuned_its_vectors_are_released_and_new_texts_encoded(
     assert run([*command, "--adapter", outcome["adapter"][:8], *ignored]) == 2
     said = capsys.readouterr().err
     assert "--adapter tunes nothing: --vectors, --seed, --release would have no effect." in said
+
+
+def test_a_copy_of_an_adapter_embeds_under_its_name_and_names_its_events(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tune = ["tune", "recmind", "-C", str(project), "--items", "item_notes", "--json"]
+    assert run([*tune, *_QUICK, "--set", "max_steps=1"]) == 0
+    adapter = json.loads(capsys.readouterr().out)["adapter"]
+    shutil.copytree(project / "store" / "adapters" / adapter, project / "adapter")
+    with (project / "featurestore.toml").open("a") as config:
+        config.write('adapter = "adapter"\n')
+    assert run(["embed", "-C", str(project), "--feature", "item_notes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["encoder"]["adapter"] == adapter
+    assert run(["publish", "-C", str(project)]) == 0
+    release = open_store(str(project / "store")).release("production")
+    pin = release.pin("vector", "item_notes", "text")
+    assert release.manifest.split is not None
+    assert pin.event_sets == (release.manifest.split.event_set(),)
+    assert len(pin.artefacts) == 4
 
 
 def test_wrong_words_and_things_that_are_absent_end_with_their_codes(

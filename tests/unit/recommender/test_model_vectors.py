@@ -7,15 +7,17 @@ import pytest
 from toy_store import QUICK, fill
 
 from featurestore.errors import UsageError
+from featurestore.features import FeatureRegistry
 from featurestore.gates.policy import GatePolicy
 from featurestore.reader import FeatureStore
 from featurestore.releases.publish import publish
-from featurestore.spec import ModelVectorSpec
+from featurestore.spec import EncoderSpec, ModelVectorSpec, VectorSpec
 from featurestore.stores.memory import MemoryStore
 from recommender.evaluation.compare import open_saved
 from recommender.experiment import TrainRequest, train_models
 from recommender.features import entity_features
 from recommender.model_vectors import write_model_vectors
+from recommender.renewal import renew_vectors
 from recommender.saved import SavedModel
 
 
@@ -53,6 +55,28 @@ def test_rows_name_the_training_part_and_the_model(world):
     assert isinstance(pin.spec, ModelVectorSpec)
     assert pin.spec.release == "1"
     assert pin.spec.encoder.name == "lightgcn"
+
+
+def test_vectors_of_texts_are_not_replaced_by_a_model_s(world):
+    """Both are called after RecMind by default: z^L of an adapter, and what the model ends with."""
+    store, saved, release = world
+    encoder = EncoderSpec(
+        name="e", model="e", pooling="mean", normalized=True, embedding_dim=4, max_tokens=8, adapter="a" * 32
+    )
+    aligned = VectorSpec(feature="recmind", view="item", entity="item", text_digest="0" * 32, encoder=encoder)
+    FeatureRegistry(store).register(aligned)
+    with pytest.raises(UsageError) as caught:
+        write_model_vectors(store, saved, release, name="recmind")
+    assert caught.value.message == (
+        "recmind.item is the name of vectors of texts in this store; a model's own vectors would take their "
+        "place."
+    )
+    assert "such as --name recmind-model." in caught.value.hint
+    assert FeatureRegistry(store).history("vector", "recmind", "user") == []
+    write_model_vectors(store, saved, release, name="recmind-model")
+    FeatureRegistry(store).register(aligned.model_copy(update={"feature": "recmind-model"}))
+    with pytest.raises(UsageError, match=r"recmind-model\.item is the name of vectors of texts"):
+        renew_vectors(store, saved, release, release, name="recmind-model")
 
 
 def test_what_a_model_has_only_zeros_of_gets_no_row(world):

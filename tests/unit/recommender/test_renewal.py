@@ -9,10 +9,12 @@ from toy_store import QUICK, add_vectors, fill
 
 from featurestore.errors import EmbeddingSpaceError, LeakError, MissingVersionError, UsageError
 from featurestore.gates.policy import GatePolicy
+from featurestore.id_maps import extend
 from featurestore.ingest import IngestRequest, ingest
-from featurestore.reader import FeatureStore
+from featurestore.reader import FeatureStore, Release
 from featurestore.releases.publish import publish
-from featurestore.splits import SplitPolicy
+from featurestore.splits import SplitPolicy, remove_earlier_splits
+from featurestore.store import Store
 from featurestore.stores.memory import MemoryStore
 from recommender.data import training_data
 from recommender.evaluation.compare import open_saved
@@ -20,7 +22,7 @@ from recommender.experiment import TrainRequest, train_models
 from recommender.features import NodeFeatures, entity_features
 from recommender.known_rows import known_data
 from recommender.model_vectors import write_model_vectors
-from recommender.renewal import changed_users, renew_vectors
+from recommender.renewal import RenewalReport, changed_users, renew_vectors
 
 POLICY = GatePolicy()
 
@@ -28,8 +30,10 @@ POLICY = GatePolicy()
 class World:
     """The toy store: a model on release 1, its vectors in release 2."""
 
-    def __init__(self, folder: Path, model: str = "lightgcn", **settings: str) -> None:
-        self.folder, self.store = folder, MemoryStore("renewed")
+    def __init__(
+        self, folder: Path, model: str = "lightgcn", store: Store | None = None, **settings: str
+    ) -> None:
+        self.folder, self.store = folder, store or MemoryStore("renewed")
         fill(self.store, folder)
         self.reader = FeatureStore(self.store)
         request = TrainRequest(model, QUICK | settings, feature="item_text")
@@ -40,20 +44,31 @@ class World:
 
     def a_day_later(self, *, events: int = 2, encoder: str = "toy") -> None:
         """User u0 had more items, i20 has come, and both are published."""
+        self.publish_events(self.with_more(events), encoder=encoder)
+
+    def with_more(self, count: int, user: str = "u0") -> pl.DataFrame:
+        """Events of yesterday, and then some of a user with even items."""
+        old = pl.read_parquet(self.folder / "events.parquet")
+        had = set(old.filter(user_id=user)["item_id"])
+        fresh = [f"i{i}" for i in range(0, 14, 2) if f"i{i}" not in had][:count]
+        return pl.concat([old, pl.DataFrame({"user_id": [user] * len(fresh), "item_id": fresh})])
+
+    def publish_events(self, events: pl.DataFrame, *, encoder: str = "toy") -> None:
+        """A release of these events, and of i20."""
         items = pl.read_parquet(self.folder / "items.parquet")
         more = pl.DataFrame({"item_id": ["i20"], "title": ["Item 20"]})
-        pl.concat([items, more]).write_parquet(self.folder / "items.parquet")
-        old = pl.read_parquet(self.folder / "events.parquet")
-        had = set(old.filter(user_id="u0")["item_id"])
-        fresh = [f"i{i}" for i in range(0, 14, 2) if f"i{i}" not in had][:events]
-        new = pl.DataFrame({"user_id": ["u0"] * len(fresh), "item_id": fresh})
-        pl.concat([old, new]).write_parquet(self.folder / "events.parquet")
+        pl.concat([items, more]).unique("item_id").write_parquet(self.folder / "items.parquet")
+        events.write_parquet(self.folder / "events.parquet")
         files = {"items": self.folder / "items.parquet", "interactions": self.folder / "events.parquet"}
         ingest(self.store, IngestRequest(files=files, split=SplitPolicy(method="leave_one_out")))
         add_vectors(self.store, self.folder, "item_text", [*range(15), 20], encoder=encoder)
         refusing = ["embedding_space"] if encoder != "toy" else []
         report = publish(self.store, gates=POLICY, accepted_gates=refusing)
         assert set(report.left_out) == {"z.user", "z.item"}
+
+    def renew(self, **options: Release) -> RenewalReport:
+        """Renew for the newest release."""
+        return renew_vectors(self.store, self.saved, self.first, self.reader.release(), name="z", **options)
 
     def vectors(self, entity: str) -> dict[str, np.ndarray]:
         publish(self.store, gates=POLICY)
@@ -130,6 +145,57 @@ def test_vectors_that_were_never_stored_cannot_be_renewed(tmp_path):
         match=r"no vectors of this lightgcn under the name 'other'\.\n  Write them first: featurestore",
     ):
         renew_vectors(world.store, world.saved, world.first, world.reader.release(), name="other")
+
+
+@pytest.mark.parametrize("is_since", [False, True])
+def test_events_that_are_taken_back_leave_no_trace(tmp_path, is_since):
+    """u0 had more for a day, and u2, who shares items with u0, for good: both were renewed that day."""
+    world = World(tmp_path, fusion="replace")
+    fitted, kept = world.vectors("user"), world.with_more(2, "u2")
+    kept.write_parquet(tmp_path / "events.parquet")
+    world.a_day_later()
+    first_night = world.reader.release()
+    assert world.renew().num_users == 2
+    renewed = world.vectors("user")
+    assert not np.array_equal(renewed["u0"], fitted["u0"])
+    world.publish_events(kept)
+    assert world.renew(**({"since": first_night} if is_since else {})).num_users == 31
+    after = world.vectors("user")
+    assert [user for user in fitted if not np.array_equal(after[user], fitted[user])] == ["u2"]
+
+    (tmp_path / "direct").mkdir()
+    direct = World(tmp_path / "direct", fusion="replace")
+    direct.publish_events(kept)
+    direct.renew()
+    np.testing.assert_array_equal(direct.vectors("user")["u2"], after["u2"])
+    assert not np.array_equal(after["u2"], renewed["u2"])
+
+
+def test_who_has_nothing_again_has_no_vector_again(tmp_path):
+    """A user that the model knew of, and knew nothing about, had something for a day."""
+    store = MemoryStore("renewed")
+    extend(store, "user", ["quiet"])
+    world = World(tmp_path, fusion="replace", store=store)
+    users, items = world.saved.model.vectors()
+    users[int(world.first.id_map("user").row_of(["quiet"])[0])] = 0.0
+    world.saved.model.vectors = lambda: (users, items)
+    write_model_vectors(world.store, world.saved, world.first, name="z")
+    events = pl.read_parquet(tmp_path / "events.parquet")
+    assert "quiet" not in world.vectors("user")
+    world.publish_events(world.with_more(2, "quiet"))
+    world.renew()
+    assert "quiet" in world.vectors("user")
+    world.publish_events(events)
+    world.renew()
+    assert "quiet" not in world.vectors("user")
+
+
+def test_vectors_of_a_split_that_nobody_remembers_are_all_written(tmp_path):
+    """As after an erasure, which removes the records of earlier splits."""
+    world = World(tmp_path, fusion="replace")
+    world.a_day_later()
+    remove_earlier_splits(world.store)
+    assert world.renew().num_users == 31
 
 
 @pytest.mark.parametrize("is_since", [False, True])

@@ -7,14 +7,22 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from aligned_world import ITEMS, add_texts, graph_spec, release, text_spec, train_events
+from aligned_world import (
+    ITEMS,
+    add_texts,
+    another_split,
+    graph_spec,
+    release,
+    text_spec,
+    train_events,
+)
 from gate_world import USERS
 from session_world import QUICK, QUICK_BEHAVIOUR, fill_sessions
 from tuning_world import word_texts
 
 from featurestore import columns as c
-from featurestore.adapters import load_adapter
-from featurestore.errors import EmbeddingSpaceError, UnknownNameError, UsageError
+from featurestore.adapters import Adapter, load_adapter
+from featurestore.errors import EmbeddingSpaceError, LeakError, UnknownNameError, UsageError
 from featurestore.gates.policy import GatePolicy
 from featurestore.reader import FeatureStore, Release
 from featurestore.spec import ModelVectorSpec
@@ -235,6 +243,9 @@ def test_new_titles_are_encoded_by_a_stored_adapter(store, run, entry):
         apply_titles(store, "item_notes", name="llmgr.v2", entry=entry, adapter="ff")
     with pytest.raises(UsageError, match=r"is of 'llmgr.behaviour': it has learned no titles"):
         apply_titles(store, "item_notes", name="llmgr", entry=entry, adapter=after.adapter)
+    another_split(store)
+    with pytest.raises(LeakError, match=r"learned from the events .*, of release 1; the store's split is"):
+        apply_titles(store, "item_notes", name="llmgr", entry=entry, adapter=report.adapter)
 
 
 def test_what_does_not_fit_is_refused(store, run, entry):
@@ -242,6 +253,11 @@ def test_what_does_not_fit_is_refused(store, run, entry):
     for name in ("llmgr.v2", "", "../../x y"):  # before anything else, be it absent
         with pytest.raises(UsageError, match=re.escape(f"{name!r} cannot name a feature")):
             run(released, LlmgrSources("absent", "absent", name))
+    for other in ({}, {"stage": "joint", "config": QUICK_BEHAVIOUR}):
+        with pytest.raises(UsageError, match=r"lightgcn\.item is the name of a model's own vectors in this"):
+            run(released, LlmgrSources("item_notes", "lightgcn", "lightgcn"), **other)
+    with pytest.raises(UsageError, match=r"lightgcn\.item is the name of a model's own vectors in this"):
+        apply_titles(store, "item_notes", name="lightgcn", entry=entry, adapter="ff")
     first = run(released, then=nothing)
     with pytest.raises(UnknownNameError, match="unknown adapter 'ff'"):
         run(released, start="ff")
@@ -249,6 +265,12 @@ def test_what_does_not_fit_is_refused(store, run, entry):
         run(released, start=first.adapter, config=QUICK.model_copy(update={"lora_rank": 2}))
     with pytest.raises(EmbeddingSpaceError, match=r"was tuned on 'tiny-decoder' .* 96 tokens"):
         run(released, start=first.adapter, config=QUICK.model_copy(update={"max_tokens": 90}))
+    stored = load_adapter(store.objects, first.adapter)
+    origin = stored.origin.model_copy(update={"event_set": "0123456789abcdef:train"})
+    foreign = Adapter({**stored.files, "more": b""}, origin)
+    foreign.save(store.objects)
+    with pytest.raises(LeakError, match=r"read events that no split holds together: "):
+        run(released, start=foreign.digest)
     with pytest.raises(UsageError, match="weights=full needs precision=float32"):
         parse_settings(LlmgrConfig, {"weights": "full", "precision": "bfloat16", "device": "cuda"})
 

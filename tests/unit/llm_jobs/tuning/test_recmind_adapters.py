@@ -11,6 +11,7 @@ from aligned_world import (
     USERS,
     add_graph_vectors,
     add_texts,
+    another_split,
     fill,
     graph_spec,
     graph_vectors,
@@ -33,13 +34,14 @@ from featurestore.errors import (
 )
 from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.lock import FeatureLock
+from featurestore.point_in_time import joined_event_set
 from featurestore.reader import Release
 from featurestore.releases.garbage import find_garbage
 from featurestore.releases.gc import gc
+from featurestore.releases.publish import publish
 from featurestore.releases.retention import GcPolicy
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.model_folder import weight_files
-from llm_jobs.tuning.aligned_texts import joined_event_set
 from llm_jobs.tuning.alignment import AlignmentConfig
 from llm_jobs.tuning.base_model import load_base
 from llm_jobs.tuning.nodes import held_out
@@ -193,6 +195,26 @@ def test_a_stored_adapter_encodes_new_texts_without_tuning(store, run, decoder, 
         apply_recmind(store, BOTH, entry=encoder, adapter=report.adapter)
     with pytest.raises(UnknownNameError, match="unknown adapter 'ffff'"):
         apply_recmind(store, BOTH, entry=decoder, adapter="ffff")
+    with pytest.raises(UsageError, match=r"lightgcn\.item is the name of a model's own vectors"):
+        apply_recmind(store, replace(BOTH, name="lightgcn"), entry=decoder, adapter=report.adapter)
+
+
+def test_under_another_split_an_adapter_encodes_nothing_and_its_vectors_are_left_out(store, run, decoder):
+    """Texts of items read no events: only the adapter did."""
+    items = replace(BOTH, texts={"item": "item_notes"})
+    adapter = run(fill(store), items, config=CONFIG.model_copy(update={"max_steps": 2})).adapter
+    learned = train_events(store)
+    release(store)
+    another_split(store)
+    now = train_events(store).partition(":")[0]
+    said = f"{adapter[:16]} learned from the events {learned}, of release 1; the store's split is {now}"
+    with pytest.raises(LeakError, match=said) as caught:
+        apply_recmind(store, items, entry=decoder, adapter=adapter)
+    assert "tune a new adapter" in caught.value.hint
+    add_texts(store, "user", word_texts(len(USERS), seed=2)[0])
+    report = publish(store, gates=GatePolicy())
+    assert set(report.left_out) == {"lightgcn.item", "lightgcn.user", "recmind.item"}
+    assert report.left_out_tuned == ("recmind.item",)
 
 
 def test_nodes_without_a_graph_vector_are_encoded_but_not_learned_from(store, run):
@@ -223,9 +245,14 @@ def test_what_cannot_be_aligned_says_why(store, run):
             "vector feature 'lightgcn.user' describes users; items were expected",
         ),
         (replace(BOTH, name="z L"), UsageError, "'z L' cannot name a feature"),
+        (
+            replace(BOTH, name="lightgcn"),
+            UsageError,
+            r"lightgcn\.item is the name of a model's own vectors .*.* --name lightgcn-texts",
+        ),
     ]
     for sources, kind, message in cases:
-        with pytest.raises(kind, match=message):
+        with pytest.raises(kind, match=f"(?s){message}"):
             run(released, sources)
 
 
