@@ -73,7 +73,8 @@ def chains(
     from llm_jobs.tuning.general_set import read_instructions
 
     opened = open_project(project)
-    check_tuned_name(name, opened.config.models)
+    for wanted_name in (name, f"{name}-pure") if against_pure else (name,):
+        check_tuned_name(wanted_name, opened.config.models)
     entry = choose_model(opened, model, model_folder)
     opened_release = FeatureStore(opened.store).release(release)
     text_pins(opened_release, texts)  # an unknown text feature is no unknown prompt

@@ -6,7 +6,7 @@ from (seed, k), so that more trials later repeat none of the earlier ones, and a
 
 import fcntl
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,11 +18,12 @@ from featurestore.errors import InputError, LockHeldError, StoreError, UsageErro
 from featurestore.ids import digest
 from featurestore.progress import Progress, no_progress
 from featurestore.reader import Release
+from featurestore.spec import Frozen
 from recommender.base import Recommender
 from recommender.data import TrainingData, load_training_data
 from recommender.experiment import TrainRequest, load_features
 from recommender.features import NodeFeatures
-from recommender.registry import find_model, parse_settings
+from recommender.registry import ModelEntry, find_model, parse_settings
 from recommender.saved import bind, config_json
 from recommender.search_space import draw_settings
 from recommender.training.divergence import DivergedError
@@ -107,7 +108,7 @@ def search(
         num_known = len(trials)
         for number in sorted(set(range(num_trials)) - trials.keys()):
             drawn = draw_settings(space, np.random.default_rng([seed, number]))
-            model = entry.model_type(parse_settings(entry.config_type, request.settings | drawn))
+            model = entry.model_type(_config(entry, request.settings, drawn))
             trials[number] = _try(model, Trial(number, drawn, None, 0, 0.0), data, features, seed)
             _append(log, identity, trials[number])
             progress(len(trials), num_trials, f"best {monitor} {max(map(_value, trials.values())):.4f}")
@@ -118,6 +119,22 @@ def search(
             hint="Fix a smaller one with --set learning_rate=VALUE.",
         )
     return SearchReport(monitor, tuple(ranked), num_known)
+
+
+def _config(entry: ModelEntry, fixed: Mapping[str, str], drawn: Mapping[str, str]) -> Frozen:
+    """Settings of a trial.
+
+    Raises:
+        UsageError: If what was drawn and what is fixed do not go together.
+    """
+    try:
+        return parse_settings(entry.config_type, {**fixed, **drawn})
+    except UsageError as error:
+        given = " ".join(f"{name}={value}" for name, value in drawn.items())
+        raise UsageError(
+            f"the search drew {given}, which does not fit the settings that are fixed: {error.message}",
+            hint="Fix the setting that is named with --set as well, or leave the other to its default.",
+        ) from error
 
 
 def _try(

@@ -19,7 +19,7 @@ from recommender.evaluation.case_page import Names, render_cases
 from recommender.evaluation.case_study import GroupEffect, group_effect
 from recommender.evaluation.tasks import load_task
 from recommender.saved import check_binding, load_model
-from scripts.study.command_line import add_output_option, exit_code, new_parser, put_out
+from scripts.study.command_line import add_output_option, exit_code, new_parser, positive, put_out
 
 TITLE: Final = "Which neighbours brought a hit"
 
@@ -95,7 +95,7 @@ def main() -> int:
     parser.add_argument("--release", default="production", help="number or alias")
     parser.add_argument("--item-texts", metavar="FEATURE", help="texts of items to show")
     parser.add_argument("--user-texts", metavar="FEATURE", help="texts of users to show")
-    parser.add_argument("--cases", type=int, default=5)
+    parser.add_argument("--cases", type=positive, default=5, help="hits that are shown at most")
     parser.add_argument("--title", default=TITLE, help="heading of the page")
     add_output_option(parser)
     options = parser.parse_args()

@@ -5,13 +5,20 @@ epochs nor step size: one to one by examples, LoRA of rank 16 (alpha 32) on all 
 are our reconstruction.
 """
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llm_jobs.tuning.config import TuningConfig
 
 
 class ChainsConfig(TuningConfig):
     """Settings of the mixed fine-tuning."""
+
+    @field_validator("head_learning_rate")
+    @classmethod
+    def _no_head(cls, rate: float) -> float:
+        if rate != TuningConfig.model_fields["head_learning_rate"].default:
+            raise ValueError("it has no effect: nothing learns beside the adapter here; leave it out")
+        return rate
 
     general_share: float = Field(
         default=0.5,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from featurestore.errors import InputError, UsageError
-from featurestore.ids import digest, digest_texts
+from featurestore.ids import ExternalId, digest, digest_texts
 from llm_jobs.tuning.chain_examples import ChainExample
 from llm_jobs.tuning.chains_config import ChainsConfig
 from llm_jobs.tuning.general_set import Instruction
@@ -90,7 +90,7 @@ def mix(
     limit = min(config.max_tokens or writer.context, writer.context)
     pairs = [(each, writer.example(each.messages, each.answer)) for each in chains]
     short = [pair for pair in pairs if len(pair[1]) <= limit]
-    learned, held = _parted(short, [each.entity_id for each, _ in short], config, seed)
+    learned, held = _parted(short, _questions([each for each, _ in short]), config, seed)
     texts = [writer.example(each.messages, each.output) for each in instructions]
     questions = [each.question for each, text in zip(instructions, texts, strict=True) if len(text) <= limit]
     general, held_general = _parted([each for each in texts if len(each) <= limit], questions, config, seed)
@@ -110,6 +110,17 @@ def mix(
         num_too_long=len(pairs) - len(short) + len(texts) - len(questions),
         num_general_wanted=wanted,
     )
+
+
+def _questions(chains: Sequence[ChainExample]) -> list[str]:
+    """What is parted as one: an entity with all its stages, and entities of which the same is asked first.
+
+    Variants of an item have the same text: an answer that was learned of one would be known of the other.
+    """
+    first: dict[ExternalId, str] = {}
+    for each in chains:
+        first.setdefault(each.entity_id, digest_texts([message.content for message in each.messages]))
+    return [first[each.entity_id] for each in chains]
 
 
 def _parted(

@@ -26,6 +26,13 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEATURESTORE_DATA", _DATA)))
 
 
+def positive(text: str) -> int:
+    """An option's value: a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
 def exit_code(work: Callable[[], int | None]) -> int:
     """Do some work: its own code, 130 if a person stopped it; an error of ours is said, and ends with 1."""
     try:

@@ -1,7 +1,7 @@
 """Declared runs and their records, grouped as tables show them: the seeds of one model and form together."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -90,6 +90,26 @@ def same_seeds(ours: Group, theirs: Group) -> tuple[Group, Group]:
     first, second = ours.current, theirs.current
     shared = {s.run.seed for s in first.standings} & {s.run.seed for s in second.standings}
     return _of_seeds(first, shared), _of_seeds(second, shared)
+
+
+def in_one_line(groups: Mapping[str, Group]) -> dict[str, Group]:
+    """Groups that a line of a table shows side by side: of the seeds that all have which have any.
+
+    What has no current record stays as it is.
+    """
+    seeds = [{s.run.seed for s in group.current.standings} for group in groups.values()]
+    shared = set.intersection(*(found for found in seeds if found)) if any(seeds) else set[int]()
+    return {
+        name: _without_others(group, shared) if group.current.standings and shared else group
+        for name, group in groups.items()
+    }
+
+
+def _without_others(group: Group, seeds: set[int]) -> Group:
+    """As if other seeds, and what is of earlier code, had not been run yet."""
+    kept = (s.state == "current" and s.run.seed in seeds for s in group.standings)
+    pairs = zip(group.standings, kept, strict=True)
+    return Group(tuple(s if is_kept else replace(s, record=None, state="due") for s, is_kept in pairs))
 
 
 def _of_seeds(group: Group, seeds: set[int]) -> Group:

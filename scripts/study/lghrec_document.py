@@ -7,7 +7,7 @@ from recommender.evaluation.significance import PairedTest
 from scripts.study.beside import Row, Sources, data_set
 from scripts.study.comparisons import Comparisons
 from scripts.study.datasets import find_dataset
-from scripts.study.groups import DAGGER, SEEDS, Group, Study
+from scripts.study.groups import DAGGER, SEEDS, Group, Study, in_one_line
 from scripts.study.item_parts import ItemPart
 from scripts.study.lghrec import (
     BACKBONES,
@@ -43,6 +43,7 @@ and temperatures of a contrast that is added to the backbone's own loss.
 
 Test part, all items ranked but those that the user had before. Epochs are chosen on the validation part.
 {SEEDS}
+Forms of one backbone stand in one line by the seeds that all of them have.
 `*` p < 0.05, `**` p < 0.01, paired bootstrap over users, Holm-corrected over a table; on a part of the items
 users are drawn with all that they have in it. {DAGGER}: the record is of earlier code, settings or data, and
 its run is due again; tests, parts and times are of current records only.
@@ -104,7 +105,9 @@ def _backbones(
 ) -> Iterator[str]:
     rows: list[list[str]] = []
     for backbone in BACKBONES:
-        groups = {form: sources.study.group(dataset, *row) for form, row in rows_of(backbone).items()}
+        groups = in_one_line(
+            {form: sources.study.group(dataset, *row) for form, row in rows_of(backbone).items()}
+        )
         if any(group.standings for group in groups.values()):
             cells = [
                 f"{sources.metrics.cell(group, metric)}{_mark(tests, backbone, form)}"
@@ -124,8 +127,8 @@ def _mark(tests: dict[tuple[str, str], PairedTest], backbone: str, form: str) ->
 def _strata(sources: Sources, dataset: str) -> Iterator[str]:
     """LightGCN's four forms by the degree of test items."""
     rows: list[list[str]] = []
-    for form, row in rows_of("lightgcn").items():
-        group = sources.study.group(dataset, *row).current
+    forms = {form: sources.study.group(dataset, *row).current for form, row in rows_of("lightgcn").items()}
+    for form, group in in_one_line(forms).items():
         found = [sources.metrics.item_part(group, part.inside, JUDGED) for part in _PARTS.values()]
         if any(value is not None for value in found):
             rows.append([form, *("" if value is None else f"{value:.4f}" for value in found)])

@@ -10,10 +10,10 @@ from scripts.study.comparisons import Sides
 from scripts.study.groups import NOT_RUN, Group
 from scripts.study.item_parts import ItemPart
 from scripts.study.lghrec import BACKBONES, LASTFM, MODEL, SEMANTIC_ID, with_hgpo
-from scripts.study.lghrec_cost import MOST_TIMES, cost_targets
+from scripts.study.lghrec_cost import cost_targets
 from scripts.study.lghrec_fixed import choose_fixed
 from scripts.study.row_tables import is_more, marked
-from scripts.study.same_seeds import READING, epoch_ratio, rows_of_same_seeds
+from scripts.study.same_seeds import rows_of_same_seeds
 from scripts.study.tables import table, title
 
 JUDGED: Final = "ndcg@20"
@@ -23,9 +23,6 @@ BOTH: Final = FORMS[-1]
 RARE: Final = ItemPart(most=9)
 """The long tail: items of fewer than ten training users."""
 OURS: Final[Row] = (MODEL, f"text-{with_hgpo('lightgcn')}")
-CONTRASTIVE: Final[Row] = ("sgl", "plain")
-"""The model of contrasts that costs are compared with."""
-_HGPO: Final[Row] = (MODEL, f"plain-{with_hgpo('lightgcn')}")
 _WANTED: Final = 7
 
 
@@ -65,9 +62,6 @@ def targets(sources: Sources) -> Iterator[str]:
         f"both gain a larger share of {metric} for {tail} than for all, on most backbones": _tail(sources),
         f"HGPO above the fixed τ that validation chooses, in {metric} of {tail}, beyond chance": (
             _fixed(sources)
-        ),
-        f"HGPO on LightGCN ≤ {MOST_TIMES:g} times SGL's time per epoch, {READING}": epoch_ratio(
-            sources.study, LASTFM, _HGPO, CONTRASTIVE, MOST_TIMES
         ),
     } | cost_targets(sources.study.records)
     rows = [[LASTFM, target, *cells] for target, cells in found.items()]

@@ -90,11 +90,17 @@ def test_wrong_words_and_things_that_are_absent_end_with_their_codes(
     pure = ["--set", "general_share=0"]
     texts = ["--texts", "item_kind"]
     (project / "broken.jsonl").write_text("{")
+    given = ["--general", str(project / "general.jsonl")]
+    config = project / "featurestore.toml"
+    tiny = config.read_text().partition("[models.tiny]")[2]
+    config.write_text(f"{config.read_text()}\n[models.tin-pure]{tiny}")
     cases = [
         ([], 2, "--texts must name a text feature that a prompt wrote"),
         ([*texts], 2, "general_share is 0.5, but no general instructions were named"),
         ([*texts, *pure, "--against-pure"], 2, "--against-pure compares with a mixture"),
         ([*texts, *pure, "--name", "echo"], 2, "'echo' is a model already"),
+        ([*texts, "--against-pure", *given, "--name", "tin"], 2, "'tin-pure' is a model already"),
+        ([*texts, *pure, "--set", "head_learning_rate=0.1"], 2, "nothing learns beside the adapter here"),
         ([*texts, *pure, "--model", "echo"], 2, "runs on the engine 'echo', which loads no adapters"),
         ([*texts, "--general", str(project / "broken.jsonl")], 3, "line 1: not JSON"),
         (["--texts", "item_kinds", *pure], 2, "unknown text feature 'item_kinds'"),

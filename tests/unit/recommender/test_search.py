@@ -100,6 +100,12 @@ def test_what_cannot_be_searched_says_so(release, tmp_path):
     assert not log.exists()
 
 
+def test_a_draw_that_does_not_fit_what_is_fixed_is_named(release, tmp_path):
+    request = TrainRequest("lghrec", {"temperature_max": "0.21"})
+    with pytest.raises(UsageError, match=r"the search drew .*temperature=0\.[2-9]\d*, which does not fit"):
+        search(release, request, tmp_path / "x.jsonl", num_trials=8)
+
+
 def test_a_trial_that_diverges_is_noted_and_the_search_goes_on(release, tmp_path, monkeypatch):
     log, request = tmp_path / "s.jsonl", TrainRequest("lightgcn", FIXED)
     fit, asked = find_model("lightgcn").model_type.func.fit, []

@@ -1,9 +1,11 @@
 """What scripts do with errors, stops and pages."""
 
+from argparse import ArgumentTypeError
+
 import pytest
 
 from featurestore.errors import InputError
-from scripts.study.command_line import add_data_option, exit_code, new_parser, put_out
+from scripts.study.command_line import add_data_option, exit_code, new_parser, positive, put_out
 from scripts.study.datasets import ROOT
 
 
@@ -34,3 +36,10 @@ def test_a_page_is_printed_or_written(capsys, tmp_path):
     assert capsys.readouterr().out == "page\n"
     put_out("page\n", tmp_path / "new" / "page.md")
     assert (tmp_path / "new" / "page.md").read_text(encoding="utf-8") == "page\n"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", ""])
+def test_a_count_is_a_whole_number_above_0(text):
+    assert positive("3") == 3
+    with pytest.raises(ArgumentTypeError, match="is no whole number above 0"):
+        positive(text)

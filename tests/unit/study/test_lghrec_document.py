@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from study_world import FACTS, write_record
 
-from recommender.base import FitReport
 from scripts.study.comparisons import Comparisons
 from scripts.study.lghrec import BACKBONES, FIXED_GRID, minimum, queue
 from scripts.study.lghrec_document import render
-from scripts.study.lghrec_targets import rows_of
+from scripts.study.lghrec_targets import BASE, rows_of
 from scripts.study.records import Pairs, Records
 from scripts.study.runs import Run
 
@@ -62,7 +61,7 @@ def with_rare_items(records: Records) -> None:
 def test_without_records_no_target_is_judged(records):
     text = render(records, Comparisons(records))
     lines = [line for line in text.splitlines() if line.startswith("| colakg-lastfm |")]
-    targets = lines[2:8]  # the first two say what was run
+    targets = lines[2:7]  # the first two say what was run
     assert all(line.endswith("| not run |") for line in targets)
     assert (
         "peak memory with HGPO ≤ 1.5 times the contrastive model's | not measured | not run |" in targets[-1]
@@ -189,16 +188,15 @@ def test_gains_are_larger_on_the_long_tail_of_most_backbones(records, worse, sai
     assert f"| {target} | {said}" in render(records, Comparisons(records))
 
 
-def test_the_time_of_an_epoch_stands_beside_sgls(records):
-    for model, label, seed, milliseconds in (
-        ("lghrec", "plain-lightgcn", 0, 9.0),
-        ("sgl", "plain", 0, 6.0),
-        ("sgl", "plain", 1, 1.0),
-    ):
-        record = write_record(records, run_of(model, label, seed), GOOD)
-        fit = FitReport(epochs=1, best_epoch=1, seconds=1.0, step_milliseconds=milliseconds)
-        changed = record.model_copy(update={"fit": fit, "config": {"batch_size": 64}})
-        records.save(changed, np.array(GOOD), np.ones(40, np.int64))
+def test_forms_of_a_backbone_stand_in_one_line_by_the_seeds_that_all_have(records):
+    rows = rows_of("lightgcn")
+    write_record(records, run_of(*rows[BASE], 0), BAD)
+    write_record(records, run_of(*rows[BASE], 1), GOOD)
+    write_record(records, run_of(*rows["+ both"], 0), BAD)
     text = render(records, Comparisons(records))
-    said = "time per epoch, steps of the runs, no benchmark | 1.50, 1 seed each | a reading: within |"
-    assert f"| HGPO on LightGCN ≤ 1.5 times SGL's {said}" in text
+    assert "| `lightgcn` | 0.2500 | not run | not run | 0.2500 |" in text
+    write_record(records, run_of(*rows["+ both"], 1), GOOD)
+    assert (
+        "| `lightgcn` | 0.5000 ± 0.3536 (2 of 3) | not run | not run | 0.5000 ± 0.3536 (2 of 3) |"
+        in render(records, Comparisons(records))
+    )

@@ -89,6 +89,7 @@ def test_the_section_shows_means_over_trainings(records, tmp_path):
     assert "|  |  | text |  | 0.5000 | 0.2000 | 3.0 |" in text
     assert "|  |  | any other item |  | 0.2500 |  |  |" in text
     assert "taken before 1.00 times as often as those by ID vector, and 0.50 times as often" in text
+    assert "They also have 1.0 and 1.0 times as many training users" in text
     assert "| 7 | 2 | 8, **9** | **9**, 3 |" in text
 
 

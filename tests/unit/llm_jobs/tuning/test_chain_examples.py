@@ -1,6 +1,7 @@
 """What is learned from: stored answers whose inputs are what they were, instructions, and their mix."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -145,6 +146,23 @@ def test_what_is_held_out_depends_on_neither_share_nor_size(
     answers = {example.answer: tokens for example, tokens in mixed.held_chains}
     for text, tokens in answers.items():
         assert writer.tokenizer.decode(list(tokens.answer)) == f"{text}<|end|>"
+
+
+def test_what_is_asked_of_two_entities_alike_is_held_out_of_both_or_none(
+    store: MemoryStore, tmp_path: Path, writer: Writer
+) -> None:
+    """Variants of an item have one text, and so one answer."""
+    prompt = write_prompt(tmp_path)
+    chains = read_chains(store, fill(store, prompt, tmp_path), prompt, "item_kind").examples
+    twins = [
+        *chains,
+        *(replace(each, entity_id=f"twin of {each.entity_id}") for each in chains),
+    ]
+    for seed in range(3):
+        mixed = mix(writer, twins, INSTRUCTIONS, QUICK, seed=seed)
+        held = {example.prompt for _, example in mixed.held_chains}
+        assert len(mixed.held_chains) == 12
+        assert held.isdisjoint(example.prompt for example in mixed.chains)
 
 
 def test_a_mixture_without_its_parts_is_refused(store: MemoryStore, tmp_path: Path, writer: Writer) -> None:
