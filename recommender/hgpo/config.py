@@ -1,7 +1,7 @@
 """Settings of HGPO and of what it is measured against; constants are those of LGHRec's released code.
 
 Ours are the bounds of τ, 0.05 and 1 (released: 0.01 and 2), and forms that `advantage`, `groups`, `pools` and
-`num_samples` name besides the released ones.
+`num_samples` name besides the released ones. Other released forms: `recommender.hgpo.released_forms`.
 
 Where a setting's meaning needs formulas, they stand in `recommender.hgpo.rewards` (w1 to w5, the thresholds,
 groups), `recommender.hgpo.objective` (ε, c1, λ, β) and `recommender.hgpo.contrast_side` (τ, negatives).
@@ -11,13 +11,13 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from recommender.hgpo.contrast_views import ViewConfig
+from recommender.hgpo.released_forms import ReleasedForms
 
 TemperatureBy: TypeAlias = Literal["hgpo", "fixed", "ideal", "learned"]
 NegativesBy: TypeAlias = Literal["hgpo", "uniform", "hard", "in_batch"]
 
 
-class HgpoConfig(ViewConfig):
+class HgpoConfig(ReleasedForms):
     """Settings of the contrast and of the policy that steers it."""
 
     contrast_weight: float = Field(
@@ -85,6 +85,11 @@ class HgpoConfig(ViewConfig):
             raise ValueError(f"num_groups={self.num_groups} needs groups=quantile; groups=degree makes 5")
         if self.advantage == "anchor" and self.num_samples < 2:
             raise ValueError("advantage=anchor compares actions of a node; raise num_samples to 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _forms_are_read(self) -> "HgpoConfig":
+        self.check_effect(chooses=self.negatives_by == "hgpo", sets_temperature=self.temperature_by == "hgpo")
         return self
 
     @model_validator(mode="after")

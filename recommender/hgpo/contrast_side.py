@@ -6,9 +6,9 @@ LGHRec (arXiv 2505.12396); s are cosines, z'_v and z''_v two views of node v
     L_CL = mean over v of -log  e(z''_v) / (e(z''_v) + Σ_{n in N*_v} e(z''_n)),   e(x) = exp(s(z'_v, x) / τ_v)
 
 N*_v are M of P nodes of v's side that are drawn for every step, or, in the released form, items for users,
-where an item that the user had takes the positive's place in state and rewards. In the released code the
-chosen negatives never enter the loss: here they do. State and rewards read these views too (the released ones
-layer-0 embeddings), without gradients. Who chooses:
+where an item that the user had takes the positive's place in state and rewards. State and rewards read these
+views too, without gradients. What the released code does otherwise, `loss_negatives` and `state_of` can:
+`recommender.hgpo.released_forms`. Who chooses:
 
     τ_v     the policy; a constant; T_ideal(d_v), the optimum of reward (5); a weight per group, by gradient
     N*_v    the policy; M of P alike; the M nearest of P (dynamic hard negatives); other nodes of the batch
@@ -30,6 +30,21 @@ from recommender.training.full_softmax import catalogue_cross_entropy
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What state and rewards see, where that is not what is contrasted.
+
+    Attributes:
+        nodes: (m, d) of the nodes.
+        partners: (m, d) of the partners.
+        candidates: (P, d) of the pool.
+    """
+
+    nodes: torch.Tensor
+    partners: torch.Tensor
+    candidates: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Contrasted:
     """Nodes of one side in one step.
 
@@ -41,6 +56,7 @@ class Contrasted:
         positives: (m, d) z'' of the nodes.
         partner_vectors: (m, d) z'' of the partners.
         candidates: (P, d) z'' of the pool.
+        seen: What state and rewards see; None: the views.
     """
 
     nodes: torch.Tensor
@@ -50,6 +66,7 @@ class Contrasted:
     positives: torch.Tensor
     partner_vectors: torch.Tensor
     candidates: torch.Tensor
+    seen: Seen | None = None
 
 
 class ContrastSide(torch.nn.Module):
@@ -107,7 +124,7 @@ class ContrastSide(torch.nn.Module):
             if self.agent is not None:
                 decision = self.agent.decide(state, self.groups[given.nodes], num_chosen, noise)
             temperatures = self._temperatures(given.nodes, decision)  # (m,)
-            if in_batch:
+            if in_batch or self._config.loss_negatives == "in_batch":
                 rows = torch.arange(len(own), device=own.device)
                 return catalogue_cross_entropy(own / temperatures.unsqueeze(1), positives, rows)
             chosen = self._chosen(state, decision, num_chosen, noise)  # (m, M)
@@ -127,8 +144,24 @@ class ContrastSide(torch.nn.Module):
         candidates: torch.Tensor,
         cosines: torch.Tensor,
     ) -> State:
+        if given.seen is not None:
+            own, partners, candidates = (
+                normalize(vectors.float(), dim=1)
+                for vectors in (given.seen.nodes, given.seen.partners, given.seen.candidates)
+            )
+            return self._state_of(given, own, partners, candidates, own @ candidates.T)
         is_own = given.partner_vectors is given.positives
         partners = positives if is_own else normalize(given.partner_vectors.float(), dim=1)
+        return self._state_of(given, own, partners, candidates, cosines)
+
+    def _state_of(
+        self,
+        given: Contrasted,
+        own: torch.Tensor,
+        partners: torch.Tensor,
+        candidates: torch.Tensor,
+        cosines: torch.Tensor,
+    ) -> State:
         return State(
             nodes=own.detach(),
             positives=partners.detach(),

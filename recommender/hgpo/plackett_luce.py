@@ -5,9 +5,7 @@ Plackett, "The Analysis of Permutations", 1975: with logits l, the chance to dra
     π(n) = Π_k exp(l_{n_k}) / Σ exp(l_j) over j not drawn before k
 
 Kool, van Hoof and Welling, "Stochastic Beams and Where to Find Them", ICML 2019: the M largest of l + Gumbel
-noise, from the largest down, are such a draw. A logit of -inf is never drawn. The released code of LGHRec
-(arXiv 2505.12396) adds up log softmax(l) of all that was drawn, which is no chance of a draw without
-replacement: left out on purpose.
+noise, from the largest down, are such a draw. A logit of -inf is never drawn.
 
 Letters: m rows, P candidates, M drawn. Leading dimensions may be more than one.
 """

@@ -1,9 +1,8 @@
 """HGPO's policy: which negatives a node is contrasted with, and at which temperature.
 
 LGHRec (arXiv 2505.12396). State of a node v: its vector z_v, its positive's z_p, the mean of the candidates'
-vectors and its degree d_v. Two forms of the released code are left out on purpose: a logit belongs to a place
-in the pool, whose items change with every draw, and the temperature is clamped after its log-probability is
-taken. Our reconstruction:
+vectors and its degree d_v. Our reconstruction; forms of the released code are settings, see
+`recommender.hgpo.released_forms`:
 
     logit_j = <W_a [z_v ‖ z_p], W_b z_j> + w·[cos(v, j), cos(p, j), ln(1 + d_j)]
     N* ~ Plackett-Luce(logits)                        M of P, `recommender.hgpo.plackett_luce`
@@ -11,8 +10,8 @@ taken. Our reconstruction:
     x ~ N(μ, s²),    τ = τ_min + (τ_max - τ_min) sigmoid(x)
     log π = log π(N*) + log N(x; μ, s)                densities of x: τ's differ by what θ cannot change
 
-Ours besides: vectors of length 1, of the views z' and z'' that are contrasted, where the released state is of
-layer-0 embeddings; ln(1 + d) where it has d; ln(1 + d_v) is left out of the logits, where it would cancel;
+Ours besides: vectors of length 1, of the views z' and z'' that are contrasted; ln(1 + d) where the released
+code has d; ln(1 + d_v) is left out of the logits, where it would cancel;
 bounds of τ are 0.05 and 1, in which T_ideal lies up to a degree of 10^8 (released: 0.01 and 2); the policy
 begins with uniform negatives and with τ near the setting. Nodes of a batch share a pool, which makes all
 logits one product of matrices; of a pool that is drawn uniformly each node still gets a uniform one.
@@ -99,7 +98,10 @@ class Policy(torch.nn.Module):
 
     def __init__(self, config: HgpoConfig, dim: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.choice = _ChoiceHead(dim, generator) if config.negatives_by == "hgpo" else None
+        self.choice: _ChoiceHead | _SlotHead | None = None
+        if config.negatives_by == "hgpo":
+            of_candidates = config.choice_head == "candidate"
+            self.choice = _ChoiceHead(dim, generator) if of_candidates else _SlotHead(config, dim, generator)
         chooses = config.temperature_by == "hgpo"
         self.temperature = _TemperatureHead(config, dim, generator) if chooses else None
 
@@ -130,11 +132,12 @@ def draw_action(outputs: Outputs, num_chosen: int, num_samples: int, noise: torc
     return Action(chosen, raw)
 
 
-def log_probabilities(outputs: Outputs, action: Action) -> torch.Tensor:
+def log_probabilities(config: HgpoConfig, outputs: Outputs, action: Action) -> torch.Tensor:
     """(G, m) log π of actions."""
     parts: list[torch.Tensor] = []
     if (logits := outputs.logits) is not None and action.chosen is not None:
-        parts.append(log_probability(logits.expand(len(action.chosen), *logits.shape), action.chosen))
+        chance = log_probability if config.choice_chance == "ordered" else summed_log_shares
+        parts.append(chance(logits.expand(len(action.chosen), *logits.shape), action.chosen))
     if outputs.mean is not None and outputs.log_std is not None and action.raw is not None:
         distance = (action.raw - outputs.mean) * torch.exp(-outputs.log_std)  # (G, m)
         parts.append(-0.5 * distance.square() - outputs.log_std - 0.5 * math.log(2 * math.pi))
@@ -152,14 +155,23 @@ def entropies(outputs: Outputs) -> torch.Tensor:
     return torch.stack(parts).sum(dim=0)
 
 
+def summed_log_shares(logits: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """(…,) Σ log softmax of (…, P) logits at (…, M) columns: the released form, no log-probability."""
+    return torch.log_softmax(logits, dim=-1).gather(-1, chosen).sum(dim=-1)
+
+
 def squash(config: HgpoConfig, raw: torch.Tensor) -> torch.Tensor:
     """τ of x, of any shape."""
+    if config.temperature_form == "clamped":
+        return raw.clamp(config.temperature_min, config.temperature_max)
     width = config.temperature_max - config.temperature_min
     return config.temperature_min + width * torch.sigmoid(raw)
 
 
 def unsquash(config: HgpoConfig, temperature: float) -> float:
     """The x whose τ is given."""
+    if config.temperature_form == "clamped":
+        return temperature
     share = (temperature - config.temperature_min) / (config.temperature_max - config.temperature_min)
     return math.log(share / (1 - share))
 
@@ -180,23 +192,43 @@ class _ChoiceHead(torch.nn.Module):
         return logits.masked_fill(state.is_barred, _BARRED)
 
 
-class _TemperatureHead(torch.nn.Module):
-    def __init__(self, config: HgpoConfig, dim: int, generator: torch.Generator) -> None:
+class _StateHead(torch.nn.Module):
+    """A small net over the state; the pool's part of its first layer is one row for all nodes."""
+
+    def __init__(self, dim: int, num_outputs: int, generator: torch.Generator) -> None:
         super().__init__()
         wide, narrow = _HIDDEN
         self.of_nodes = _linear(2 * dim + 1, wide, generator)
         self.of_pool = _linear(dim, wide, generator, bias=False)
         self.hidden = _linear(wide, narrow, generator)
-        self.out = _linear(narrow, 2, generator, gain=0.01)
+        self.out = _linear(narrow, num_outputs, generator, gain=0.01)
+
+    def read(self, state: State) -> torch.Tensor:
+        """(m, outputs)."""
+        own = torch.cat([state.nodes, state.positives, state.degrees.log1p().unsqueeze(1)], dim=1)
+        pool = self.of_pool(state.candidates.mean(dim=0))  # (256,)
+        hidden = torch.relu(self.of_nodes(own) + pool)  # (m, 256)
+        return self.out(torch.relu(self.hidden(hidden)))
+
+
+class _SlotHead(_StateHead):
+    def __init__(self, config: HgpoConfig, dim: int, generator: torch.Generator) -> None:
+        super().__init__(dim, config.pool_size, generator)
+
+    def forward(self, state: State) -> torch.Tensor:
+        """(m, P) logits of places, those of what is barred far below all others."""
+        return self.read(state)[:, : len(state.candidates)].masked_fill(state.is_barred, _BARRED)
+
+
+class _TemperatureHead(_StateHead):
+    def __init__(self, config: HgpoConfig, dim: int, generator: torch.Generator) -> None:
+        super().__init__(dim, 2, generator)
         with torch.no_grad():
             self.out.bias.copy_(torch.tensor([unsquash(config, config.temperature), _FIRST_LOG_STD]))
 
     def forward(self, state: State) -> tuple[torch.Tensor, torch.Tensor]:
-        """(m,) μ and (m,) log s. The pool's part of the first layer is one row for all nodes."""
-        own = torch.cat([state.nodes, state.positives, state.degrees.log1p().unsqueeze(1)], dim=1)
-        pool = self.of_pool(state.candidates.mean(dim=0))  # (256,)
-        hidden = torch.relu(self.of_nodes(own) + pool)  # (m, 256)
-        mean, log_std = self.out(torch.relu(self.hidden(hidden))).unbind(dim=1)
+        """(m,) μ and (m,) log s."""
+        mean, log_std = self.read(state).unbind(dim=1)
         return mean, log_std.clamp(*_LOG_STD_RANGE)
 
 

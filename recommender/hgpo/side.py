@@ -123,7 +123,7 @@ class HgpoAgent(torch.nn.Module):
         old: torch.Tensor | None = None
         for _ in range(config.update_epochs):
             outputs = [self._outputs(e.state) if old is not None else e.outputs for e in episodes]
-            log_probs = _of_all(outputs, episodes)  # (n,)
+            log_probs = _of_all(config, outputs, episodes)  # (n,)
             old = log_probs.detach() if old is None else old
             loss = policy_loss(
                 config,
@@ -150,13 +150,15 @@ class HgpoAgent(torch.nn.Module):
         if self.first_policy is None:
             return 0.0
         outputs = [self.first_policy(episode.state) for episode in self._episodes]
-        return self._config.kl_weight * first_policy_distance(log_probs, _of_all(outputs, self._episodes))
+        return self._config.kl_weight * first_policy_distance(
+            log_probs, _of_all(self._config, outputs, self._episodes)
+        )
 
 
-def _of_all(outputs: Sequence[Outputs], episodes: Sequence[Episode]) -> torch.Tensor:
+def _of_all(config: HgpoConfig, outputs: Sequence[Outputs], episodes: Sequence[Episode]) -> torch.Tensor:
     """(n,) log π of the actions of all episodes."""
     pairs = zip(outputs, episodes, strict=True)
-    return torch.cat([log_probabilities(of, episode.action).flatten() for of, episode in pairs])
+    return torch.cat([log_probabilities(config, of, episode.action).flatten() for of, episode in pairs])
 
 
 def _nodes_of(episodes: list[Episode]) -> torch.Tensor:

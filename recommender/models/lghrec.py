@@ -11,7 +11,8 @@ Scores are the backbone's. Its own contrast, where it has one, stays; ``backbone
 With ``contrast_weight=0`` this is the backbone to the bit, so that "with and without" are settings: features
 give the semantic ID, the weight gives HGPO. What HGPO is measured against are settings too, see
 `recommender.hgpo.config`: temperature_by=fixed, ideal or learned; negatives_by=uniform, hard or in_batch;
-groups=none; harmony_weight=0; entropy_weight=0.
+groups=none; harmony_weight=0; entropy_weight=0. So are forms of the released code, see
+`recommender.hgpo.released_forms`.
 
 Settings that every model has (``embedding_dim``, ``reg``, ``fusion``, …) are set here and handed on. The
 backbone's others are its own defaults unless named: ``backbone_settings=num_layers=2,drop_rate=0.2``.
@@ -32,7 +33,7 @@ from pydantic import Field, ValidationError, model_validator
 from recommender.data import TrainingData
 from recommender.graph.nodes import batch_nodes
 from recommender.hgpo.config import HgpoConfig
-from recommender.hgpo.contrast_side import Contrasted, ContrastSide
+from recommender.hgpo.contrast_side import Contrasted, ContrastSide, Seen
 from recommender.hgpo.contrast_views import ContrastViews
 from recommender.models import (
     bpr_mf,
@@ -165,6 +166,7 @@ class Network(torch.nn.Module):
         first, second = views.read(layer_zero, torch.cat(sides), torch.cat(read))
         own = first.split([len(rows) for rows in sides])
         parts = second.split([len(rows) for rows in read])
+        seen = self._seen(layer_zero, sides, partners, placed)
         losses: list[torch.Tensor] = []
         for number, (side, start) in enumerate(zip(self._sides, starts, strict=True)):
             given = Contrasted(
@@ -175,9 +177,17 @@ class Network(torch.nn.Module):
                 positives=parts[number],
                 partner_vectors=parts[4] if by_items and number == 0 else parts[number],
                 candidates=parts[2 + number],
+                seen=seen[number],
             )
             losses.append(side(given, noise))
         return losses[0] + losses[1]
+
+    def _seen(self, layer_zero: torch.Tensor, *rows: list[torch.Tensor]) -> list[Seen | None]:
+        """Of both sides, layer-0 embeddings of nodes, partners and pools; nothing where views are seen."""
+        if self._config.state_of == "views":
+            return [None, None]
+        table = layer_zero.detach()
+        return [Seen(*(table[each] for each in of_side)) for of_side in zip(*rows, strict=True)]
 
     def _items_of_users(self, batch: PairBatch) -> torch.Tensor:
         """(m,) node rows: for every user of the batch, ascending, the item of the user's first pair in it."""

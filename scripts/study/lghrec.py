@@ -52,12 +52,28 @@ OTHER_FIXED: Final[Mapping[str, Mapping[str, str]]] = {
     if variant not in CONTROLS
 }
 """Constants besides the default one."""
+RELEASED: Final[Mapping[str, Mapping[str, str]]] = {
+    "released-forms": {
+        "pools": "items",
+        "advantage": "whitened",
+        "choice_head": "slot",
+        "choice_chance": "summed",
+        "temperature_form": "clamped",
+        "temperature_min": "0.01",
+        "temperature_max": "2",
+        "state_of": "layer_zero",
+        "loss_negatives": "in_batch",
+        "harmony_weight": "0",
+    },
+}
+"""All forms of the released code that are settings, together."""
 SENSITIVITY: Final[Mapping[str, Mapping[str, str]]] = {
     "weight-0.05": {"contrast_weight": "0.05"},
     "weight-0.2": {"contrast_weight": "0.2"},
     "chosen-16": {"num_chosen": "16"},
     "chosen-32": {"num_chosen": "32"},
     "groups-3": {"groups": "quantile", "num_groups": "3"},
+    "groups-5-quantile": {"groups": "quantile"},
     "groups-10": {"groups": "quantile", "num_groups": "10"},
     "w5-0.3": {"temperature_penalty": "0.3"},
     "w5-5": {"temperature_penalty": "5"},
@@ -72,7 +88,7 @@ def minimum() -> list[Run]:
     for seed in _SEEDS:
         runs += (run for backbone in BACKBONES for run in _four(LASTFM, backbone, seed))
         runs += _controls(LASTFM, CONTROLS, seed)
-        runs += _controls(LASTFM, OTHER_FIXED, seed) if seed == 0 else ()
+        runs += _controls(LASTFM, OTHER_FIXED, seed)
         runs += (declare(LASTFM, model, "text", seed=seed) for model in OTHERS)
     for dataset in _ELSEWHERE:
         runs += (run for backbone in BACKBONES[:2] for run in _four(dataset, backbone, 0))
@@ -81,7 +97,7 @@ def minimum() -> list[Run]:
 
 def queue() -> list[Run]:
     """What would tell more, when there is time or a GPU."""
-    runs = [run for seed in _SEEDS[1:] for run in _controls(LASTFM, OTHER_FIXED, seed)]
+    runs = [*_controls(LASTFM, RELEASED, 0)]
     for dataset in (*_ELSEWHERE, AMAZON[1]):
         runs += (run for backbone in BACKBONES for run in _four(dataset, backbone, 0))
     return [*runs, _with(LASTFM, "mixgcf", "plain", 0), _with(LASTFM, "mixgcf", "text", 0)]

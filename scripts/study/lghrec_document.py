@@ -16,6 +16,7 @@ from scripts.study.lghrec import (
     MODEL,
     OTHER_FIXED,
     OTHERS,
+    RELEASED,
     SENSITIVITY,
     minimum,
     queue,
@@ -73,7 +74,7 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
     if dataset == LASTFM:
         yield "### On LightGCN: what HGPO is measured against\n"
         forms = [(MODEL, f"{form}-{with_hgpo('lightgcn')}") for form in ("shuffled", "random")]
-        variants = [(MODEL, f"text-{name}") for name in (*CONTROLS, *OTHER_FIXED)]
+        variants = [(MODEL, f"text-{name}") for name in (*CONTROLS, *OTHER_FIXED, *RELEASED)]
         yield from _beside(sources, dataset, [*variants, *forms])
         yield "### On LightGCN: other settings\n"
         yield from _beside(sources, dataset, [(MODEL, f"text-{name}") for name in SENSITIVITY])

@@ -102,7 +102,7 @@ def test_log_probabilities_and_entropies_are_those_of_the_distributions():
         policy.choice.of_candidates.weight.mul_(100)
     outputs = policy(state)
     action = draw_action(outputs, 3, 2, generator)
-    log_probs, entropy = log_probabilities(outputs, action), entropies(outputs)
+    log_probs, entropy = log_probabilities(config, outputs, action), entropies(outputs)
     vectors = torch.cat([state.nodes, state.positives], dim=1)
     queries = policy.choice.of_nodes(vectors) @ policy.choice.of_candidates(state.candidates).T
     logits = queries + state.to_nodes - 2 * state.to_positives + 0.3 * torch.log(torch.tensor(2.0))
