@@ -66,6 +66,19 @@ def test_the_best_temperature_of_every_degree_is_found(settings):
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
 
 
+def test_the_weight_of_harmonisation_reaches_the_update_of_the_policy():
+    def after(weight: float) -> list[torch.Tensor]:
+        ours, config = agent(harmony_weight=weight, buffer_size=96, update_epochs=2)
+        generator = torch.Generator().manual_seed(1)
+        state = random_state(len(DEGREES), 8, 4, generator, DEGREES)
+        ours.decide(state, node_groups(config, DEGREES), 4, generator)
+        ours.learn()
+        return weights_of(ours.policy)
+
+    assert all(torch.equal(one, other) for one, other in zip(after(0.5), after(0.5), strict=True))
+    assert not all(torch.equal(one, other) for one, other in zip(after(0.5), after(0.0), strict=True))
+
+
 def test_negatives_worth_choosing_are_chosen():
     """One candidate of four is hard for every node; the others are easy, or too near."""
     ours, config = agent(

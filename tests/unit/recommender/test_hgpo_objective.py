@@ -114,11 +114,15 @@ def returns_of_groups(harmony_weight: float) -> np.ndarray:
     return (torch.softmax(logits.detach(), dim=1) * payoffs).sum(dim=1).numpy()
 
 
-def test_harmonisation_brings_the_returns_of_groups_together():
+def test_harmonisation_brings_the_returns_of_groups_together_by_taking_from_the_better():
+    """Standardised advantages are of order 1 and returns are not: the default weight is too small to act."""
     plain, harmonised = returns_of_groups(0.0), returns_of_groups(30.0)
     np.testing.assert_allclose(plain, [1.0, 0.2], atol=0.05)
     assert harmonised.var() < plain.var() / 4
     assert harmonised[1] > 0.15, "the lower group does not pay for it"
+    assert harmonised[0] < 0.5, "the better one does: the mean return falls"
+    default = returns_of_groups(HgpoConfig().harmony_weight)
+    assert default.var() == pytest.approx(plain.var(), rel=0.01)
 
 
 def test_the_distance_from_the_first_policy_is_zero_for_itself_only():
