@@ -205,10 +205,10 @@ def _check_features(config: GenerativeConfig, request: TrainRequest, semantic_id
     has_texts = config.word_embeddings == "graph" and config.fusion != "none"
     reads_items = has_texts or (compares and request.user_feature is None)
     if reads_items and request.feature is None:
+        without = "--set fusion=none" + (" --set user_graph=interactions" if compares else "")
         raise UsageError(
             f"{system} with these settings reads vectors of items, and --features names none.",
-            hint="List the features of the release with: featurestore ls. Without any: --set fusion=none "
-            "--set user_graph=interactions",
+            hint=f"List the features of the release with: featurestore ls. Without any: {without}",
         )
     unread = {
         "--features": request.feature if not reads_items else None,
