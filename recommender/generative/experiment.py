@@ -7,7 +7,7 @@ which the same request goes on. Test events are never read.
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +28,6 @@ from recommender.base import FitReport
 from recommender.checkpoint import CheckpointFile
 from recommender.data import (
     FloatArray,
-    HeldOut,
-    Histories,
     IntArray,
     load_histories,
     load_seen,
@@ -39,15 +37,12 @@ from recommender.experiment import TrainRequest, load_features
 from recommender.features import NodeFeatures
 from recommender.generative.config import SYSTEMS, GenerativeConfig
 from recommender.generative.job import WritesLists
-from recommender.generative.model import GenerativeModel, SeenItems
-from recommender.generative.ranks import list_ranks
+from recommender.generative.means import list_means
+from recommender.generative.model import GenerativeModel
 from recommender.generative.saved import SavedGenerative, load_generative, read_info, save_generative
 from recommender.generative.tokens import digits_of, shuffled_numbers
-from recommender.metrics import ranking_metrics
 from recommender.registry import parse_settings
 from recommender.saved import CONFIG_FILE, bind, require_replaceable
-
-CUTOFFS: Final = (5, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +173,6 @@ def item_digits(config: GenerativeConfig, release: Release, semantic_ids: str | 
         raise SetupError(
             error.message, hint="Items without a vector have no semantic id; embed all of them."
         ) from error
-
-
-def list_means(
-    model: GenerativeModel, histories: Histories, held_out: HeldOut, seen_items: SeenItems = "drop"
-) -> dict[str, float]:
-    """HR and NDCG of lists at 5 and 10, means over all users with held-out items."""
-    users = np.unique(held_out.users)
-    lists, _ = model.lists(users, histories, held_out.seen, max(CUTOFFS), seen_items=seen_items)
-    means = ranking_metrics(list_ranks(lists, users, held_out), CUTOFFS).means()
-    return {name: value for name, value in means.items() if name.startswith(("hr@", "ndcg@"))}
 
 
 def served_lists(model: GenerativeModel, release: Release, top_k: int) -> WritesLists:

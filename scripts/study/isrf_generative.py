@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from scripts.study import generative_records
-from scripts.study.generative_records import GenerativeRecord, GenerativeRun
+from scripts.study import generative_records, generative_runs
+from scripts.study.generative_records import GenerativeRecord
+from scripts.study.generative_runs import GenerativeRun
 from scripts.study.groups import DAGGER, NOT_RUN
 from scripts.study.records import Records
 from scripts.study.tables import table, title
@@ -83,7 +84,7 @@ def generative(results: Path) -> Iterator[str]:
 
 def _by_run(records: Sequence[GenerativeRecord], known: Records) -> list[_Seeds]:
     """Declared runs in their order, then others that have records."""
-    declared = {run.label: run for run in generative_records.runs()}
+    declared = {run.label: run for run in generative_runs.runs()}
     runs = declared | {r.run.label: r.run for r in records if r.run.label not in declared}
     return [_seeds(run, [r for r in records if r.run.label == run.label], known) for run in runs.values()]
 
@@ -91,7 +92,7 @@ def _by_run(records: Sequence[GenerativeRecord], known: Records) -> list[_Seeds]
 def _seeds(run: GenerativeRun, records: Sequence[GenerativeRecord], known: Records) -> _Seeds:
     facts = known.facts(run.dataset)
     data = None if facts is None else facts.data
-    current = all(generative_records.is_current(record, run, data) for record in records)
+    current = all(generative_records.standing(record, run, data) == "current" for record in records)
     return _Seeds(run, records, "" if current else DAGGER)
 
 

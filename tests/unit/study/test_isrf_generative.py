@@ -1,7 +1,8 @@
 """What the document of ISRF says of generative records made by hand."""
 
 from recommender.base import FitReport
-from scripts.study.generative_records import GenerativeRecord, GenerativeRun, generative_version, runs, write
+from scripts.study.generative_records import GenerativeRecord, generative_version, write
+from scripts.study.generative_runs import GenerativeRun, runs
 from scripts.study.isrf_generative import generative
 
 RUNS = {run.name: run for run in runs()}
@@ -12,7 +13,7 @@ def record(name: str, hits: float, *, seed: int = 0, stopped: float | None = Non
     return GenerativeRecord(
         run=RUNS[name],
         seed=seed,
-        code=generative_version(),
+        code=generative_version(RUNS[name]),
         data="d",
         config={},
         num_parameters=1_234_567,
@@ -47,8 +48,8 @@ def test_runs_are_shown_with_what_they_cost(tmp_path):
         "| 0.0500 | 1,234,567 | 8 | 30 | 42 |"
     ) in lines
     assert (
-        "| `p5` | no graph, no prompts | 0.0200 ± 0.0071 | 0.0100 ± 0.0035 | 0.0400 ± 0.0141 "
-        "| 0.0133 ± 0.0047 | 0.0300 ± 0.0141 | 1,234,567 | 8 (stopped after 20 minutes) | 30 | 42 |"
+        "| `p5` | no graph, no prompts | 0.0200 ± 0.0071† | 0.0100 ± 0.0035† | 0.0400 ± 0.0141† "
+        "| 0.0133 ± 0.0047† | 0.0300 ± 0.0141† | 1,234,567 | 8 (stopped after 20 minutes) | 30 | 42 |"
     ) in lines
 
 
