@@ -87,7 +87,7 @@ def queue() -> list[GenerativeRun]:
     """Ablations that would tell more."""
     return [
         _isrf("no-sequence-alignment", "without eq. 9", sequence_weight="0"),
-        _isrf("no-texts", "items by IDs; users still compared by texts", fusion="none"),
+        _isrf("no-texts", "items by IDs; users still compared by texts of items", fusion="none"),
         _isrf("no-adapter", "texts as they are projected, without eq. 2", adapter="none"),
         _isrf("alpha-0.5", "half the weight of whole words", word_scale="0.5"),
         _isrf("alpha-3", "three times the weight of whole words", word_scale="3"),
