@@ -7,7 +7,8 @@
 
 Records lie in docs/results/generative; a run whose record is of this code and data is passed by, unless
 --again. A stopped run goes on from its checkpoint; --minutes ends the training of each run, all its processes
-together, and measures what is there. Data sets are prepared under .cache/results as for the other studies,
+together, and measures what is there: such a record is `stopped` for who gives other minutes or none, and its
+training goes on from there. Data sets are prepared under .cache/results as for the other studies,
 then copied to .cache/generative, where their items get semantic ids. --lists writes the best items of all
 users into that copy's store instead of a record: run it again after a kill, and it goes on.
 """
@@ -28,7 +29,8 @@ from recommender.training.allocator import keep_freed_memory
 from scripts.study.command_line import add_data_option, exit_code, new_parser
 from scripts.study.datasets import data_digest, find_dataset
 from scripts.study.generative import fitted, measure, settings_of
-from scripts.study.generative_records import GenerativeRun, changed, chosen, runs, state_of, write
+from scripts.study.generative_records import state_of, write
+from scripts.study.generative_runs import GenerativeRun, changed, chosen, runs
 from scripts.study.generative_world import World, prepared
 from scripts.study.work import end_on_signals
 
@@ -84,9 +86,9 @@ def work(options: argparse.Namespace) -> None:
     digests = {name: data_digest(find_dataset(name), options.data) for name in {r.dataset for r in wanted}}
     for run in wanted:
         dataset, data = find_dataset(run.dataset), digests[run.dataset]
-        state = state_of(run, options.seed, data)
+        state = state_of(run, options.seed, data, minutes=options.minutes)
         if options.list:
-            print(f"{state:8} {run.label:34} {run.why}")
+            print(f"{state:8} {run.label:44} {run.why}")
         elif state != "current" or options.again or options.lists is not None:
             if run.dataset not in worlds:
                 worlds[run.dataset] = World.open(dataset, data, prepared(dataset, options.data))

@@ -21,6 +21,14 @@ from recommender.interests.user_graph import UserGraph
 Tokens: TypeAlias = Literal["sequential", "shuffled", "codes"]
 WordEmbeddings: TypeAlias = Literal["none", "positional", "graph"]
 
+_SIZES: Final = ("embedding_dim", "num_blocks", "num_heads", "hidden_dim")
+_OF_WORDS: Final = ("word_scale", "init_std")
+_OF_TEXTS: Final = ("adapter", "pca_components")
+_OF_ALIGNMENT: Final = ("align", "temperature")
+_OF_GROUPS: Final = ("user_graph", "num_neighbors", "group_layers", *_OF_ALIGNMENT)
+_WEIGHTS_OF_GROUPS: Final = ("group_weight", "distillation_weight", "sequence_weight")
+_OF_GRAPH: Final = ("num_layers", "fusion", *_OF_TEXTS, *_WEIGHTS_OF_GROUPS, *_OF_GROUPS)
+
 
 class GenerativeConfig(Frozen):
     """Settings of the generative form."""
@@ -92,11 +100,29 @@ class GenerativeConfig(Frozen):
             raise ValueError("direct_every 1 leaves out the sequential task, which validation decodes")
         return self
 
+    @model_validator(mode="after")
+    def _everything_has_an_effect(self) -> "GenerativeConfig":
+        """Only values that differ from defaults are looked at: a saved model's settings name all."""
+        causes = _without_effect(self)
+        unread = [
+            f"{name}={getattr(self, name)} has no effect with {causes[name]}"
+            for name, field in GenerativeConfig.model_fields.items()
+            if name in causes and getattr(self, name) != field.default
+        ]
+        if unread:
+            raise ValueError("; ".join(unread))
+        return self
+
     @property
     def has_groups(self) -> bool:
         """Whether H is read by anything."""
-        weights = (self.group_weight, self.distillation_weight, self.sequence_weight)
-        return self.word_embeddings == "graph" and any(weights)
+        return self.word_embeddings == "graph" and (self.group_weight > 0 or self.aligns)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether eq. 8 or 9 is in the loss of any batch."""
+        distils = self.direct_every > 0 and self.distillation_weight > 0
+        return self.word_embeddings == "graph" and (self.sequence_weight > 0 or distils)
 
     def layer_zero(self, embedding_dim: int) -> InterestLayerConfig:
         """Settings of E(0), whose width is the T5's."""
@@ -105,7 +131,49 @@ class GenerativeConfig(Frozen):
         )
 
 
-_NO_GROUPS: Final = {"group_weight": "0", "distillation_weight": "0", "sequence_weight": "0"}
+def _without_effect(config: GenerativeConfig) -> dict[str, str]:
+    """Settings that nothing reads → why, and what would."""
+    words = config.word_embeddings
+    has_graph, no_direct = words == "graph", not config.direct_every
+    rules: list[tuple[bool, tuple[str, ...], str]] = [  # the first one that holds says it
+        (config.weights is not None, _SIZES, f"weights={config.weights}, whose folder says it; leave it out"),
+        (words == "none", _OF_WORDS, "word_embeddings=none; set word_embeddings=graph, or leave it out"),
+        (
+            not has_graph,
+            _OF_GRAPH,
+            f"word_embeddings={words}, which has no graph; set word_embeddings=graph, or leave it out",
+        ),
+        (
+            config.fusion == "none",
+            _OF_TEXTS,
+            "fusion=none; set fusion=replace or fusion=add, or leave it out",
+        ),
+        (
+            no_direct,
+            ("candidates",),
+            "direct_every=0, without batches of the direct task; set direct_every=2, or leave it out",
+        ),
+        (
+            no_direct and (config.distillation_weight > 0 or config.has_groups),
+            ("distillation_weight",),
+            "direct_every=0, for eq. 8 is of direct batches; set direct_every=2, or leave it out",
+        ),
+        (
+            not config.has_groups,
+            _OF_GROUPS,
+            "group_weight=0 and neither eq. 8 nor eq. 9: there are no groups; set a weight, or leave it out",
+        ),
+        (
+            not config.aligns,
+            _OF_ALIGNMENT,
+            "neither eq. 8 nor eq. 9 in the loss; set sequence_weight, or leave it out",
+        ),
+        (config.user_graph == "none", ("num_neighbors",), "user_graph=none; set another, or leave it out"),
+    ]
+    return {name: cause for holds, names, cause in reversed(rules) if holds for name in names}
+
+
+_NO_GROUPS: Final = dict.fromkeys(_WEIGHTS_OF_GROUPS, "0")
 
 SYSTEMS: Final[dict[str, dict[str, str]]] = {
     "p5": {"word_embeddings": "positional", "prompts": "0"},

@@ -7,7 +7,7 @@ which the same request goes on. Test events are never read.
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +28,6 @@ from recommender.base import FitReport
 from recommender.checkpoint import CheckpointFile
 from recommender.data import (
     FloatArray,
-    HeldOut,
-    Histories,
     IntArray,
     load_histories,
     load_seen,
@@ -39,15 +37,12 @@ from recommender.experiment import TrainRequest, load_features
 from recommender.features import NodeFeatures
 from recommender.generative.config import SYSTEMS, GenerativeConfig
 from recommender.generative.job import WritesLists
-from recommender.generative.model import GenerativeModel, SeenItems
-from recommender.generative.ranks import list_ranks
+from recommender.generative.means import list_means
+from recommender.generative.model import GenerativeModel
 from recommender.generative.saved import SavedGenerative, load_generative, read_info, save_generative
 from recommender.generative.tokens import digits_of, shuffled_numbers
-from recommender.metrics import ranking_metrics
 from recommender.registry import parse_settings
 from recommender.saved import CONFIG_FILE, bind, require_replaceable
-
-CUTOFFS: Final = (5, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +175,6 @@ def item_digits(config: GenerativeConfig, release: Release, semantic_ids: str | 
         ) from error
 
 
-def list_means(
-    model: GenerativeModel, histories: Histories, held_out: HeldOut, seen_items: SeenItems = "drop"
-) -> dict[str, float]:
-    """HR and NDCG of lists at 5 and 10, means over all users with held-out items."""
-    users = np.unique(held_out.users)
-    lists, _ = model.lists(users, histories, held_out.seen, max(CUTOFFS), seen_items=seen_items)
-    means = ranking_metrics(list_ranks(lists, users, held_out), CUTOFFS).means()
-    return {name: value for name, value in means.items() if name.startswith(("hr@", "ndcg@"))}
-
-
 def served_lists(model: GenerativeModel, release: Release, top_k: int) -> WritesLists:
     """Lists as they are served: asked after training and validation events, which are not listed again."""
     histories, seen = load_histories(release, c.TRAIN, c.VALID), load_seen(release)
@@ -205,10 +190,10 @@ def _check_features(config: GenerativeConfig, request: TrainRequest, semantic_id
     has_texts = config.word_embeddings == "graph" and config.fusion != "none"
     reads_items = has_texts or (compares and request.user_feature is None)
     if reads_items and request.feature is None:
+        without = "--set fusion=none" + (" --set user_graph=interactions" if compares else "")
         raise UsageError(
             f"{system} with these settings reads vectors of items, and --features names none.",
-            hint="List the features of the release with: featurestore ls. Without any: --set fusion=none "
-            "--set user_graph=interactions",
+            hint=f"List the features of the release with: featurestore ls. Without any: {without}",
         )
     unread = {
         "--features": request.feature if not reads_items else None,

@@ -76,7 +76,7 @@ def make_inputs(vocabulary: Vocabulary, task: Task, users: RowArray, items: IntA
         users: (B,) int64 user rows.
         items: (B, n) int64 item rows, -1 anywhere in a line that has fewer.
     """
-    before, between = vocabulary.templates[task]
+    before, between = vocabulary.words.templates[task]
     longest = int((items >= 0).sum(axis=1).max(initial=0))
     num_users, levels = len(vocabulary.user_tokens), vocabulary.num_levels
     order = np.argsort(items < 0, axis=1, kind="stable")  # items first, in their order

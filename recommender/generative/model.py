@@ -20,12 +20,13 @@ from recommender.generative.config import GenerativeConfig
 from recommender.generative.fitted import Fitted, decode_lines
 from recommender.generative.inputs import Inputs, make_inputs
 from recommender.generative.network import GenerativeNetwork
+from recommender.generative.pretrained import Pretrained
 from recommender.generative.ranks import list_ranks, of_users
 from recommender.generative.sources import read_sources
 from recommender.generative.tokens import require_distinct
 from recommender.generative.training import MONITOR, train_generative
 from recommender.generative.trie import CandidateTrie, CatalogueTrie, Trie
-from recommender.generative.writer import new_writer
+from recommender.generative.writer import empty_writer, pretrained_of
 from recommender.metrics import ranking_metrics
 from recommender.model_arrays import load_parameters, parameter_arrays
 
@@ -179,11 +180,21 @@ class GenerativeModel:
         }
         return {"weights": weights, "names": names}
 
-    def load_arrays(self, groups: ArrayGroups) -> None:
+    @property
+    def pretrained(self) -> Pretrained | None:
+        """What `load_arrays` needs beside the arrays if the settings name weights."""
+        fitted = self._require_fitted()
+        return pretrained_of(self.config, fitted.writer, fitted.vocabulary)
+
+    def load_arrays(self, groups: ArrayGroups, pretrained: Pretrained | None = None) -> None:
         """Take over what `arrays` gave; the names must be those that the model was made with.
 
+        Args:
+            groups: The arrays.
+            pretrained: What the attribute of this name gave.
+
         Raises:
-            StoreError: If they are others.
+            StoreError: If the names are others, or the settings name weights and nothing was kept of them.
         """
         weights, names = groups["weights"], groups["names"]
         if not np.array_equal(names["item_digits"].astype(np.int64), self._item_digits):
@@ -191,7 +202,8 @@ class GenerativeModel:
                 "these weights were learned for other names of items.",
                 hint="Make the model with the saved names: item_digits of the file names.",
             )
-        writer, vocabulary = new_writer(self.config, self._item_digits, int(names["num_users"][0]), 0)
+        num_users = int(names["num_users"][0])
+        writer, vocabulary = empty_writer(self.config, self._item_digits, num_users, pretrained)
         load_parameters(writer, weights)
         device = _device(self.config)
         table = torch.from_numpy(weights["words"]).to(device) if "words" in weights else None

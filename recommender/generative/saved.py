@@ -17,6 +17,7 @@ from featurestore.spec import Frozen
 from recommender.base import ArrayGroups, FitReport
 from recommender.generative.config import GenerativeConfig
 from recommender.generative.model import GenerativeModel
+from recommender.generative.pretrained import Pretrained
 from recommender.saved import CONFIG_FILE, Binding, bind, require_replaceable
 
 _SUFFIX: Final = ".safetensors"
@@ -35,6 +36,8 @@ class SavedGenerative(Frozen):
     """Numbers that learned."""
     validation: dict[str, float] = Field(default_factory=dict[str, float])
     """Metrics of lists on the whole validation part, if they were measured."""
+    pretrained: Pretrained | None = None
+    """Of the T5 that it began with, if it began with one."""
     files: dict[str, str] = Field(default_factory=dict[str, str])
     """File name → digest of its bytes."""
 
@@ -45,7 +48,7 @@ def save_generative(folder: Path, model: GenerativeModel, info: SavedGenerative)
     Args:
         folder: Made if need be.
         model: A fitted model.
-        info: Its description; ``files`` and ``num_parameters`` are filled in here.
+        info: Its description; ``files``, ``num_parameters`` and ``pretrained`` are filled in here.
 
     Raises:
         UsageError: If the folder holds something that is no saved model.
@@ -59,7 +62,8 @@ def save_generative(folder: Path, model: GenerativeModel, info: SavedGenerative)
             path = scratch / f"{group}{_SUFFIX}"
             save_file(arrays, path)
             files[path.name] = digest_bytes(path.read_bytes())
-        info = info.model_copy(update={"files": files, "num_parameters": model.num_parameters})
+        known = {"num_parameters": model.num_parameters, "pretrained": model.pretrained}
+        info = info.model_copy(update={"files": files, **known})
         (scratch / CONFIG_FILE).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
         scratch.chmod(0o755)
         if folder.exists():
@@ -72,8 +76,11 @@ def save_generative(folder: Path, model: GenerativeModel, info: SavedGenerative)
 def load_generative(folder: Path, release: Release) -> tuple[GenerativeModel, SavedGenerative]:
     """A model that `save_generative` wrote, for the release that it was fitted on.
 
+    Nothing else is read: not the folder of the T5 that it began with.
+
     Raises:
-        StoreError: If there is none, a file is damaged, or the model belongs to another release.
+        StoreError: If there is none, a file is damaged, or the model belongs to another release; or if it
+            began with a T5 before its configuration was saved, too.
     """
     info = read_info(folder)
     ours, theirs = info.binding, bind(release, None)
@@ -88,7 +95,7 @@ def load_generative(folder: Path, release: Release) -> tuple[GenerativeModel, Sa
         )
     groups = _read_groups(folder, info.files)
     model = GenerativeModel(info.config, groups["names"]["item_digits"].astype(np.int64))
-    model.load_arrays(groups)
+    model.load_arrays(groups, info.pretrained)
     model.num_parameters = info.num_parameters
     return model, info
 

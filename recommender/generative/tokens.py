@@ -21,6 +21,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from featurestore.errors import InputError
+from featurestore.spec import Frozen
 from recommender.data import Histories, IntArray
 
 Task: TypeAlias = Literal["sequential", "direct"]
@@ -80,12 +81,46 @@ def require_distinct(digits: IntArray) -> IntArray:
     return digits
 
 
+_TEXTS: Final[Mapping[Task, tuple[str, str]]] = {
+    "sequential": ("what comes next ? user", "bought"),
+    "direct": ("what is best ? user", "chooses from"),
+}
+
+
+class TaskWords(Frozen):
+    """The words of the tasks, in tokens.
+
+    Attributes:
+        templates: Those of each task.
+        num_tokens: Tokens below which all of them are; digits come after.
+    """
+
+    templates: dict[Task, Template]
+    num_tokens: int
+
+
+def words_of(read: Callable[[str], Sequence[int]], num_tokens: int) -> TaskWords:
+    """The words of the tasks, as a tokenizer reads them: text → tokens below ``num_tokens``."""
+    templates: dict[Task, Template] = {
+        task: (tuple(read(before)), tuple(read(between))) for task, (before, between) in _TEXTS.items()
+    }
+    return TaskWords(templates=templates, num_tokens=num_tokens)
+
+
+def words_as_tokens() -> TaskWords:
+    """The words of the tasks where each word is one token."""
+    words = sorted({word for texts in _TEXTS.values() for text in texts for word in text.split()})
+    return words_of(
+        lambda text: [_NUM_SPECIAL + words.index(word) for word in text.split()], _NUM_SPECIAL + len(words)
+    )
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Token numbers.
 
     Attributes:
-        templates: The words of each task.
+        words: Of the tasks.
         item_tokens: (I, w) int64.
         user_tokens: (U, w') int64.
         level_starts: (w,) int64: the token of digit 0 of each level.
@@ -93,7 +128,7 @@ class Vocabulary:
         size: Tokens in all.
     """
 
-    templates: Mapping[Task, Template]
+    words: TaskWords
     item_tokens: IntArray
     user_tokens: IntArray
     level_starts: IntArray
@@ -111,25 +146,8 @@ class Vocabulary:
         return self.item_tokens - self.level_starts
 
 
-_TEXTS: Final[Mapping[Task, tuple[str, str]]] = {
-    "sequential": ("what comes next ? user", "bought"),
-    "direct": ("what is best ? user", "chooses from"),
-}
-
-
-def _words_as_tokens() -> dict[str, list[int]]:
-    """Text → a token per word."""
-    words = sorted({word for texts in _TEXTS.values() for text in texts for word in text.split()})
-    return {t: [_NUM_SPECIAL + words.index(w) for w in t.split()] for texts in _TEXTS.values() for t in texts}
-
-
 def new_vocabulary(
-    item_digits: IntArray,
-    num_users: int,
-    num_digits: int,
-    *,
-    tokenize: Callable[[str], Sequence[int]] | None = None,
-    num_words: int = 0,
+    item_digits: IntArray, num_users: int, num_digits: int, words: TaskWords | None = None
 ) -> Vocabulary:
     """Words first, then digits of items by level, then digits of users by level.
 
@@ -137,24 +155,19 @@ def new_vocabulary(
         item_digits: (I, w) int64, distinct.
         num_users: U.
         num_digits: w' of users.
-        tokenize: Of a T5 that was read: text → tokens below ``num_words``. None: each word is one token.
-        num_words: Tokens that T5 has; 0: those of the tasks' words.
+        words: Of the tasks; None: each word is one token.
     """
-    read = tokenize or _words_as_tokens().__getitem__
-    templates: dict[Task, Template] = {t: (tuple(read(a)), tuple(read(b))) for t, (a, b) in _TEXTS.items()}
-    num_words = num_words or 1 + max(
-        token for parts in templates.values() for part in parts for token in part
-    )
+    words = words or words_as_tokens()
     sizes = item_digits.max(axis=0) + 1  # (w,)
-    starts = num_words + np.cumsum(sizes) - sizes
+    starts = words.num_tokens + np.cumsum(sizes) - sizes
     user_digits = digits_of(np.arange(num_users), num_digits)
     user_sizes = user_digits.max(axis=0) + 1
-    user_starts = num_words + int(sizes.sum()) + np.cumsum(user_sizes) - user_sizes
+    user_starts = words.num_tokens + int(sizes.sum()) + np.cumsum(user_sizes) - user_sizes
     return Vocabulary(
-        templates=templates,
+        words=words,
         item_tokens=item_digits + starts,
         user_tokens=user_digits + user_starts,
         level_starts=starts,
         level_sizes=sizes,
-        size=num_words + int(sizes.sum() + user_sizes.sum()),
+        size=words.num_tokens + int(sizes.sum() + user_sizes.sum()),
     )

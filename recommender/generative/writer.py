@@ -5,9 +5,9 @@
 
 x_k are T5's own token embeddings, w_k whole-word embeddings (`recommender.generative.words`), p one set of
 vectors per task, a is word_scale (the paper's alpha). ``weights`` names a folder, or a hub's name, that
-transformers reads a T5 and its tokenizer from: digits are added to its vocabulary, the words of the tasks are
-its own. Without weights T5 begins at random, at the size that the settings say, and each word of a task is
-one token: no tokenizer is needed.
+transformers reads a T5 and its tokenizer from (`recommender.generative.pretrained`): digits are added to its
+vocabulary, the words of the tasks are its own. Without weights T5 begins at random, at the size that the
+settings say, and each word of a task is one token: no tokenizer is needed.
 
 Letters: B lines, T tokens, P prompt vectors, w levels of an item, V tokens of the vocabulary, d dimensions.
 """
@@ -20,10 +20,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from featurestore.errors import SetupError, missing_extra
+from featurestore.errors import StoreError
 from recommender.data import IntArray
 from recommender.generative.config import GenerativeConfig
 from recommender.generative.inputs import Inputs
+from recommender.generative.pretrained import Pretrained, config_of, empty_t5, load_transformers, read_t5
 from recommender.generative.tokens import PAD, TASKS, Vocabulary, new_vocabulary
 
 _PROMPT_STD: Final = 1.0
@@ -120,28 +121,56 @@ def new_writer(
         seed: Of all weights that are not read.
 
     Raises:
-        SetupError: If transformers is not installed, or can read no T5 where ``weights`` says.
+        SetupError: If transformers is not installed, or can read no whole T5 where ``weights`` says.
     """
     generator = torch.Generator().manual_seed(seed)
     with drawn_from(seed, 0x75):
         if config.weights is None:
             vocabulary = new_vocabulary(item_digits, num_users, config.num_digits)
             return Writer(_random_t5(config, vocabulary.size), config, generator), vocabulary
-        t5, tokenizer = _read_t5(config.weights)
-        t5.config.dropout_rate = config.dropout
-        vocabulary = new_vocabulary(
-            item_digits,
-            num_users,
-            config.num_digits,
-            tokenize=lambda text: tokenizer.encode(text, add_special_tokens=False),
-            num_words=max(len(tokenizer), t5.config.vocab_size),
-        )
+        t5, words = read_t5(config.weights, config.dropout)
+        vocabulary = new_vocabulary(item_digits, num_users, config.num_digits, words)
         t5.resize_token_embeddings(vocabulary.size, mean_resizing=False)
         return Writer(t5, config, generator), vocabulary
 
 
+def pretrained_of(config: GenerativeConfig, writer: Writer, vocabulary: Vocabulary) -> Pretrained | None:
+    """What `empty_writer` needs beside the settings; None of a T5 that began at random."""
+    if config.weights is None:
+        return None
+    return Pretrained(t5=config_of(writer.t5), words=vocabulary.words)
+
+
+def empty_writer(
+    config: GenerativeConfig, item_digits: IntArray, num_users: int, pretrained: Pretrained | None
+) -> tuple[Writer, Vocabulary]:
+    """A writer like that of `new_writer`, whose weights are to be put in; it reads no folder.
+
+    Args:
+        config: As the writer had it.
+        item_digits: (I, w) int64.
+        num_users: U.
+        pretrained: What `pretrained_of` gave.
+
+    Raises:
+        SetupError: If transformers is not installed.
+        StoreError: If the settings name weights, and nothing was kept of them.
+    """
+    if config.weights is None:
+        return new_writer(config, item_digits, num_users, 0)
+    if pretrained is None:
+        raise StoreError(
+            f"the model began with the T5 {config.weights!r}, and nothing of its configuration and words was "
+            "saved with it, as it is now.",
+            hint="Train the model again.",
+        )
+    vocabulary = new_vocabulary(item_digits, num_users, config.num_digits, pretrained.words)
+    with drawn_from(0, 0x75):
+        return Writer(empty_t5(pretrained.t5), config, torch.Generator()), vocabulary
+
+
 def _random_t5(config: GenerativeConfig, vocab_size: int) -> Any:  # noqa: ANN401 - a class of transformers
-    transformers = _transformers()
+    transformers = load_transformers()
     return transformers.T5ForConditionalGeneration(
         transformers.T5Config(
             vocab_size=vocab_size,
@@ -154,24 +183,3 @@ def _random_t5(config: GenerativeConfig, vocab_size: int) -> Any:  # noqa: ANN40
             decoder_start_token_id=PAD,
         )
     )
-
-
-def _read_t5(name: str) -> tuple[Any, Any]:
-    transformers = _transformers()
-    try:
-        t5 = transformers.T5ForConditionalGeneration.from_pretrained(name)
-        return t5, transformers.AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise SetupError(
-            f"no T5 and tokenizer can be read from {name!r}: {error}",
-            hint="Name a folder with config.json, weights and tokenizer, or a hub's model such as "
-            "google-t5/t5-small where one can be reached; weights=none begins with random ones.",
-        ) from error
-
-
-def _transformers() -> Any:  # noqa: ANN401 - a module
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        raise missing_extra("transformers", "encode") from error
-    return transformers

@@ -9,20 +9,25 @@ import numpy as np
 import torch
 
 from featurestore.errors import UsageError
-from featurestore.ids import digest
+from featurestore.ids import digest, digest_bytes
 from featurestore.progress import Progress
 from recommender.base import FitReport
 from recommender.checkpoint import CheckpointFile, load_checkpoint
 from recommender.data import load_histories
 from recommender.generative.config import GenerativeConfig
-from recommender.generative.experiment import list_means, system_config
+from recommender.generative.experiment import system_config
+from recommender.generative.means import choice_means, list_means
 from recommender.generative.model import GenerativeModel
 from recommender.generative.saved import SavedGenerative, load_generative, save_generative
+from recommender.sampled import draw_negatives
 from recommender.saved import bind
-from scripts.study.generative_records import GenerativeRecord, GenerativeRun, generative_version
+from scripts.study.generative_records import GenerativeRecord, generative_version
+from scripts.study.generative_runs import GenerativeRun
 from scripts.study.generative_world import PARTS, PROJECTS, World
 
 MODELS: Final = PROJECTS / "models"
+_NEGATIVES_SEED: Final = 0
+"""All runs and seeds choose from the same candidates."""
 
 
 class Watch:
@@ -88,6 +93,8 @@ def fitted(
 ) -> Fitted:
     """Train and save, or go on from a checkpoint, or load what was saved of equal settings, release and code.
 
+    Training that ended by itself is what any minutes get; what minutes ended goes on if others are given.
+
     Args:
         run: What to train.
         world: Its data set.
@@ -99,19 +106,18 @@ def fitted(
 
     Raises:
         KeyboardInterrupt: If a person stopped it; its checkpoint stays.
-        UsageError: If the minutes are over before anything was validated.
+        UsageError: If the minutes are over before anything was validated, or before this process.
     """
     settings, binding = config.model_dump(mode="json"), bind(world.release, None).model_dump(mode="json")
-    key = digest([run.profiles, settings, seed, world.data, binding, generative_version(), minutes])
+    key = digest([run.profiles, settings, seed, world.data, binding, generative_version(run)])
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / key
-    if place.exists():
-        model, info = load_generative(place, world.release)
-        return Fitted(model, info.fit, minutes if info.fit.interrupted else None)
+    finished, stopped = folder / key, folder / f"{key}.{minutes}-minutes"
+    for place, ended in ((finished, None), (stopped, minutes)):
+        if place.exists():
+            model, info = load_generative(place, world.release)
+            return Fitted(model, info.fit, ended)
     checkpoint = CheckpointFile(folder / f"{key}.checkpoint.safetensors", key)
-    state = load_checkpoint(checkpoint)
-    spent = float(state.progress["seconds"]) if state else 0.0
-    watch = Watch(None if minutes is None else 60 * minutes, spent, told)
+    watch = _new_watch(checkpoint, minutes, told)
     model, features = GenerativeModel(config, world.item_digits(config, seed)), world.features(run.profiles)
     try:
         report = model.fit(
@@ -128,13 +134,30 @@ def fitted(
     if report.interrupted and not watch.is_over:
         raise KeyboardInterrupt
     info = SavedGenerative(config=config, seed=seed, binding=bind(world.release, features), fit=report)
-    save_generative(place, model, info)
+    if report.interrupted:
+        save_generative(stopped, model, info)  # its checkpoint stays, for who gives it more time
+        return Fitted(model, report, minutes, watch.cpu_seconds_per_epoch)
+    save_generative(finished, model, info)
     checkpoint.discard()
-    return Fitted(model, report, minutes if watch.is_over else None, watch.cpu_seconds_per_epoch)
+    return Fitted(model, report, None, watch.cpu_seconds_per_epoch)
+
+
+def _new_watch(checkpoint: CheckpointFile, minutes: float | None, told: Progress) -> Watch:
+    state = load_checkpoint(checkpoint)
+    spent = float(state.progress["seconds"]) if state else 0.0
+    if minutes is not None and state and spent >= 60 * minutes:
+        raise UsageError(
+            f"{minutes:g} minutes were asked for, and the training has had {spent / 60:.1f} already.",
+            hint="Ask for more --minutes, or leave them out.",
+        )
+    return Watch(None if minutes is None else 60 * minutes, spent, told)
 
 
 def measure(run: GenerativeRun, world: World, found: Fitted, *, seed: int) -> GenerativeRecord:
-    """Decode all users with held-out items, validation and test, and put everything into a record."""
+    """Decode all users with held-out items, validation and test, and put everything into a record.
+
+    Who learned the direct task chooses from each test item and sampled negatives, too.
+    """
     model, data = found.model, world.training
     validation = list_means(model, data.histories, data.valid)
     asked, num_users = load_histories(world.release, *PARTS[:2]), len(np.unique(world.test.users))
@@ -142,10 +165,14 @@ def measure(run: GenerativeRun, world: World, found: Fitted, *, seed: int) -> Ge
     test = list_means(model, asked, world.test)
     seconds = time.process_time() - started
     kept = list_means(model, asked, world.test, "keep")
+    direct = negatives = None
+    if model.config.direct_every:
+        negatives = draw_negatives(world.test, model.config.candidates - 1, seed=_NEGATIVES_SEED)
+        direct = choice_means(model, world.test, negatives)
     return GenerativeRecord(
         run=run,
         seed=seed,
-        code=generative_version(),
+        code=generative_version(run),
         data=world.data,
         config=model.config.model_dump(mode="json"),
         num_parameters=model.num_parameters,
@@ -157,6 +184,9 @@ def measure(run: GenerativeRun, world: World, found: Fitted, *, seed: int) -> Ge
         validation=validation,
         test=test,
         test_kept=kept,
+        direct=direct,
+        negatives=None if negatives is None else negatives.digest,
+        item_digits=digest_bytes(world.item_digits(model.config, seed).astype("<i8").tobytes()),
         users_per_second=num_users / max(seconds, 1e-9),
         cpu_seconds_per_epoch=found.cpu_seconds_per_epoch,
     )

@@ -24,7 +24,7 @@ from recommender.generative.experiment import item_digits
 from recommender.generative.tokens import digits_of, sequential_numbers
 from recommender.interests.user_graph import user_vectors
 from scripts.study.datasets import ROOT, Dataset
-from scripts.study.generative_records import Profiles
+from scripts.study.generative_runs import Profiles
 from scripts.study.project_copy import copied_project
 
 PROJECTS: Final = ROOT / ".cache" / "generative"

@@ -33,7 +33,7 @@ def input_by_hand(
     """Eq. 1 and 5: (P + T, d) X̂ of one line; ``words`` is None for positional ones."""
     vocabulary, writer, config = network.vocabulary, network.writer, network.config
     embeddings = writer.t5.shared.weight.detach().double().numpy()
-    before, between = vocabulary.templates[task]
+    before, between = vocabulary.words.templates[task]
     rows = [*writer.prompts[TASKS.index(task)].detach().double().numpy()]
 
     def add(tokens, word):

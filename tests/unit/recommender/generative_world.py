@@ -12,25 +12,32 @@ from recommender.registry import parse_settings
 
 NUM_USERS, NUM_ITEMS = 12, 23
 TINY = {
-    "embedding_dim": "8",
-    "hidden_dim": "16",
-    "num_heads": "2",
-    "num_blocks": "1",
     "dropout": "0",
-    "num_neighbors": "3",
-    "candidates": "6",
-    "pca_components": "4",
     "batch_size": "5",
     "beam_size": "23",
     "warmup_steps": "0",
     "max_history": "3",
 }
+_SIZES = {"embedding_dim": "8", "hidden_dim": "16", "num_heads": "2", "num_blocks": "1"}
+
+
+def tiny(system: str, **changed: object) -> dict[str, str]:
+    """Settings of a tiny form of a system, as text: those that it reads."""
+    given = {name: str(value) for name, value in changed.items()}
+    asked = {**SYSTEMS.get(system, {}), **given}
+    found = TINY if "weights" in asked else TINY | _SIZES
+    if asked.get("direct_every", "0") != "0":
+        found = found | {"candidates": "6"}
+    if asked.get("word_embeddings", "graph") == "graph":
+        has_texts, has_groups = asked.get("fusion") != "none", asked.get("group_weight") != "0"
+        found = found | ({"pca_components": "4"} if has_texts else {})
+        found = found | ({"num_neighbors": "3"} if has_groups and asked.get("user_graph") != "none" else {})
+    return found | given
 
 
 def settings(system: str = "isrf", **changed: object) -> GenerativeConfig:
     """A tiny form of a system."""
-    given = {name: str(value) for name, value in changed.items()}
-    return parse_settings(GenerativeConfig, {**SYSTEMS[system], **TINY, **given})
+    return parse_settings(GenerativeConfig, SYSTEMS[system] | tiny(system, **changed))
 
 
 def ring(num_users: int = NUM_USERS, num_items: int = NUM_ITEMS) -> TrainingData:

@@ -72,7 +72,8 @@ def test_the_loss_of_writing_is_equation_11(world, system, task):
 @pytest.mark.parametrize("form", ["infonce_cos", "soft_dot"])
 @pytest.mark.parametrize("task", ["sequential", "direct"])
 def test_users_agree_by_equations_8_to_10(world, form, task):
-    config = settings(align=form, temperature=0.3, distillation_weight=0.7, sequence_weight=1.3)
+    weights = {"distillation_weight": 0.7, "sequence_weight": 1.3}
+    config = settings(align=form, temperature=0.3, direct_every=2, **weights)
     network = network_of(config, world)
     inputs = make_inputs(network.vocabulary, task, USERS, LINES)
     words = words_by_hand(network, world, friends_of(network))
@@ -139,7 +140,7 @@ def test_without_alignment_and_weight_there_are_no_groups(world):
     read = literal.words(inputs)
     assert read.groups is not None
     words = words_by_hand(literal, world, None)
-    own = read.tokens[0, len(literal.vocabulary.templates["sequential"][0])]
+    own = read.tokens[0, len(literal.vocabulary.words.templates["sequential"][0])]
     assert own.detach().numpy() == pytest.approx(words["users"][USERS[0]], abs=1e-6)
 
 

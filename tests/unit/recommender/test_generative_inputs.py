@@ -66,7 +66,7 @@ def test_two_items_of_one_name_are_refused():
 
 def test_every_token_means_one_thing():
     vocabulary = new_vocabulary(digits_of(np.arange(23), 2), 11, 2)
-    words = {token for parts in vocabulary.templates.values() for part in parts for token in part}
+    words = {token for parts in vocabulary.words.templates.values() for part in parts for token in part}
     items = {(level, t) for line in vocabulary.item_tokens for level, t in enumerate(line)}
     users = {(level, t) for line in vocabulary.user_tokens for level, t in enumerate(line)}
     tokens = [*words, *(t for _, t in items), *(t for _, t in users)]

@@ -13,6 +13,7 @@ from recommender.checkpoint import CheckpointFile
 from recommender.data import Histories, training_data
 from recommender.generative.config import SYSTEMS, GenerativeConfig
 from recommender.generative.model import GenerativeModel
+from recommender.generative.network import GenerativeNetwork
 from recommender.generative.saved import SavedGenerative, load_generative, save_generative
 from recommender.registry import parse_settings
 from recommender.saved import bind
@@ -34,7 +35,7 @@ def lists_of(model, data, top_k=5, **options):
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_learns_what_comes_next_in_a_ring(system):
     data = ring(60, 12)
-    _, report = fitted(data, settings(system, epochs=40, num_neighbors=5, **QUICK))
+    _, report = fitted(data, settings(system, epochs=40, **QUICK))
     assert report.best_metric > 0.6  # a list in random order: about .5
     assert report.history[-1].loss < report.history[0].loss
     assert report.monitor == "ndcg@10"
@@ -94,6 +95,55 @@ def test_a_stopped_training_ends_with_the_weights_it_would_have_had(tmp_path):
     assert [r.metric for r in again.history] == [r.metric for r in report.history]
     for name, array in whole.arrays()["weights"].items():
         assert np.array_equal(array, resumed.arrays()["weights"][name]), name
+
+
+@pytest.mark.parametrize("steps", [2, 8, 10])  # in epochs 1, 3 and 4, of three batches each
+def test_what_is_stopped_in_the_middle_of_an_epoch_ends_as_if_it_had_not_been(tmp_path, monkeypatch, steps):
+    data, config = ring(), settings(epochs=5, eval_every=2, dropout=0.1, direct_every=2)
+    whole, report = fitted(data, config)
+    checkpoint, learn, seen = (
+        CheckpointFile(tmp_path / "state.safetensors", "one run"),
+        GenerativeNetwork.loss,
+        [],
+    )
+
+    def stop(network, examples):
+        seen.append(examples)
+        if len(seen) == steps:
+            raise KeyboardInterrupt
+        return learn(network, examples)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GenerativeNetwork, "loss", stop)
+        if steps < 6:  # before the first validation: there is nothing to keep
+            with pytest.raises(KeyboardInterrupt):
+                fitted(data, config, checkpoint=checkpoint)
+        else:
+            assert fitted(data, config, checkpoint=checkpoint)[1].interrupted
+    _end_alike(fitted(data, config, checkpoint=checkpoint), (whole, report))
+
+
+def test_what_is_stopped_between_validations_ends_as_if_it_had_not_been(tmp_path):
+    data, config = ring(), settings(epochs=5, eval_every=2, dropout=0.1, direct_every=2)
+    checkpoint = CheckpointFile(tmp_path / "state.safetensors", "one run")
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    _, stopped = fitted(data, config, progress=stop, checkpoint=checkpoint)
+    assert (stopped.interrupted, stopped.epochs, stopped.best_epoch) == (True, 3, 2)
+    _end_alike(fitted(data, config, checkpoint=checkpoint), fitted(data, config))
+
+
+def _end_alike(resumed, whole):
+    (ours, report), (theirs, expected) = resumed, whole
+    assert [(r.epoch, r.loss, r.metric) for r in report.history] == [
+        (r.epoch, r.loss, r.metric) for r in expected.history
+    ]
+    assert (report.epochs, report.best_epoch, report.interrupted) == (5, expected.best_epoch, False)
+    for name, array in theirs.arrays()["weights"].items():
+        assert np.array_equal(array, ours.arrays()["weights"][name]), name
 
 
 def test_one_seed_gives_one_model_and_leaves_torchs_generator_alone():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generative_world import TINY
+from generative_world import tiny
 from leak_world import add_item_vectors, events_of, ingested, published, random_histories, with_pins
 from toy_store import fill
 
@@ -24,14 +24,16 @@ from recommender.generative import job
 from recommender.generative.experiment import train_system
 from recommender.generative.saved import load_generative
 
-QUICK = {**TINY, "epochs": "3", "eval_every": "1", "patience": "9"}
+QUICK = {"epochs": "3", "eval_every": "1", "patience": "9"}
 CODES = SemanticIdOptions(num_levels=3, codebook_size=8)
 K, BATCH = 5, 4
 
 
 def words(project: Path, *more: str, system: str = "isrf") -> list[str]:
     vectors = ["--features", "item_text"] if system == "isrf" else []
-    settings = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
+    asked = dict(word.split("=") for word in more if "=" in word)
+    quick = tiny(system, **{**QUICK, **asked})
+    settings = [word for name, value in quick.items() for word in ("--set", f"{name}={value}")]
     return ["train-generative", system, "-C", str(project), "--threads", "1", *vectors, *settings, *more]
 
 
@@ -210,7 +212,7 @@ def coded(tmp_path_factory) -> Release:
 
 
 def request(**settings: str) -> TrainRequest:
-    return TrainRequest("p5", settings=QUICK | {"epochs": "1"} | settings, num_threads=1)
+    return TrainRequest("p5", settings=tiny("p5", **{**QUICK, "epochs": "1", **settings}), num_threads=1)
 
 
 def test_items_are_named_by_the_release_s_codes(coded, tmp_path):
@@ -227,7 +229,7 @@ def test_what_read_held_out_events_is_refused(coded, tmp_path):
     ) as caught:
         train_system(leaking, request(tokens="codes"), tmp_path / "m", semantic_ids="made")
     assert caught.value.hint == "Make it from training events, and publish again."
-    isrf = TrainRequest("isrf", settings=QUICK, feature="made")
+    isrf = TrainRequest("isrf", settings=tiny("isrf", **QUICK), feature="made")
     with pytest.raises(
         LeakError, match=r"^vector made\.text of release 1 read events of .*train\+valid"
     ) as caught:

@@ -5,15 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from featurestore.errors import SetupError, UsageError
+from featurestore.errors import InputError, SetupError, UsageError
+from featurestore.ids import digest_bytes
 from featurestore.progress import no_progress
 from recommender.data import load_histories
 from recommender.generative.config import SYSTEMS
 from recommender.generative.experiment import served_lists
+from recommender.generative.means import choice_means
 from recommender.generative.model import GenerativeModel
+from recommender.sampled import draw_negatives
+from scripts.study.code_version import ROOT
 from scripts.study.datasets import Dataset
+from scripts.study.definitions import reached
 from scripts.study.generative import fitted, measure, settings_of
-from scripts.study.generative_records import GenerativeRun, changed, path_of, read, runs, state_of, write
+from scripts.study.generative_records import generative_version, path_of, read, standing, state_of, write
+from scripts.study.generative_runs import GenerativeRun, changed, minimum, queue, runs
 from scripts.study.generative_world import World
 
 TINY = {
@@ -84,6 +90,40 @@ def test_minutes_end_training_and_are_written_down(world, tmp_path):
     assert found(world, tmp_path, minutes=0.0).stopped_minutes == 0.0
 
 
+def test_a_model_that_ended_by_itself_is_what_any_minutes_get(world, tmp_path):
+    def never(done: int, total: int, note: str = "") -> None:
+        raise AssertionError("it trains")
+
+    whole = found(world, tmp_path, minutes=40.0)
+    for minutes in (None, 40.0, 7.0):
+        again = found(world, tmp_path, told=never, minutes=minutes)
+        assert (again.model.digest, again.stopped_minutes) == (whole.model.digest, None)
+
+
+def test_what_minutes_ended_goes_on_and_ends_as_if_it_had_not_been(world, tmp_path):
+    stopped = found(world, tmp_path, minutes=0.0)
+    first: list[int] = []
+    whole = found(world, tmp_path, told=lambda done, *_: first.append(done))
+    assert (first, whole.fit.epochs, whole.stopped_minutes) == ([2], 2, None)
+    assert whole.model.digest == found(world, tmp_path / "other").model.digest
+    assert whole.fit.history[0].metric == stopped.fit.history[0].metric
+    assert not list(tmp_path.glob("*.checkpoint.safetensors"))
+
+
+def test_fewer_minutes_than_training_has_had_are_refused(world, tmp_path):
+    slow = run(settings=TINY | {"epochs": "3"})
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        found(world, tmp_path, slow, told=stop)
+    with pytest.raises(
+        UsageError, match=r"^1e-06 minutes were asked for, and the training has had 0\.\d already"
+    ):
+        found(world, tmp_path, slow, minutes=1e-6)
+
+
 def test_minutes_that_end_before_a_validation_are_too_few(world, tmp_path):
     rarely = run(settings=TINY | {"eval_every": "2"})
     with pytest.raises(UsageError, match=r"0 minutes were over before the first validation, .* epoch 2"):
@@ -101,6 +141,73 @@ def test_a_record_of_other_code_settings_or_data_is_an_earlier_one(world, tmp_pa
     assert state_of(run(settings=TINY | {"dropout": "0.2"}), 0, world.data, tmp_path) == "earlier"
     write(record.model_copy(update={"code": "older"}), tmp_path)
     assert state_of(run(), 0, world.data, tmp_path) == "earlier"
+
+
+def test_a_record_that_minutes_ended_is_current_for_the_same_minutes_alone(world, tmp_path):
+    record = measure(run(), world, found(world, tmp_path / "models", minutes=0.0), seed=0)
+    write(record, tmp_path)
+    asked = {
+        minutes: state_of(run(), 0, world.data, tmp_path, minutes=minutes) for minutes in (0.0, 40.0, None)
+    }
+    assert asked == {0.0: "current", 40.0: "stopped", None: "stopped"}
+    whole = record.model_copy(update={"stopped_minutes": None})
+    assert {standing(whole, run(), world.data, minutes) for minutes in (None, 0.0)} == {"current"}
+    older = record.model_copy(update={"code": "older"})
+    assert standing(older, run(), world.data, 0.0) == "earlier"
+
+
+def test_the_direct_task_is_measured_among_fixed_negatives(world, tmp_path):
+    both = run(settings=TINY | {"direct_every": "2", "candidates": "6"})
+    model = found(world, tmp_path, both)
+    record = measure(both, world, model, seed=0)
+    negatives = draw_negatives(world.test, 5, seed=0)
+    assert record.negatives == negatives.digest
+    order = np.random.default_rng([0, 0xCA])
+    held_out = world.test.items[np.argsort(world.test.users)]
+    candidates = order.permuted(np.concatenate([held_out[:, None], negatives.items], axis=1), axis=1)
+    lists, _ = model.model.choices(np.arange(40), candidates, 6)
+    places = np.array([line.tolist().index(item) for line, item in zip(lists, held_out, strict=True)])
+    assert record.direct["hr@5"] == pytest.approx((places < 5).mean())
+    assert record.direct["hr@10"] == 1
+    assert record.direct["ndcg@10"] == pytest.approx((1 / np.log2(places + 2)).mean())
+    assert measure(run(), world, found(world, tmp_path), seed=0).direct is None
+
+
+def test_the_direct_task_is_measured_where_each_user_has_one_item(world, tmp_path):
+    both = run(settings=TINY | {"direct_every": "2", "candidates": "6"})
+    several = replace(world.test, users=np.append(world.test.users, 0), items=np.append(world.test.items, 0))
+    negatives = draw_negatives(several, 5)
+    with pytest.raises(
+        InputError, match="40 users have negatives, and 41 items are held out; the direct task"
+    ):
+        choice_means(found(world, tmp_path, both).model, several, negatives)
+
+
+def test_a_record_keeps_what_names_its_items(world, tmp_path):
+    record = measure(run(), world, found(world, tmp_path / "models"), seed=0)
+    digits = world.item_digits(settings_of(run()), 0)
+    assert record.item_digits == digest_bytes(digits.astype("<i8").tobytes())
+
+
+def test_a_version_covers_names_lists_choices_and_what_makes_codes(monkeypatch):
+    codes = run(settings=TINY | {"tokens": "codes"})
+    assert generative_version(codes) != generative_version(run())
+    asked = []
+    monkeypatch.setattr(
+        "scripts.study.generative_records.code_version", lambda _, **given: asked.append(given["path"]) or "v"
+    )
+    for each in (run(), codes):
+        generative_version(each)
+    plain, coded = (reached(ROOT, path) for path in asked)
+    wanted = {
+        ("recommender.generative.means", "list_means"),
+        ("recommender.generative.means", "choice_means"),
+        ("recommender.generative.experiment", "item_digits"),
+        ("recommender.sampled", "draw_negatives"),
+        ("recommender.generative.pretrained", "read_t5"),
+    }
+    assert wanted <= set(plain) <= set(coded)
+    assert ("featurestore.codes.residual_quantizer", "encode") in set(coded) - set(plain)
 
 
 def test_what_a_killed_process_left_is_no_record(world, tmp_path):
@@ -156,3 +263,6 @@ def test_declared_runs_have_settings_and_names_of_their_own():
     for each in declared:
         assert each.system in SYSTEMS
         GenerativeModel(settings_of(each), np.arange(4)[:, None])
+        assert each.chooses == bool(settings_of(each).direct_every)
+    assert {each.name for each in minimum() if each.chooses} == {"isrf-direct", "isrf-no-distillation"}
+    assert len(queue()) == 5

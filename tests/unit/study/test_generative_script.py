@@ -10,7 +10,7 @@ from featurestore.errors import SetupError, UnknownNameError, UsageError
 from scripts import generative
 from scripts.study import datasets, generative_world, project_copy
 from scripts.study.datasets import data_digest, find_dataset
-from scripts.study.generative_records import chosen
+from scripts.study.generative_runs import chosen
 from scripts.study.generative_world import World, prepared
 
 
