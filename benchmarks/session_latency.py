@@ -23,7 +23,7 @@ from recommender.data import Histories, IntArray, TrainingData, training_data
 from recommender.features import EntityFeatures, NodeFeatures
 from recommender.registry import find_model, parse_settings
 from recommender.saved import Binding, SavedConfig, config_json, save_model
-from recommender.session.teacher_lists import TeacherLists
+from recommender.session.teacher_lists import TeacherLists, TeacherOrigin, sessions_digest
 
 NUM_ITEMS, TRAINED_ON, ASKED = 12_101, 2_000, 4_096
 TEXT_DIM, TOP_K = 576, 50
@@ -84,7 +84,7 @@ def _save(name: str, folder: Path) -> None:
     features = None
     if name == "llmgr":
         features = _texts()
-        _teacher(data.num_users).save(folder / "teacher.safetensors")
+        _teacher(data).save(folder / "teacher.safetensors")
         settings["teacher"] = str(folder / "teacher.safetensors")
     entry = find_model(name)
     config = parse_settings(entry.config_type, settings)
@@ -118,10 +118,12 @@ def _texts() -> NodeFeatures:
     return NodeFeatures(EntityFeatures(matrix, np.ones(NUM_ITEMS, np.bool_)))
 
 
-def _teacher(num_users: int) -> TeacherLists:
+def _teacher(data: TrainingData) -> TeacherLists:
     generator = np.random.default_rng(3)
-    items = np.stack([generator.choice(NUM_ITEMS, TOP_K, replace=False) for _ in range(num_users)])
-    return TeacherLists(items, generator.standard_normal((num_users, TOP_K), dtype=np.float32))
+    items = np.stack([generator.choice(data.num_items, TOP_K, replace=False) for _ in range(data.num_users)])
+    scores = generator.standard_normal((data.num_users, TOP_K), dtype=np.float32)
+    origin = TeacherOrigin(sessions_digest(data.histories), release="1", split="", adapter="none")
+    return TeacherLists(items, scores, origin)
 
 
 if __name__ == "__main__":

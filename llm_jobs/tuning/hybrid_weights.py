@@ -63,7 +63,7 @@ def begin(
         first = "noise" if config.sessions == "titles" else "nodes"
         return Start(model, HybridEnds(nodes, model.words.detach(), seed=seed, first_output=first))
     _require_shape(adapter, config)
-    return resume(base, nodes, adapter, same_nodes=same_nodes)
+    return resume(base, nodes, adapter, same_nodes=same_nodes, seed=seed)
 
 
 def resume(

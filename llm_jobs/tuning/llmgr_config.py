@@ -112,12 +112,23 @@ def find_stage(name: str) -> Stage:
     raise UnknownNameError("stage", name, CONFIGS)
 
 
-def check_stage(stage: Stage, config: LlmgrConfig) -> None:
+def check_stage(stage: Stage, config: LlmgrConfig, *, is_begun: bool = False) -> None:
     """Refuse settings of what a stage does not read.
 
+    Args:
+        stage: Which.
+        config: Its settings.
+        is_begun: Whether it begins at an adapter, whose W_o is gone on with.
+
     Raises:
-        UsageError: If it reads no sessions, or no titles, that are said to be other than usual.
+        UsageError: If it reads no sessions, or no titles, that are said to be other than usual; or if W_o
+            would be fitted anew.
     """
+    if is_begun and config.first_output == "probe":
+        raise UsageError(
+            "first_output=probe would throw away the W_o that --start's adapter has learned.",
+            hint="Leave it out: a stage that begins at an adapter goes on with its W_o.",
+        )
     if stage == "alignment" and config.sessions == "titles":
         raise UsageError(
             "sessions=titles would have no effect: the stage alignment reads no sessions.",

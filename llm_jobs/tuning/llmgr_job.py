@@ -127,7 +127,7 @@ def tune_llmgr(
     require_name(sources.name, "a feature")
     if stage != "behaviour":
         FeatureRegistry(store).require_origin("encoder", sources.name, ["item"])
-    check_stage(stage, config)
+    check_stage(stage, config, is_begun=start is not None)
     found = read_llmgr(release, sources)
     before = None if start is None else load_adapter(store.objects, start)
     event_set = joined_event_set(_events_read(found, release, stage, before))

@@ -71,6 +71,9 @@ LLMGR (arXiv 2402.16539) tunes a decoder on prompts that hold nodes and graphs o
 bases, and `recommender/models/llmgr.py`: what of it is served without a language model, a base whose items
 texts have a say in by a gate. Runs of the form `tuned` read vectors and lists of a tuned decoder; those of
 the form `text` vectors of a frozen encoder (all-MiniLM-L6-v2), the control that a tuned decoder must beat.
+All bases learn from one decoder, which read vectors and graphs of GC-SAN in both stages; the paper repeats
+stage 2 with those of each base. What another base gains may so be GC-SAN's. Seeds are of the small models:
+each tuning has one.
 The paper's data are Amazon's Music, Beauty and Pantry; Music and Pantry are not in ours. So LLMGR stands on
 Beauty (on Toys with frozen vectors only), and HCGR, which is from another paper, on ml-100k, a slice of
 Diginetica, and Beauty and Toys ([sequential](sequential.md)).
@@ -85,16 +88,18 @@ _DECODER: Final = """## Tuned decoders
 
 Tuned by `python scripts/llmgr_tuning.py`. The paper tunes 7 billion parameters on all of a data set; each
 line says what was tuned here, and on how much. The last column is about sessions that the lists are of: their
-newest click, which training holds. With the product's own commands, controls included:
+newest click, which training holds. With the product's own commands:
 
     featurestore train gcsan && featurestore vectors --model models/gcsan && featurestore publish
-    featurestore tune llmgr --items item_text --vectors gcsan && featurestore publish
-    featurestore tune llmgr --items item_text --vectors gcsan --base models/gcsan --stage behaviour \\
-        --start ADAPTER --teacher teacher.safetensors --lists llmgr-lists
+    featurestore tune llmgr --items item_text --vectors gcsan --encoder smollm2-hidden && featurestore publish
+    featurestore tune llmgr --items item_text --vectors gcsan --encoder smollm2-hidden --base models/gcsan \\
+        --stage behaviour --start ADAPTER --teacher teacher.safetensors --lists llmgr-lists
     featurestore train llmgr --features llmgr --set teacher=teacher.safetensors
 
 `--stage joint` is one stage, stage behaviour without `--start` has no auxiliary stage,
-`--set graph_token=none` no graph, `--set texts=shuffled` texts of other items in stage alignment.
+`--set graph_token=none` no graph, `--set texts=shuffled` texts of other items in stage alignment (whose items
+are then read by their own titles). Where stage behaviour has no `--start`, the command stores no vectors of
+titles; the script does.
 
 `rsl` is RSL (Chu et al., arXiv 2308.10837) as far as its description allows: stage behaviour without
 `--start`, `--set sessions=titles`. Its scores have nothing of nodes and graphs. The last column says how well

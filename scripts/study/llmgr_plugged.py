@@ -100,7 +100,9 @@ def questions(sources: Sources, dataset: str) -> Iterator[str]:
             controls, "more than without the auxiliary stage, beyond chance", (MODEL, "tuned-no-alignment")
         ),
         _beyond(
-            controls, "more than with titles of other items, beyond chance", (MODEL, "tuned-shuffled-texts")
+            controls,
+            "more than with an alignment learned on titles of other items, beyond chance",
+            (MODEL, "tuned-shuffled-texts"),
         ),
     ]
     yield from table([f"`{MODEL}` with a tuned decoder has, on {dataset}", "ours", ""], rows)
@@ -174,18 +176,20 @@ def _on_most(side: Plugged, claim: str) -> list[str]:
 
 
 def _on_cold(side: Plugged) -> list[str]:
+    """A gain on cold items that is larger, as a share of what the base has; losses are no gains."""
     claim = "larger gains on items of 5 to 10 users than on those of 50 and more, on most bases"
     gains: list[tuple[float, float]] = []
     for base in side.were_run():
-        cold, warm = side.part(base, COLD), side.part(base, WARM)
-        if cold and warm:
-            gains.append((_relative(cold), _relative(warm)))
+        cold, warm = (_relative(side.part(base, part)) for part in (COLD, WARM))
+        if cold is not None and warm is not None:
+            gains.append((cold, warm))
     if not gains:
         return [claim, NOT_RUN, NOT_RUN]
-    larger = sum(cold > warm for cold, warm in gains)
+    larger = sum(cold > max(warm, 0.0) for cold, warm in gains)
     medians = np.median(np.array(gains), axis=0)
     said = f"{larger} of {len(gains)} (medians {medians[0]:+.1%} and {medians[1]:+.1%})"
-    return [claim, said, verdict(is_reached=2 * larger > len(gains))]
+    is_whole = len(side.were_run()) == len(ALL_BASES)
+    return [claim, said, verdict(is_reached=2 * larger > len(ALL_BASES)) if is_whole else NOT_RUN]
 
 
 def _beyond(controls: Tests, claim: str, row: Row) -> list[str]:
@@ -197,8 +201,12 @@ def _beyond(controls: Tests, claim: str, row: Row) -> list[str]:
 
 
 def _change(pair: tuple[float, float] | None) -> str:
-    return "" if pair is None else f"{pair[0]:.4f} to {pair[1]:.4f} ({_relative(pair):+.1%})"
+    if pair is None:
+        return ""
+    share = _relative(pair)
+    return f"{pair[0]:.4f} to {pair[1]:.4f}{'' if share is None else f' ({share:+.1%})'}"
 
 
-def _relative(pair: tuple[float, float]) -> float:
-    return pair[1] / pair[0] - 1 if pair[0] else float(pair[1] > 0)
+def _relative(pair: tuple[float, float] | None) -> float | None:
+    """The second as a share more than the first; None if one was not run, or the first has nothing."""
+    return pair[1] / pair[0] - 1 if pair is not None and pair[0] else None

@@ -107,9 +107,10 @@ def num_titles(project: TuningProject, extent: Extent) -> int:
     return int(project.state()["titles"])
 
 
-def settings_of(stage: Stage, values: Mapping[str, str]) -> LlmgrConfig:
-    """All settings of a stage."""
-    config = parse_settings(CONFIGS[stage], {**_FEW_STEPS, **values})
+def settings_of(stage: Stage, values: Mapping[str, str], *, is_begun: bool = False) -> LlmgrConfig:
+    """All settings of a stage; one that begins at an adapter goes on with what its W_o has learned."""
+    given = {name: value for name, value in _FEW_STEPS.items() if not is_begun or name != "first_output"}
+    config = parse_settings(CONFIGS[stage], {**given, **values})
     assert isinstance(config, LlmgrConfig)
     return config
 
@@ -164,7 +165,7 @@ class _Job:
             LlmgrSources(project.texts, BASE, self.name, project.base),
             stage=self.stage,
             entry=find_encoder(DECODER, {}),
-            config=settings_of(self.stage, self.values),
+            config=settings_of(self.stage, self.values, is_begun=self.start is not None),
             seed=self.seed,
             work_folder=project.folder / ".featurestore",
             then=then,

@@ -139,6 +139,33 @@ def test_four_bases_of_six_must_gain(records, worse, said):
     assert f"on at least 4 of 6 bases | {said}" in written(records)
 
 
+@pytest.mark.parametrize(
+    ("cold", "warm", "said"),
+    [
+        ((1.0, 1.5), (1.0, 1.2), "6 of 6 (medians +50.0% and +20.0%) | reached"),
+        ((1.0, 0.8), (1.0, 0.7), "0 of 6 (medians -20.0% and -30.0%) | **not reached**"),
+        ((0.0, 0.1), (1.0, 1.2), "not run | not run"),
+    ],
+)
+def test_larger_gains_on_cold_items_are_gains_of_all_bases(records, monkeypatch, cold, warm, said):
+    """A loss that is smaller is no gain, and nothing is gained over nothing."""
+    monkeypatch.setattr(Plugged, "part", lambda _self, _base, part: cold if part is COLD else warm)
+    for base in (*BASES, *OTHERS):
+        plugged = "tuned" if base == "gcsan" else f"tuned-on-{base}"
+        for run in (run_of(base), run_of(MODEL, plugged)):
+            write_record(records, run, GOOD)
+    assert f"on most bases | {said} |" in written(records)
+
+
+def test_some_bases_decide_nothing_of_cold_items(records, monkeypatch):
+    monkeypatch.setattr(
+        Plugged, "part", lambda _self, _base, part: (1.0, 1.5) if part is COLD else (1.0, 1.2)
+    )
+    for run in (run_of("stamp"), run_of(MODEL, "tuned-on-stamp")):
+        write_record(records, run, GOOD)
+    assert "on most bases | 1 of 1 (medians +50.0% and +20.0%) | not run |" in written(records)
+
+
 def test_parts_are_of_items_by_their_training_users(records):
     for run, better in ((run_of("stamp"), [1] * 40), (run_of(MODEL, "tuned-on-stamp"), [0] * 40)):
         write_record(records, run, better)

@@ -114,9 +114,11 @@ def test_settings_of_all_tunings_and_runs_fit():
             first = settings_of("alignment", tuning.first)
             check_stage("alignment", first)
             assert first.epochs == 1
-        second = settings_of(tuning.second, tuning.settings)
-        check_stage(tuning.second, second)
+        is_begun = tuning.first is not None
+        second = settings_of(tuning.second, tuning.settings, is_begun=is_begun)
+        check_stage(tuning.second, second, is_begun=is_begun)
         assert second.epochs == 3
+        assert is_begun <= (second.first_output == "random"), "what W_o learned is gone on with"
     assert settings_of("behaviour", {}).max_tokens == 64
     bases = [parse_settings(Config, llmgr.tuned("amazon14-beauty", v).settings) for v in llmgr.ON_OTHER_BASES]
     assert {config.base for config in bases} == {"gru4rec", "stamp", "niser", "srgnn", "narm"}

@@ -17,6 +17,7 @@ from aligned_world import (
     train_events,
 )
 from gate_world import USERS
+from safetensors.torch import load
 from session_world import QUICK, QUICK_BEHAVIOUR, fill_sessions
 from tuning_world import word_texts
 
@@ -29,7 +30,7 @@ from featurestore.spec import ModelVectorSpec
 from featurestore.stores.memory import MemoryStore
 from llm_jobs.tuning.base_model import load_base
 from llm_jobs.tuning.hybrid_input import load_hybrid_tokens
-from llm_jobs.tuning.hybrid_weights import resume
+from llm_jobs.tuning.hybrid_weights import begin, resume
 from llm_jobs.tuning.llmgr_config import BehaviourConfig, LlmgrConfig
 from llm_jobs.tuning.llmgr_examples import newest_examples
 from llm_jobs.tuning.llmgr_job import LlmgrReport, Tuned, tune_llmgr
@@ -248,6 +249,26 @@ def test_new_titles_are_encoded_by_a_stored_adapter(store, run, entry):
         apply_titles(store, "item_notes", name="llmgr", entry=entry, adapter=report.adapter)
 
 
+def test_maps_of_other_vectors_are_new_and_the_seeds_and_all_else_is_the_adapters(store, run, entry):
+    """As when stage 1 is shared by the bases of stage 2."""
+    released = fill_sessions(store)
+    adapter = load_adapter(store.objects, run(released, then=nothing).adapter)
+    other = torch.randn(len(released.id_map("item")), 9, generator=torch.Generator().manual_seed(0))
+    first, second = (
+        begin(
+            load_base(entry, QUICK), other, QUICK, seed=seed, adapter=adapter, same_nodes=False
+        ).ends.tensors()
+        for seed in (1, 2)
+    )
+    learned, kept = load(adapter.files["ends.safetensors"]), {"output", "mean", "scale"}
+    assert kept < first.keys()
+    assert all(torch.equal(first[name], learned[name]) for name in kept)
+    drawn = {name for name in first if not torch.equal(first[name], second[name])}
+    assert drawn
+    assert drawn.isdisjoint(kept)
+    assert all(first[name].shape[-1] == 9 for name in drawn)
+
+
 def test_what_does_not_fit_is_refused(store, run, entry):
     released = fill_sessions(store)
     for name in ("llmgr.v2", "", "../../x y"):  # before anything else, be it absent
@@ -261,6 +282,8 @@ def test_what_does_not_fit_is_refused(store, run, entry):
     first = run(released, then=nothing)
     with pytest.raises(UnknownNameError, match="unknown adapter 'ff'"):
         run(released, start="ff")
+    with pytest.raises(UsageError, match=r"first_output=probe would throw away the W_o"):
+        run(released, start=first.adapter, config=QUICK.model_copy(update={"first_output": "probe"}))
     with pytest.raises(UsageError, match=r"was tuned with other settings: lora_rank=2, not 4"):
         run(released, start=first.adapter, config=QUICK.model_copy(update={"lora_rank": 2}))
     with pytest.raises(EmbeddingSpaceError, match=r"was tuned on 'tiny-decoder' .* 96 tokens"):
