@@ -128,9 +128,9 @@ def peers(vectors: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
         return search.fit(vectors).kneighbors(vectors, return_distance=False)
 
     def descent() -> np.ndarray:
-        return NNDescent(
-            vectors, metric="cosine", n_neighbors=NUM_NEIGHBORS + 1, random_state=0
-        ).neighbor_graph[0]
+        found = NNDescent(vectors, metric="cosine", n_neighbors=NUM_NEIGHBORS + 1, random_state=0)
+        assert found.neighbor_graph is not None
+        return found.neighbor_graph[0]
 
     return dict(zip(PEERS, (brute, flat, hnsw, descent), strict=True))
 

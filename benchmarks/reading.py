@@ -15,6 +15,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ import torch
 from common import Claim, compare, record, seconds
 from reading_stores import ParquetPolars, Product, RawLance, VectorStore
 
+MapMode: TypeAlias = Literal["c"] | None
 EMBEDDING_DIM = 384
 LOOKUP = 1_024
 CHANGED_ROWS = 10_000
@@ -103,7 +105,7 @@ def against_numpy(product: Product, drawn: Drawn, folder: Path, pairs: int) -> l
     """The whole matrix to torch, against ``numpy.load`` with and without a map."""
     np.save(folder / "plain.npy", drawn.matrix)
 
-    def loaded(mode: str | None) -> Callable[[], float]:
+    def loaded(mode: MapMode) -> Callable[[], float]:
         def once() -> float:
             return seconds(
                 lambda: torch.from_numpy(np.load(folder / "plain.npy", mmap_mode=mode)).sum().item()
@@ -111,6 +113,10 @@ def against_numpy(product: Product, drawn: Drawn, folder: Path, pairs: int) -> l
 
         return once
 
+    peers: list[tuple[str, MapMode, float | None]] = [
+        ("numpy.load", None, TARGET_SHARE),
+        ("numpy.load(mmap_mode)", "c", None),
+    ]
     return [
         compare(
             "all vectors to torch, summed",
@@ -122,7 +128,7 @@ def against_numpy(product: Product, drawn: Drawn, folder: Path, pairs: int) -> l
             pairs=pairs,
             target=target,
         )
-        for peer, mode, target in [("numpy.load", None, TARGET_SHARE), ("numpy.load(mmap_mode)", "c", None)]
+        for peer, mode, target in peers
     ]
 
 

@@ -44,7 +44,13 @@ def by_sklearn(vectors: Vectors) -> Vectors:
 
     residuals, levels = vectors, []
     for _ in range(NUM_LEVELS):
-        means = KMeans(CODEBOOK_SIZE, n_init=1, max_iter=ITERATIONS, tol=0.0, random_state=0).fit(residuals)
+        means = KMeans(
+            CODEBOOK_SIZE,
+            n_init=1,  # pyright: ignore[reportArgumentType] - its stub knows "auto" alone
+            max_iter=ITERATIONS,
+            tol=0.0,
+            random_state=0,
+        ).fit(residuals)
         levels.append(means.cluster_centers_.astype(np.float32))
         residuals = residuals - levels[-1][means.labels_]
     return np.stack(levels)

@@ -54,7 +54,7 @@ def prepare(form: str, data_folder: Path) -> Measure:
 def _csr(data: TrainingData, model: LightGCN) -> torch.Tensor:
     adjacency = training_graph(data)
     for conv in model.convs:
-        conv.normalize = False
+        conv.normalize = False  # pyright: ignore[reportArgumentType] - a plain attribute of theirs
     return torch.sparse_csr_tensor(
         adjacency.indptr.long(), adjacency.columns.long(), adjacency.values, (adjacency.num_nodes,) * 2
     )

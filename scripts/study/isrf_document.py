@@ -48,6 +48,9 @@ Intervals are 95 %, paired bootstrap over users, of current records only; `*` p 
 Holm-corrected over a column, or a line where that is said. {DAGGER}: the record is of earlier code, settings
 or data, and its run is due again.
 """
+_CASES: Final = """One ISRF on colakg-lastfm, hit by hit: [which neighbours brought a hit](isrf-cases.md), by
+`scripts/case_study.py` (seed 0, users compared by their items).
+"""
 _SETTINGS: Final = """## Settings
 
 Models were not tuned alike. Weights and fusion of `isrf` were chosen on colakg-lastfm's validation part, its
@@ -63,7 +66,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     study = Study.read([*minimum(), *queue()], records)
     sources = Sources(study, RankMetrics(records), comparisons)
     parts = [_HEAD, *status(study, minimum()), *_targets(sources), _SETTINGS]
-    parts += questions.group_question(sources)
+    parts += [*questions.group_question(sources), _CASES]
     for dataset in study.datasets():
         parts += _dataset(sources, dataset)
     parts += [*questions.measured_cost(study), *generative(records.folder.parent), *questions.not_asked()]
