@@ -16,7 +16,6 @@ from baselines_by_hand import (
     product_by_hand,
     unit,
 )
-from pydantic import ValidationError
 from session_by_hand import array, sigmoid
 
 from featurestore.errors import UsageError
@@ -183,19 +182,6 @@ def test_the_papers_losses_are_of_drawn_negatives(name, objective):
             losses.append(-np.log(sigmoid(scores[target])) - np.log(sigmoid(-scores[drawn[place]])).mean())
     found = network.loss(batch, torch.Generator().manual_seed(5)).item()
     assert found == pytest.approx(np.mean(losses), rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "said"),
-    [
-        ("fpmc", {"num_negatives": 3}, "num_negatives=3 has no effect with objective=softmax"),
-        ("caser", {"window": 9, "max_length": 8}, "window=9 is longer than max_length=8"),
-        ("hgn", {"window": 51}, "window=51 is longer than max_length=50"),
-    ],
-)
-def test_settings_that_would_do_nothing_are_refused(name, settings, said):
-    with pytest.raises(ValidationError, match=said):
-        MODELS[name].Config(**settings)
 
 
 def test_negatives_are_any_other_item_alike():

@@ -1,8 +1,9 @@
-"""Six models of what comes next once they are fitted: other histories, texts, refusals, and going on."""
+"""Six models of what comes next once they are fitted: order, other histories, texts, and what is refused."""
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from test_sequential_baselines import MODELS, OF_USERS, every_model, flat
 
 from featurestore.errors import StoreError, UsageError
@@ -33,6 +34,19 @@ def walks(*, shuffled: bool) -> tuple[TrainingData, np.ndarray]:
     train = flat(read.tolist())
     data = training_data(num_users=NUM_WALKS, num_items=NUM_STEPS, train=train, valid=(none, none))
     return data, answers
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("fpmc", {"num_negatives": 3}, "num_negatives=3 has no effect with objective=softmax"),
+        ("caser", {"window": 9, "max_length": 8}, "window=9 is longer than max_length=8"),
+        ("hgn", {"window": 51}, "window=51 is longer than max_length=50"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(name, settings, said):
+    with pytest.raises(ValidationError, match=said):
+        MODELS[name].Config(**settings)
 
 
 @pytest.mark.parametrize(("shuffled", "least", "most"), [(False, 0.9, 1.0), (True, 0.0, 0.6)])

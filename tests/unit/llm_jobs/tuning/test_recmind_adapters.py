@@ -79,6 +79,17 @@ def run(store, tmp_path, decoder):
     return tune
 
 
+def stop(run, released: Release, *, at: int) -> None:
+    """Begin a job, and stop it after so many steps."""
+
+    def interrupt(done: int, total: int, note: str = "") -> None:
+        if done == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(released, progress=interrupt)
+
+
 def test_held_out_nodes_align_better_and_every_text_gets_its_vector(store, run, tmp_path, entry):
     report = run(fill(store), entry=entry)
     assert report.num_examples == 54 + 18
@@ -131,13 +142,7 @@ def test_seeds_decide_the_adapter(store, run):
 def test_a_job_that_was_stopped_goes_on_and_ends_the_same(store, run, tmp_path):
     released = fill(store)
     whole = run(released, replace(BOTH, name="whole"))
-
-    def stop(done: int, total: int, note: str = "") -> None:
-        if done == 10:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(released, progress=stop)
+    stop(run, released, at=10)
     (kept,) = (tmp_path / "tuning").iterdir()
     assert kept.name.startswith("recmind-")
     resumed = run(released)
@@ -148,13 +153,7 @@ def test_a_job_that_was_stopped_goes_on_and_ends_the_same(store, run, tmp_path):
 
 def test_a_checkpoint_of_other_settings_is_not_taken_up(store, run):
     released = fill(store)
-
-    def stop(done: int, total: int, note: str = "") -> None:
-        if done == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(released, progress=stop)
+    stop(run, released, at=4)
     other = run(released, config=CONFIG.model_copy(update={"temperature": 0.3}))
     assert other.tuning.resumed_at == 0
 
@@ -162,13 +161,7 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(store, run):
 def test_a_checkpoint_of_other_weights_is_not_taken_up(store, run, decoder):
     """In the same folder, which has no revision."""
     released = fill(store)
-
-    def stop(done: int, total: int, note: str = "") -> None:
-        if done == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(released, progress=stop)
+    stop(run, released, at=4)
     (file,) = weight_files(Path(decoder.folder))
     weights = {name: 1.01 * tensor for name, tensor in load_file(file).items()}
     kept = file.read_bytes()
