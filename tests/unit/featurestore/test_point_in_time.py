@@ -14,6 +14,7 @@ from featurestore.point_in_time import (
     EventSet,
     event_sets_along,
     feature_name,
+    joined_event_set,
     parse_event_set,
     wanted_event_set,
 )
@@ -193,3 +194,14 @@ def test_wishes_that_cannot_be_understood_are_refused() -> None:
         wanted_event_set("train", None)
     with pytest.raises(UsageError, match="'2014-13-01' is no date"):
         wanted_event_set("log:2014-13-01", None)
+
+
+def test_event_sets_of_several_sources_are_joined_or_refused():
+    split = "0123456789abcdef"
+    assert joined_event_set([]) is None
+    assert joined_event_set([f"{split}:train"]) == f"{split}:train"
+    assert joined_event_set([f"{split}:valid", f"{split}:train"]) == f"{split}:train+valid"
+    assert joined_event_set(["log:5", "log:7"]) == "log:7"
+    for other in ("fedcba9876543210:train", "log:5"):
+        with pytest.raises(LeakError, match="read events that no split holds together"):
+            joined_event_set([f"{split}:train", other])

@@ -7,6 +7,7 @@ import torch
 from featurestore.errors import InputError
 from llm_jobs.tuning.alignment import AlignmentConfig, AlignmentObjective, Pairs, measure_alignment
 from llm_jobs.tuning.base_model import TokenIds
+from llm_jobs.tuning.nodes import held_out
 from llm_jobs.tuning.projection import StandardisedProjection
 
 HIDDEN, WIDTH = 5, 3
@@ -138,3 +139,12 @@ def test_a_folded_projection_is_the_same_map(rng):
     with pytest.raises(InputError, match="all 4 texts to learn from have the same vector"):
         StandardisedProjection(states[:1].repeat(4, 1), WIDTH, seed=2)
     np.testing.assert_allclose(projection(states).detach().mean(dim=0), np.zeros(WIDTH), atol=1e-5)
+
+
+def test_what_is_held_out_hangs_on_ids_and_seed_alone():
+    ids = [f"i{n}" for n in range(200)]
+    first = held_out(ids, 0.25, seed=1)
+    assert first.sum() == 50
+    shuffled = np.random.default_rng(0).permutation(200)
+    np.testing.assert_array_equal(held_out([ids[n] for n in shuffled], 0.25, seed=1), first[shuffled])
+    assert (held_out(ids, 0.25, seed=2) != first).any()

@@ -34,7 +34,6 @@ from featurestore.errors import (
 )
 from featurestore.gates.policy import GatePolicy
 from featurestore.jobs.lock import FeatureLock
-from featurestore.point_in_time import joined_event_set
 from featurestore.reader import Release
 from featurestore.releases.garbage import find_garbage
 from featurestore.releases.gc import gc
@@ -44,7 +43,6 @@ from featurestore.stores.memory import MemoryStore
 from llm_jobs.model_folder import weight_files
 from llm_jobs.tuning.alignment import AlignmentConfig
 from llm_jobs.tuning.base_model import load_base
-from llm_jobs.tuning.nodes import held_out
 from llm_jobs.tuning.recmind_adapters import RecmindReport, RecmindSources, apply_recmind, tune_recmind
 from llm_jobs.tuning.tuned_encoder import open_tuned
 
@@ -280,26 +278,6 @@ def test_a_side_without_good_texts_is_refused(store, run):
     released = release(store, GatePolicy(max_failure_rate=1.0, max_lost_texts=1.0))
     with pytest.raises(InputError, match="alignment tells at least two nodes apart"):
         run(released, sources)
-
-
-def test_event_sets_of_several_sources_are_joined_or_refused():
-    split = "0123456789abcdef"
-    assert joined_event_set([]) is None
-    assert joined_event_set([f"{split}:train"]) == f"{split}:train"
-    assert joined_event_set([f"{split}:valid", f"{split}:train"]) == f"{split}:train+valid"
-    assert joined_event_set(["log:5", "log:7"]) == "log:7"
-    for other in ("fedcba9876543210:train", "log:5"):
-        with pytest.raises(LeakError, match="read events that no split holds together"):
-            joined_event_set([f"{split}:train", other])
-
-
-def test_what_is_held_out_hangs_on_ids_and_seed_alone():
-    ids = [f"i{n}" for n in range(200)]
-    first = held_out(ids, 0.25, seed=1)
-    assert first.sum() == 50
-    shuffled = np.random.default_rng(0).permutation(200)
-    np.testing.assert_array_equal(held_out([ids[n] for n in shuffled], 0.25, seed=1), first[shuffled])
-    assert (held_out(ids, 0.25, seed=2) != first).any()
 
 
 def test_a_release_pins_the_adapter_and_gc_removes_one_that_nothing_was_made_with(store, run):
