@@ -7,11 +7,13 @@ Where a setting's meaning needs formulas, they stand in `recommender.hgpo.reward
 groups), `recommender.hgpo.objective` (ε, c1, λ, β) and `recommender.hgpo.contrast_side` (τ, negatives).
 """
 
-from typing import Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from recommender.hgpo.released_forms import ReleasedForms
+from recommender.training.embedding_config import EmbeddingConfig
 
 TemperatureBy: TypeAlias = Literal["hgpo", "fixed", "ideal", "learned"]
 NegativesBy: TypeAlias = Literal["hgpo", "uniform", "hard", "in_batch"]
@@ -38,7 +40,11 @@ class HgpoConfig(ReleasedForms):
         default="same_side", description="Negatives are of a node's kind, or items for users (the released)."
     )
     pool_size: int = Field(default=100, ge=2, description="Candidates P drawn for every step.")
-    num_chosen: int = Field(default=64, ge=1, description="Negatives M of each node out of the pool.")
+    num_chosen: int = Field(
+        default=64,
+        ge=1,
+        description="Negatives M of each node out of the pool; fewer where a side has not so many nodes.",
+    )
     groups: Literal["degree", "quantile", "none"] = Field(
         default="degree",
         description="Nodes judged together: degrees to 10, 30, 70, 100 and above, equal shares, or all (then "
@@ -83,13 +89,32 @@ class HgpoConfig(ReleasedForms):
             )
         if self.groups == "degree" and self.num_groups != 5:
             raise ValueError(f"num_groups={self.num_groups} needs groups=quantile; groups=degree makes 5")
+        if self.groups == "none" and self.num_groups not in {1, 5}:
+            raise ValueError(f"num_groups={self.num_groups} needs groups=quantile; groups=none makes one")
         if self.advantage == "anchor" and self.num_samples < 2:
             raise ValueError("advantage=anchor compares actions of a node; raise num_samples to 2 or more")
         return self
 
     @model_validator(mode="after")
-    def _forms_are_read(self) -> "HgpoConfig":
-        self.check_effect(chooses=self.negatives_by == "hgpo", sets_temperature=self.temperature_by == "hgpo")
+    def _thresholds_are_in_order(self) -> "HgpoConfig":
+        if not self.easy_below <= self.hard_above < self.false_negative_above:
+            raise ValueError(
+                f"easy_below={self.easy_below} <= hard_above={self.hard_above} < false_negative_above="
+                f"{self.false_negative_above} does not hold: one could be easy and hard, or none be hard"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _everything_has_an_effect(self) -> "HgpoConfig":
+        """Only values that differ from defaults are looked at: a saved model's settings name all."""
+        causes = _without_effect(self)
+        unread = [
+            f"{name}={getattr(self, name)} has no effect with {cause}; leave it out"
+            for name, cause in causes.items()
+            if getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if unread:
+            raise ValueError("; ".join(unread))
         return self
 
     @model_validator(mode="after")
@@ -101,3 +126,53 @@ class HgpoConfig(ReleasedForms):
                 f"temperature_max={self.temperature_max}; move one of them"
             )
         return self
+
+
+_CHOICE: Final = (
+    "choice_head",
+    "choice_chance",
+    "loss_negatives",
+    "hard_reward",
+    "false_negative_penalty",
+    "false_positive_penalty",
+    "easy_penalty",
+    "false_negative_above",
+    "hard_above",
+    "false_positive_above",
+    "easy_below",
+)
+_POLICY: Final = (
+    "state_of",
+    "advantage",
+    "num_samples",
+    "buffer_size",
+    "update_epochs",
+    "clip_range",
+    "entropy_weight",
+    "harmony_weight",
+    "kl_weight",
+    "policy_learning_rate",
+)
+
+
+def _without_effect(config: HgpoConfig) -> dict[str, str]:
+    """Setting that nothing reads → the setting that keeps it from being read."""
+    chosen, set_by = f"negatives_by={config.negatives_by}", f"temperature_by={config.temperature_by}"
+    is_bounded = config.temperature_by in {"hgpo", "learned"}
+    in_batch = config.negatives_by == "in_batch"
+    everything = HgpoConfig.model_fields.keys() - EmbeddingConfig.model_fields.keys() - {"contrast_weight"}
+    rules: tuple[tuple[bool, str, Iterable[str]], ...] = (
+        (config.positive == "layer", "positive=layer", ("view_layers", "augmentation", "drop_rate")),
+        (config.positive == "second_view", "positive=second_view", ("positive_layer",)),
+        (config.update_epochs == 1, "update_epochs=1", ("clip_range",)),
+        (in_batch, chosen, ("num_chosen",)),
+        (config.negatives_by != "hgpo", chosen, _CHOICE),
+        (config.temperature_by != "hgpo", set_by, ("temperature_penalty",)),
+        (not is_bounded, set_by, ("temperature_min", "temperature_max", "temperature_form")),
+        (config.temperature_by == "ideal", set_by, ("temperature",)),
+        (not config.has_policy, f"{chosen} and {set_by}", _POLICY),
+        (not config.has_policy and in_batch, f"{chosen} and {set_by}", ("pools", "pool_size")),
+        (not config.has_policy and not is_bounded, f"{chosen} and {set_by}", ("groups", "num_groups")),
+        (config.contrast_weight == 0, "contrast_weight=0", everything),
+    )
+    return {name: cause for applies, cause, names in rules if applies for name in sorted(names)}

@@ -42,25 +42,3 @@ class ReleasedForms(ViewConfig):
         default="chosen",
         description="Negatives of the loss: those that hgpo chose, or (released) other nodes of the batch.",
     )
-
-    def check_effect(self, *, chooses: bool, sets_temperature: bool) -> None:
-        """Refuse forms that nothing reads.
-
-        Args:
-            chooses: Whether the policy chooses negatives.
-            sets_temperature: Whether it sets τ.
-
-        Raises:
-            ValueError: Naming the setting and what it needs.
-        """
-        needs = {
-            "choice_head": (chooses, "negatives_by=hgpo"),
-            "choice_chance": (chooses, "negatives_by=hgpo"),
-            "loss_negatives": (chooses, "negatives_by=hgpo"),
-            "temperature_form": (sets_temperature, "temperature_by=hgpo"),
-            "state_of": (chooses or sets_temperature, "negatives_by=hgpo or temperature_by=hgpo"),
-        }
-        for name, (is_read, needed) in needs.items():
-            value = getattr(self, name)
-            if not is_read and value != type(self).model_fields[name].default:
-                raise ValueError(f"{name}={value} has no effect without {needed}; leave it out")

@@ -16,6 +16,7 @@ and w3 fall on nearly the same candidates.
 Letters: m nodes, P candidates, M chosen, G actions per node.
 """
 
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -76,3 +77,13 @@ def node_groups(config: HgpoConfig, degrees: torch.Tensor) -> torch.Tensor:
         return torch.bucketize(degrees, torch.tensor(_DEGREE_BOUNDS, device=degrees.device))
     ranks = degrees.argsort(stable=True).argsort()
     return ranks * config.num_groups // len(degrees)
+
+
+def group_names(config: HgpoConfig) -> tuple[str, ...]:
+    """Words for every group of `node_groups`, in its order."""
+    if config.groups == "none":
+        return ("all",)
+    if config.groups == "degree":
+        inner = [f"{low + 1}-{high}" for low, high in pairwise(_DEGREE_BOUNDS)]
+        return (f"≤ {_DEGREE_BOUNDS[0]}", *inner, f"> {_DEGREE_BOUNDS[-1]}")
+    return tuple(f"share {number + 1} of {config.num_groups}" for number in range(config.num_groups))

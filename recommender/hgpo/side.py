@@ -87,6 +87,17 @@ class HgpoAgent(torch.nn.Module):
         """Actions that have not been learned from."""
         return sum(episode.rewards.numel() for episode in self._episodes)
 
+    @property
+    def updates(self) -> int:
+        """Steps that the policy has taken."""
+        return int(self.adam.steps)
+
+    def take_episodes(self) -> list[Episode]:
+        """What was done since the last update; nothing will be learned from it."""
+        episodes = self._episodes
+        self._episodes, self._leaves = [], {}
+        return episodes
+
     def decide(self, state: State, groups: torch.Tensor, num_chosen: int, noise: torch.Generator) -> Decision:
         """Act for m nodes, and keep what was done and its rewards.
 
@@ -136,7 +147,7 @@ class HgpoAgent(torch.nn.Module):
             loss = loss + self._distance(log_probs)
             gradients = torch.autograd.grad(loss, list(self._leaves.values()))
             self.adam.step(list(self.policy.parameters()), gradients)
-        self._episodes, self._leaves = [], {}
+        self.take_episodes()
 
     def _outputs(self, state: State) -> Outputs:
         """Of the policy as it is; gradients lead to ``_leaves``, which share its weights' memory."""

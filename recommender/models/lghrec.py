@@ -22,7 +22,7 @@ its ranking loss, and NGCF, DirectAU and BPR-MF are contrasted over views that p
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
@@ -31,10 +31,13 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 
 from recommender.data import TrainingData
+from recommender.features import NodeFeatures
 from recommender.graph.nodes import batch_nodes
 from recommender.hgpo.config import HgpoConfig
 from recommender.hgpo.contrast_side import Contrasted, ContrastSide, Seen
 from recommender.hgpo.contrast_views import ContrastViews
+from recommender.hgpo.reading import SIDES, PolicyReading, read_policy
+from recommender.model_arrays import load_parameters, project, saved_projections
 from recommender.models import (
     bpr_mf,
     directau,
@@ -153,6 +156,27 @@ class Network(torch.nn.Module):
         """See `Trainable.score_vectors`: the backbone's."""
         return self.backbone.score_vectors()
 
+    @torch.no_grad()
+    def read_policies(self, num_batches: int, seed: int) -> tuple[PolicyReading, ...]:
+        """What the policies of users and of items do in some batches; nothing is learned.
+
+        Args:
+            num_batches: The first of one epoch.
+            seed: Of batches, cuts and noise.
+        """
+        if self._views is None or not self._config.has_policy:
+            return ()
+        device = self.backbone.layer_zero.ids.device
+        generator, noise = np.random.default_rng(seed), torch.Generator(device).manual_seed(seed)
+        self._views.begin_epoch(generator, device)
+        for batch in islice(self.backbone.epoch(generator), num_batches):
+            self._contrast(self._views, batch, noise)
+        found: list[PolicyReading] = []
+        for name, side in zip(SIDES, self._sides, strict=True):
+            if side.agent is not None and (episodes := side.agent.take_episodes()):
+                found += read_policy(self._config, name, episodes, side.agent.updates, noise)
+        return tuple(found)
+
     def _contrast(self, views: ContrastViews, batch: PairBatch, noise: torch.Generator) -> torch.Tensor:
         """L_CL of users + L_CL of items."""
         layer_zero = self.backbone.layer_zero()  # (N, d)
@@ -216,6 +240,8 @@ def backbone_config(config: Config) -> EmbeddingConfig:
                 f"backbone_settings has {part.strip()!r}; {config.backbone} takes NAME=VALUE of "
                 f"{', '.join(sorted(known)) or 'no setting of its own'}"
             )
+        if name.strip() in own:
+            raise ValueError(f"backbone_settings names {name.strip()} twice")
         own[name.strip()] = value.strip()
     try:
         return config_type.model_validate(shared | own)
@@ -236,4 +262,36 @@ def _sides(config: Config, data: TrainingData, seed: int) -> list[ContrastSide]:
     return [ContrastSide(config, users, items, generator), ContrastSide(fixed, items, items, generator)]
 
 
-Model = partial(VectorModel, "lghrec", Network)
+class LghrecModel(VectorModel):
+    """See `recommender.vector_model.VectorModel`.
+
+    Args:
+        config: Settings.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__("lghrec", Network, config)
+        self._settings = config
+
+    def read_policies(
+        self, data: TrainingData, features: NodeFeatures | None, *, num_batches: int = 20, seed: int = 0
+    ) -> tuple[PolicyReading, ...]:
+        """What the policies learned, by group of nodes; nothing without a policy.
+
+        Args:
+            data: What the model was fitted on.
+            features: Likewise.
+            num_batches: Batches that are read.
+            seed: Of what is drawn for it.
+
+        Raises:
+            StoreError: If the model was neither fitted nor loaded.
+        """
+        groups = self.arrays()
+        projections = {} if features is None else saved_projections(groups, self.name)
+        network = Network(self._settings, data, project(projections, features), 0)
+        load_parameters(network, groups["weights"])
+        return network.read_policies(num_batches, seed)
+
+
+Model = LghrecModel

@@ -29,6 +29,7 @@ from scripts.study.measures import (
     dataset_facts,
     gate_parts,
     held_out_pairs,
+    policy_parts,
     strata,
     user_groups,
     validation_metrics,
@@ -137,7 +138,8 @@ def execute(
     model = entry.model_type(config)
     checkpoints.mkdir(parents=True, exist_ok=True)
     checkpoint = CheckpointFile(checkpoints / f"{key}.safetensors", key)
-    fit = _train(model, run, prepared, checkpoint, deadline)
+    features = features_of(run, prepared)
+    fit = _train(model, run, prepared, features, checkpoint=checkpoint, deadline=deadline)
     ranks = rank_held_out(scorer(model, prepared.task), prepared.task.held_out)
     record = Record(
         key=key,
@@ -154,6 +156,7 @@ def execute(
         strata=strata(prepared.task, ranks),
         ranks="",
         gates=gate_parts(model, prepared.training),
+        policy=policy_parts(model, prepared.training, features),
     )
     facts = dataset_facts(prepared.digest, prepared.training, prepared.task)
     records.describe(run.dataset, facts, held_out_pairs(prepared.task))
@@ -166,7 +169,13 @@ def execute(
 
 
 def _train(
-    model: Recommender, run: Run, prepared: Prepared, checkpoint: CheckpointFile, deadline: float | None
+    model: Recommender,
+    run: Run,
+    prepared: Prepared,
+    features: NodeFeatures | None,
+    *,
+    checkpoint: CheckpointFile,
+    deadline: float | None,
 ) -> FitReport:
     state = load_checkpoint(checkpoint)
     spent = float(state.progress["seconds"]) if state else 0.0
@@ -174,7 +183,7 @@ def _train(
     try:
         fit = model.fit(
             prepared.training,
-            features=features_of(run, prepared),
+            features=features,
             seed=run.seed,
             progress=watch,
             checkpoint=checkpoint,

@@ -23,6 +23,7 @@ from scripts.study.lghrec import (
     with_hgpo,
 )
 from scripts.study.lghrec_cost import measured_cost
+from scripts.study.lghrec_policy import learned
 from scripts.study.lghrec_targets import FORMS, JUDGED, OURS, RARE, gains, rows_of, targets
 from scripts.study.neighbour_tables import near_items
 from scripts.study.rank_metrics import RankMetrics
@@ -78,6 +79,7 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
         yield from _beside(sources, dataset, [*variants, *forms])
         yield "### On LightGCN: other settings\n"
         yield from _beside(sources, dataset, [(MODEL, f"text-{name}") for name in SENSITIVITY])
+    yield from learned(sources.study, dataset)
     yield "### Beside other models that read texts\n"
     yield from _beside(sources, dataset, [(model, "text") for model in OTHERS])
 

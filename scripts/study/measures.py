@@ -12,6 +12,8 @@ from recommender.evaluate import evaluate_ranking
 from recommender.evaluation.strata import Cut, Stratum, degree_cut, item_strata, quartile_cut, user_strata
 from recommender.evaluation.tasks import EvaluationTask
 from recommender.evaluation.user_groups import attribute_cuts
+from recommender.features import NodeFeatures
+from recommender.hgpo.reading import PolicyReading
 from recommender.metrics import RankGroups, ranking_metrics
 from scripts.study.records import Pairs
 from scripts.study.runs import DatasetFacts, GatePart
@@ -27,6 +29,15 @@ class HasGates(Protocol):
 
     def gates(self) -> FloatArray:
         """(L, N) share of its own vector that each node, users first, keeps in each layer."""
+        ...
+
+
+@runtime_checkable
+class HasPolicies(Protocol):
+    """A model in which policies choose something for nodes."""
+
+    def read_policies(self, data: TrainingData, features: NodeFeatures | None) -> tuple[PolicyReading, ...]:
+        """What they learned, by group of nodes."""
         ...
 
 
@@ -76,6 +87,13 @@ def gate_parts(model: Recommender, data: TrainingData) -> tuple[GatePart, ...]:
                 means = tuple(gates[:, nodes].mean(axis=1).tolist())
                 parts.append(GatePart(part=f"{side} {label}", num_nodes=int(nodes.sum()), means=means))
     return tuple(parts)
+
+
+def policy_parts(
+    model: Recommender, data: TrainingData, features: NodeFeatures | None
+) -> tuple[PolicyReading, ...]:
+    """What policies learned; nothing of a model without any."""
+    return model.read_policies(data, features) if isinstance(model, HasPolicies) else ()
 
 
 def held_out_pairs(task: EvaluationTask) -> Pairs:

@@ -11,6 +11,7 @@ from featurestore.spec import Frozen
 from recommender.base import FitReport
 from recommender.evaluation.strata import Stratum
 from recommender.features import Control
+from recommender.hgpo.reading import PolicyReading
 
 Form: TypeAlias = Literal["plain", "text", "shuffled", "random", "both", "tuned"]
 """What a model reads besides interactions. ``plain``: nothing. ``text``: vectors of the items' texts.
@@ -93,6 +94,7 @@ class Record(Frozen):
         strata: Of the test part, by degree of items and of users.
         ranks: Digest of the ranks that lie beside the record.
         gates: Of models that have gates: how far texts enter.
+        policy: Of models that have a policy: what it learned.
     """
 
     key: str
@@ -109,6 +111,7 @@ class Record(Frozen):
     strata: tuple[Stratum, ...]
     ranks: str
     gates: tuple[GatePart, ...] = ()
+    policy: tuple[PolicyReading, ...] = ()
 
 
 class DatasetFacts(Frozen):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from dense_graph import BATCH
 from policy_states import random_state
-from pydantic import ValidationError
 from torch.nn.functional import normalize
 
 from featurestore.progress import no_progress
@@ -158,21 +157,3 @@ def test_all_of_it_trains_and_goes_on_from_a_checkpoint_to_the_bit(tmp_path):
     assert np.isfinite(whole["user_vectors"]).all()
     for name, array in whole.items():
         np.testing.assert_array_equal(array, resumed[name], err_msg=name)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"choice_head": "slot", "negatives_by": "uniform"}, "choice_head=slot has no effect without"),
-        ({"choice_chance": "summed", "negatives_by": "hard"}, "choice_chance=summed has no effect without"),
-        ({"loss_negatives": "in_batch", "negatives_by": "hard"}, "loss_negatives=in_batch has no effect"),
-        ({"temperature_form": "clamped", "temperature_by": "learned"}, "without temperature_by=hgpo"),
-        (
-            {"state_of": "layer_zero", "temperature_by": "fixed", "negatives_by": "in_batch"},
-            "state_of=layer_zero has no effect without negatives_by=hgpo or temperature_by=hgpo",
-        ),
-    ],
-)
-def test_forms_that_nothing_reads_are_refused(settings, said):
-    with pytest.raises(ValidationError, match=said):
-        HgpoConfig.model_validate({"embedding_dim": 4} | settings)

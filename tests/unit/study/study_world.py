@@ -13,6 +13,7 @@ from featurestore.splits import SplitPolicy
 from featurestore.store import Store
 from recommender.base import FitReport
 from recommender.evaluation.strata import Stratum
+from recommender.hgpo.reading import PolicyReading
 from recommender.metrics import RankGroups, ranking_metrics
 from scripts.study.code_version import run_version
 from scripts.study.records import Pairs, Records
@@ -68,6 +69,7 @@ def write_record(
     key: str | None = None,
     code: str = "c",
     validation: dict[str, float] | None = None,
+    policy: tuple[PolicyReading, ...] = (),
 ) -> Record:
     """A current record, unless it has a key; user u has one test item, ``better[u]`` items above it."""
     ranks = np.array(better)
@@ -92,6 +94,7 @@ def write_record(
             Stratum("item degree", "1-9", len(users), len(users), test),
             Stratum("item degree", "10-49", 1, 1, dict.fromkeys(test, 0.0)),
         ),
+        policy=policy,
         ranks="",
     )
     return records.save(record, ranks, np.ones_like(ranks))

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from study_world import FACTS, write_record
 
+from recommender.hgpo.reading import ChoiceReading, PolicyReading, TemperatureReading
 from scripts.study.comparisons import Comparisons
 from scripts.study.lghrec import BACKBONES, FIXED_GRID, minimum, queue
 from scripts.study.lghrec_document import render
-from scripts.study.lghrec_targets import BASE, rows_of
+from scripts.study.lghrec_targets import BASE, OURS, rows_of
 from scripts.study.records import Pairs, Records
 from scripts.study.runs import Run
 
@@ -200,3 +201,20 @@ def test_forms_of_a_backbone_stand_in_one_line_by_the_seeds_that_all_have(record
         "| `lightgcn` | 0.5000 ± 0.3536 (2 of 3) | not run | not run | 0.5000 ± 0.3536 (2 of 3) |"
         in render(records, Comparisons(records))
     )
+
+
+def test_what_the_policies_learned_is_a_mean_over_seeds(records):
+    def reading(side: str, reward: float, evenness: float) -> PolicyReading:
+        temperature = TemperatureReading(0.2, 0.01, 0.21, reward, -0.1)
+        choice = ChoiceReading(0.1, 0.1, 0.3, 0.3, evenness)
+        return PolicyReading(side, "≤ 10", 10, 50, temperature, choice)
+
+    for seed, reward in enumerate((-0.01, -0.02)):
+        policy = (reading("users", reward, 1.0), reading("items", reward, 0.994))
+        write_record(records, run_of(*OURS, seed), GOOD, policy=policy)
+    text = render(records, Comparisons(records))
+    assert "Of 2 seeds, after training" in text
+    assert "| users ≤ 10 | 0.200 ± 0.010 | 0.210 | -0.015 (-0.100) | +0.100 (+0.100) |" in text
+    assert "Temperatures are where their reward is highest: R_τ -0.015, of the constant -0.100." in text
+    assert "The choice of negatives is all but uniform (evenness 0.997)" in text
+    assert "A policy had taken 50 steps at the epoch that was kept." in text
