@@ -7,7 +7,7 @@ from recommender.evaluation.significance import PairedTest
 from scripts.study.beside import Row, Sources, data_set
 from scripts.study.comparisons import Comparisons
 from scripts.study.datasets import find_dataset
-from scripts.study.groups import DAGGER, SEEDS, Group, Study, in_one_line
+from scripts.study.groups import DAGGER, NOT_RUN, SEEDS, Group, Study, in_one_line
 from scripts.study.item_parts import ItemPart
 from scripts.study.lghrec import (
     BACKBONES,
@@ -24,6 +24,7 @@ from scripts.study.lghrec import (
 )
 from scripts.study.lghrec_cost import measured_cost
 from scripts.study.lghrec_policy import learned
+from scripts.study.lghrec_reading import beside_controls, best_variant, parts_give
 from scripts.study.lghrec_targets import FORMS, JUDGED, OURS, RARE, gains, rows_of, targets
 from scripts.study.neighbour_tables import near_items
 from scripts.study.rank_metrics import RankMetrics
@@ -34,6 +35,7 @@ from scripts.study.tables import table, title
 
 METRICS: Final = ("recall@20", JUDGED)
 _PARTS: Final[Mapping[str, ItemPart]] = {"< 10": RARE, "10-49": ItemPart(10, 49), "≥ 50": ItemPart(50)}
+_TAIL: Final = f"items of degree < {RARE.most + 1}"
 _HEAD: Final = f"""# LGHRec
 
 Written by `make docs` from the records in `docs/results/runs`: do not edit it by hand. `make results`
@@ -70,15 +72,23 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
         return
     tests = gains(sources, dataset)
     for metric in METRICS:
-        yield from _backbones(sources, dataset, metric, tests if metric == JUDGED else {})
+        cell = _cell(sources, metric)
+        yield from _backbones(sources, dataset, title(metric), cell, tests if metric == JUDGED else {})
+    tail = f"{title(JUDGED)}, {_TAIL}"
+    yield from _backbones(
+        sources, dataset, tail, lambda group: _rare(sources, group) or NOT_RUN, gains(sources, dataset, RARE)
+    )
+    yield from parts_give(sources, dataset)
     yield from _strata(sources, dataset)
     if dataset == LASTFM:
         yield "### On LightGCN: what HGPO is measured against\n"
         forms = [(MODEL, f"{form}-{with_hgpo('lightgcn')}") for form in ("shuffled", "random")]
         variants = [(MODEL, f"text-{name}") for name in (*CONTROLS, *OTHER_FIXED, *RELEASED)]
         yield from _beside(sources, dataset, [*variants, *forms])
+        yield from beside_controls(sources, dataset)
         yield "### On LightGCN: other settings\n"
         yield from _beside(sources, dataset, [(MODEL, f"text-{name}") for name in SENSITIVITY])
+        yield from best_variant(sources, dataset)
     yield from learned(sources.study, dataset)
     yield "### Beside other models that read texts\n"
     yield from _beside(sources, dataset, [(model, "text") for model in OTHERS])
@@ -87,9 +97,11 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
 def _beside(sources: Sources, dataset: str, others: Sequence[Row]) -> Iterator[str]:
     """LGHRec on LightGCN, then others."""
     cells = {title(metric): _cell(sources, metric) for metric in METRICS}
-    cells[f"{title(JUDGED)}, items of degree {next(iter(_PARTS))}"] = lambda group: _rare(sources, group)
-    tests = minus_each(sources, dataset, OURS, others, JUDGED)
-    last = {f"{title(JUDGED)}: LGHRec minus it": written(tests)}
+    cells[f"{title(JUDGED)}, {_TAIL}"] = lambda group: _rare(sources, group)
+    last = {
+        f"{title(JUDGED)}: LGHRec minus it": written(minus_each(sources, dataset, OURS, others, JUDGED)),
+        f"{_TAIL}: LGHRec minus it": written(minus_each(sources, dataset, OURS, others, JUDGED, part=RARE)),
+    }
     yield from row_table(sources.study, dataset, [OURS, *others], name=_name, cells=cells, last=last)
 
 
@@ -104,8 +116,13 @@ def _rare(sources: Sources, group: Group) -> str:
 
 
 def _backbones(
-    sources: Sources, dataset: str, metric: str, tests: dict[tuple[str, str], PairedTest]
+    sources: Sources,
+    dataset: str,
+    head: str,
+    cell: Callable[[Group], str],
+    tests: Mapping[tuple[str, str], PairedTest],
 ) -> Iterator[str]:
+    """A line per backbone, a column per form; marks are of tests against the backbone as it is."""
     rows: list[list[str]] = []
     for backbone in BACKBONES:
         groups = in_one_line(
@@ -113,16 +130,14 @@ def _backbones(
         )
         if any(group.standings for group in groups.values()):
             cells = [
-                f"{sources.metrics.cell(group, metric)}{_mark(tests, backbone, form)}"
-                if group.standings
-                else ""
+                f"{cell(group)}{_mark(tests, backbone, form)}" if group.standings else ""
                 for form, group in groups.items()
             ]
             rows.append([f"`{backbone}`", *cells])
-    yield from table([title(metric), *FORMS], rows)
+    yield from table([head, *FORMS], rows)
 
 
-def _mark(tests: dict[tuple[str, str], PairedTest], backbone: str, form: str) -> str:
+def _mark(tests: Mapping[tuple[str, str], PairedTest], backbone: str, form: str) -> str:
     test = tests.get((backbone, form))
     return test.mark if test else ""
 

@@ -38,8 +38,8 @@ def rows_of(backbone: str) -> dict[str, Row]:
     return dict(zip(FORMS, rows, strict=True))
 
 
-def gains(sources: Sources, dataset: str) -> dict[tuple[str, str], PairedTest]:
-    """(backbone, form) → its test against the backbone as it is; one family for the data set."""
+def gains(sources: Sources, dataset: str, part: ItemPart | None = None) -> dict[tuple[str, str], PairedTest]:
+    """(backbone, form) → its test against the backbone as it is; one family for the data set and part."""
     sides: dict[str, Sides] = {}
     for backbone in BACKBONES:
         rows = rows_of(backbone)
@@ -48,7 +48,7 @@ def gains(sources: Sources, dataset: str) -> dict[tuple[str, str], PairedTest]:
             ours = sources.study.group(dataset, *rows[form]).current.records
             if ours and base:
                 sides[f"{backbone}/{form}"] = (ours, base)
-    found = sources.comparisons.family(sides, JUDGED)
+    found = sources.comparisons.family(sides, JUDGED, part)
     return {(name.partition("/")[0], name.partition("/")[2]): test for name, test in found.items()}
 
 

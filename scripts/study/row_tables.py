@@ -11,16 +11,25 @@ from recommender.evaluation.significance import PairedTest
 from scripts.study.beside import Row, Sources
 from scripts.study.comparisons import Sides
 from scripts.study.groups import Group, Study
+from scripts.study.item_parts import ItemPart
 from scripts.study.tables import interval, table
 
 Tests: TypeAlias = Mapping[Row, PairedTest]
 
 
-def minus_each(sources: Sources, dataset: str, ours: Row, others: Sequence[Row], metric: str) -> Tests:
-    """Ours minus each of the others, Holm-corrected over all that were run."""
+def minus_each(
+    sources: Sources,
+    dataset: str,
+    ours: Row,
+    others: Sequence[Row],
+    metric: str,
+    *,
+    part: ItemPart | None = None,
+) -> Tests:
+    """Ours minus each of the others, Holm-corrected over all that were run; of a part of the items or all."""
     own = _current(sources, dataset, ours)
     found = {row: _current(sources, dataset, row) for row in others if row != ours}
-    return _family(sources, {row: (own, theirs) for row, theirs in found.items()}, metric)
+    return _family(sources, {row: (own, theirs) for row, theirs in found.items()}, metric, part)
 
 
 def minus_one(sources: Sources, dataset: str, rows: Sequence[Row], theirs: Row, metric: str) -> Tests:
@@ -73,15 +82,25 @@ def is_more(test: PairedTest) -> bool:
     return test.difference > 0 and bool(test.mark)
 
 
+def is_less(test: PairedTest) -> bool:
+    """Whether ours has less, beyond chance."""
+    return test.difference < 0 and bool(test.mark)
+
+
 def _current(sources: Sources, dataset: str, row: Row) -> Group:
     return sources.study.group(dataset, *row).current
 
 
-def _family(sources: Sources, groups: Mapping[Row, tuple[Group, Group]], metric: str) -> Tests:
+def _family(
+    sources: Sources,
+    groups: Mapping[Row, tuple[Group, Group]],
+    metric: str,
+    part: ItemPart | None = None,
+) -> Tests:
     sides: dict[str, Sides] = {
         " ".join(row): (ours.records, theirs.records)
         for row, (ours, theirs) in groups.items()
         if ours.records and theirs.records
     }
-    tests = sources.comparisons.family(sides, metric)
+    tests = sources.comparisons.family(sides, metric, part)
     return {row: tests[" ".join(row)] for row in groups if " ".join(row) in tests}

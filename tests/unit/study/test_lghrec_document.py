@@ -218,3 +218,29 @@ def test_what_the_policies_learned_is_a_mean_over_seeds(records):
     assert "Temperatures are where their reward is highest: R_τ -0.015, of the constant -0.100." in text
     assert "The choice of negatives is all but uniform (evenness 0.997)" in text
     assert "A policy had taken 50 steps at the epoch that was kept." in text
+
+
+def test_what_parts_give_counts_backbones_on_all_items_and_on_rare_ones(records):
+    for backbone in BACKBONES[:3]:
+        rows = rows_of(backbone)
+        write_record(records, run_of(*rows[BASE]), BAD if backbone != "sgl" else GOOD)
+        write_record(records, run_of(*rows["+ HGPO"]), GOOD if backbone != "sgl" else BAD)
+    with_rare_items(records)
+    text = render(records, Comparisons(records))
+    assert "| all items | + HGPO | 2 | 1 | 3 |" in text
+    assert "| items of degree < 10 | + HGPO | 2 | 1 | 3 |" in text
+    assert "| `xsimgcl` | 0.3333 | not run | 1.0000** | not run |" in text
+
+
+def test_lghrec_is_read_beside_its_controls_and_beside_what_validation_would_choose(records):
+    write_record(records, run_of(*OURS), GOOD, validation={"ndcg@20": 0.2})
+    worse = run_of("lghrec", "text-no-harmony")
+    write_record(records, worse, BAD, validation={"ndcg@20": 0.1})
+    write_record(records, run_of("lghrec", "text-no-entropy"), GOOD, validation={"ndcg@20": 0.1})
+    found = Comparisons(records)
+    text = render(records, found)
+    assert "LGHRec is above *no harmony*, below none; no difference beyond chance: *no entropy*." in text
+    assert "Of 3 variants that were run, validation (NDCG@20, seed 0) chooses the defaults." in text
+    write_record(records, worse, BAD, validation={"ndcg@20": 0.3})
+    text = render(records, found)
+    assert "chooses *no harmony*: on the test part -0.5" in text
