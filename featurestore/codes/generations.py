@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from featurestore.codes.codebooks import Centroids, Codebooks, Origin, load_codebooks
 from featurestore.codes.latent_network import LatentNetwork
@@ -49,6 +49,14 @@ class SemanticIdOptions(Frozen):
         if value & (value - 1):
             raise ValueError(f"codebook_size must be a power of two, such as 256, got {value}")
         return value
+
+    @model_validator(mode="after")
+    def _everything_has_an_effect(self) -> "SemanticIdOptions":
+        unread = ("iterations", "warm_iterations") if self.quantizer == "rq_vae" else ("rq_vae",)
+        for name in unread:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect with quantizer={self.quantizer}; leave it out")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,8 @@ def choose_generation(
         chosen = _find(specs, codebook)
     codebooks = load_codebooks(store.objects, chosen.codebook)
     _require_space(codebooks, vectors.spec)
+    if codebook == CURRENT:
+        _require_network(chosen, codebooks, _widths(vectors, options))
     return Generation(chosen.model_copy(update={"vector_digest": vectors.spec.digest}), codebooks)
 
 
@@ -207,10 +217,22 @@ def _require_shape(spec: CodesSpec, options: SemanticIdOptions) -> None:
         differences = ", ".join(
             f"{name} {has} (asked for: {wanted})" for name, (has, wanted) in other.items()
         )
-        raise UsageError(
-            f"the current codebooks of {spec.feature}.{spec.view} have {differences}.",
-            hint="Set [semantic_ids] back to these, or train new codebooks with --codebook new: ids move.",
-        )
+        raise _other_shape(spec, differences)
+
+
+def _require_network(spec: CodesSpec, codebooks: Codebooks, asked: tuple[int, ...] | None) -> None:
+    """Widths of the network of an RQ-VAE; the vectors' own are `_require_space`'s."""
+    has = codebooks.origin.network
+    if has != asked and has is not None and asked is not None:
+        layers = [f"hidden_dims {list(w[1:-1])} and latent_dim {w[-1]}" for w in (has, asked)]
+        raise _other_shape(spec, f"{layers[0]} (asked for: {layers[1]})")
+
+
+def _other_shape(spec: CodesSpec, differences: str) -> UsageError:
+    return UsageError(
+        f"the current codebooks of {spec.feature}.{spec.view} have {differences}.",
+        hint="Set [semantic_ids] back to these, or train new codebooks with --codebook new: ids move.",
+    )
 
 
 def _require_space(codebooks: Codebooks, vectors: AnyVectorSpec) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from coded_vectors import ITEMS, build, put_vectors, stored
+from pydantic import ValidationError
 
 from featurestore.codes.codebooks import Codebooks, Origin, load_codebooks, network_path
 from featurestore.codes.generations import SemanticIdOptions
@@ -164,9 +165,24 @@ def test_new_networks_start_from_the_old_ones_and_the_old_ones_can_be_gone_back_
     assert load_codebooks(store.objects, new.spec.codebook).origin.iterations == 2
     back = build(store, options=OPTIONS, codebook=first.spec.codebook[:8])
     assert stored(store, back) == stored(store, first)
-    wider = TINY.model_copy(update={"latent_dim": 4})
-    anew = build(store, options=OPTIONS.model_copy(update={"rq_vae": wider}), codebook="new")
+    wider = OPTIONS.model_copy(update={"rq_vae": TINY.model_copy(update={"latent_dim": 4})})
+    with pytest.raises(UsageError, match=r"\[8, 6\] and latent_dim 3 \(asked for: .* latent_dim 4\)"):
+        build(store, options=wider)
+    anew = build(store, options=wider, codebook="new")
     assert (anew.trained, anew.warm_start) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"rq_vae": {"latent_dim": 3}}, "rq_vae has no effect with quantizer=residual_quantizer"),
+        ({"quantizer": "rq_vae", "iterations": 20}, "iterations has no effect with quantizer=rq_vae"),
+        ({"quantizer": "rq_vae", "warm_iterations": 5}, "warm_iterations has no effect"),
+    ],
+)
+def test_settings_of_the_other_quantiser_are_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        SemanticIdOptions.model_validate(settings)
 
 
 def test_one_quantiser_does_not_take_the_place_of_the_other_unasked() -> None:
