@@ -32,6 +32,7 @@ FIXED_GRID: Final[Mapping[str, str]] = {
     "0.5": f"{FIXED}-0.5",
 }
 """Constant τ → its variant; validation chooses among them, see `study.lghrec_fixed`."""
+NO_POLICY: Final = "no-policy"
 NO_GROUPS: Final = "no-groups-no-harmony"
 """One group of all: the variance between groups that harmonisation lowers is 0 then."""
 CONTROLS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -40,7 +41,7 @@ CONTROLS: Final[Mapping[str, Mapping[str, str]]] = {
     "learned-temperature": {"temperature_by": "learned"},
     "uniform-negatives": {"negatives_by": "uniform"},
     "hard-negatives": {"negatives_by": "hard"},
-    "no-policy": {"temperature_by": "fixed", "negatives_by": "in_batch"},
+    NO_POLICY: {"temperature_by": "fixed", "negatives_by": "in_batch"},
     NO_GROUPS: {"groups": "none", "num_groups": "1"},
     "no-harmony": {"harmony_weight": "0"},
     "no-entropy": {"entropy_weight": "0"},
@@ -98,6 +99,7 @@ def minimum() -> list[Run]:
 def queue() -> list[Run]:
     """What would tell more, when there is time or a GPU."""
     runs = [*_controls(LASTFM, RELEASED, 0)]
+    runs += (_without_policy(LASTFM, backbone, 0) for backbone in BACKBONES[1:])
     for dataset in (*_ELSEWHERE, AMAZON[1]):
         runs += (run for backbone in BACKBONES for run in _four(dataset, backbone, 0))
     return [*runs, _with(LASTFM, "mixgcf", "plain", 0), _with(LASTFM, "mixgcf", "text", 0)]
@@ -115,6 +117,17 @@ def _four(dataset: str, backbone: str, seed: int) -> Iterator[Run]:
     yield declare(dataset, backbone, "text", seed=seed, variant=SEMANTIC_ID, settings=concat)
     yield _with(dataset, backbone, "plain", seed)
     yield _with(dataset, backbone, "text", seed)
+
+
+def without_policy(backbone: str) -> str:
+    """The variant of LGHRec whose contrast nobody steers: constant τ, negatives of the batch."""
+    return NO_POLICY if backbone == BACKBONES[0] else f"{with_hgpo(backbone)}-{NO_POLICY}"
+
+
+def _without_policy(dataset: str, backbone: str, seed: int) -> Run:
+    """Both, the policy taken out of HGPO: what is left is that one more contrast was added."""
+    settings = {"backbone": backbone} | CONTROLS[NO_POLICY]
+    return declare(dataset, MODEL, "text", seed=seed, variant=without_policy(backbone), settings=settings)
 
 
 def _with(dataset: str, backbone: str, form: Form, seed: int) -> Run:

@@ -24,7 +24,7 @@ from scripts.study.lghrec import (
 )
 from scripts.study.lghrec_cost import measured_cost
 from scripts.study.lghrec_policy import learned
-from scripts.study.lghrec_reading import beside_controls, best_variant, parts_give
+from scripts.study.lghrec_reading import beside_controls, best_variant, parts_give, policy_gives
 from scripts.study.lghrec_targets import FORMS, JUDGED, OURS, RARE, gains, rows_of, targets
 from scripts.study.neighbour_tables import near_items
 from scripts.study.rank_metrics import RankMetrics
@@ -86,6 +86,7 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
         variants = [(MODEL, f"text-{name}") for name in (*CONTROLS, *OTHER_FIXED, *RELEASED)]
         yield from _beside(sources, dataset, [*variants, *forms])
         yield from beside_controls(sources, dataset)
+        yield from policy_gives(sources, dataset)
         yield "### On LightGCN: other settings\n"
         yield from _beside(sources, dataset, [(MODEL, f"text-{name}") for name in SENSITIVITY])
         yield from best_variant(sources, dataset)

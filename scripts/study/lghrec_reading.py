@@ -5,10 +5,12 @@ from typing import Final
 
 import numpy as np
 
+from recommender.evaluation.significance import PairedTest
 from scripts.study.beside import Row, Sources
+from scripts.study.groups import NOT_RUN
 from scripts.study.item_parts import ItemPart
-from scripts.study.lghrec import BACKBONES, CONTROLS, MODEL, OTHER_FIXED, SENSITIVITY
-from scripts.study.lghrec_targets import BASE, FORMS, JUDGED, OURS, RARE, gains, rows_of
+from scripts.study.lghrec import BACKBONES, CONTROLS, MODEL, OTHER_FIXED, SENSITIVITY, without_policy
+from scripts.study.lghrec_targets import BASE, BOTH, FORMS, JUDGED, OURS, RARE, gains, rows_of
 from scripts.study.row_tables import is_less, is_more, marked, minus_each
 from scripts.study.same_seeds import rows_of_same_seeds
 from scripts.study.tables import table, title
@@ -60,6 +62,32 @@ def beside_controls(sources: Sources, dataset: str) -> Iterator[str]:
             f"{title(JUDGED)} of {words}: LGHRec is above {_named(beaten)}, below {_named(better)}; no "
             f"difference beyond chance: {_named(equal)}.\n"
         )
+
+
+def policy_gives(sources: Sources, dataset: str) -> Iterator[str]:
+    """Per backbone, both beside both with a contrast that nobody steers; nothing where none was run."""
+    rows: list[list[str]] = []
+    tests: dict[str, Mapping[str, PairedTest]] = {}
+    for words, part in _WHERE.items():
+        pairs = {
+            backbone: (
+                sources.study.group(dataset, *rows_of(backbone)[BOTH]).current.records,
+                sources.study.group(dataset, MODEL, f"text-{without_policy(backbone)}").current.records,
+            )
+            for backbone in BACKBONES
+        }
+        sides = {backbone: both for backbone, both in pairs.items() if all(both)}
+        tests[words] = sources.comparisons.family(sides, JUDGED, part)
+    for backbone in BACKBONES:
+        cells = [marked(found[backbone]) if backbone in found else NOT_RUN for found in tests.values()]
+        rows.append([f"`{backbone}`", *cells])
+    if any(tests.values()):
+        yield "### The policy, or one more contrast?\n"
+        yield (
+            f"{title(JUDGED)} of both, minus both with a constant temperature and negatives of the batch, on "
+            "the seeds that both have.\n"
+        )
+        yield from table(["backbone", *tests], rows)
 
 
 def best_variant(sources: Sources, dataset: str) -> Iterator[str]:

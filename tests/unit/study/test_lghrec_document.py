@@ -244,3 +244,12 @@ def test_lghrec_is_read_beside_its_controls_and_beside_what_validation_would_cho
     write_record(records, worse, BAD, validation={"ndcg@20": 0.3})
     text = render(records, found)
     assert "chooses *no harmony*: on the test part -0.5" in text
+
+
+def test_the_policy_is_told_from_one_more_contrast_on_every_backbone(records):
+    write_record(records, run_of("lghrec", "text-sgl"), GOOD)
+    write_record(records, run_of("lghrec", "text-sgl-no-policy"), BAD)
+    text = render(records, Comparisons(records))
+    assert "### The policy, or one more contrast?" in text
+    assert "| `sgl` | +0.5000 (" in text
+    assert "| `ngcf` | not run | not run |" in text
