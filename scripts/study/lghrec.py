@@ -79,6 +79,19 @@ SENSITIVITY: Final[Mapping[str, Mapping[str, str]]] = {
     "w5-0.3": {"temperature_penalty": "0.3"},
     "w5-5": {"temperature_penalty": "5"},
 }
+LEARNING: Final[Mapping[str, Mapping[str, str]]] = {
+    "policy-rate-1e-3": {"policy_learning_rate": "0.001"},
+    "policy-rate-1e-2": {"policy_learning_rate": "0.01"},
+    "policy-rate-1e-2-entropy-0.01": {"policy_learning_rate": "0.01", "entropy_weight": "0.01"},
+    "policy-rate-1e-2-entropy-0.01-buffer-1024": {
+        "policy_learning_rate": "0.01",
+        "entropy_weight": "0.01",
+        "buffer_size": "1024",
+    },
+}
+"""Policies that may leave their beginning further behind than at the released code's rate and entropy."""
+LIGHTER: Final = "0.01"
+"""A contrast's weight at which a backbone's own loss leads."""
 _SEEDS: Final = (0, 1, 2)
 _ELSEWHERE: Final = ("agent4rec-ml1m", AMAZON[0])
 
@@ -98,8 +111,9 @@ def minimum() -> list[Run]:
 
 def queue() -> list[Run]:
     """What would tell more, when there is time or a GPU."""
-    runs = [*_controls(LASTFM, RELEASED, 0)]
-    runs += (_without_policy(LASTFM, backbone, 0) for backbone in BACKBONES[1:])
+    runs = [_both(each, lighter(each), {"contrast_weight": LIGHTER}) for each in BACKBONES]
+    runs += [*_controls(LASTFM, LEARNING, 0), *_controls(LASTFM, RELEASED, 0)]
+    runs += (_both(each, without_policy(each), CONTROLS[NO_POLICY]) for each in BACKBONES[1:])
     for dataset in (*_ELSEWHERE, AMAZON[1]):
         runs += (run for backbone in BACKBONES for run in _four(dataset, backbone, 0))
     return [*runs, _with(LASTFM, "mixgcf", "plain", 0), _with(LASTFM, "mixgcf", "text", 0)]
@@ -119,15 +133,21 @@ def _four(dataset: str, backbone: str, seed: int) -> Iterator[Run]:
     yield _with(dataset, backbone, "text", seed)
 
 
+def lighter(backbone: str) -> str:
+    """The variant of LGHRec whose contrast weighs `LIGHTER`."""
+    return f"{with_hgpo(backbone)}-weight-{LIGHTER}"
+
+
 def without_policy(backbone: str) -> str:
     """The variant of LGHRec whose contrast nobody steers: constant τ, negatives of the batch."""
     return NO_POLICY if backbone == BACKBONES[0] else f"{with_hgpo(backbone)}-{NO_POLICY}"
 
 
-def _without_policy(dataset: str, backbone: str, seed: int) -> Run:
-    """Both, the policy taken out of HGPO: what is left is that one more contrast was added."""
-    settings = {"backbone": backbone} | CONTROLS[NO_POLICY]
-    return declare(dataset, MODEL, "text", seed=seed, variant=without_policy(backbone), settings=settings)
+def _both(backbone: str, variant: str, settings: Mapping[str, str]) -> Run:
+    """A backbone on colakg-lastfm with both, and one thing other."""
+    return declare(
+        LASTFM, MODEL, "text", seed=0, variant=variant, settings={"backbone": backbone} | dict(settings)
+    )
 
 
 def _with(dataset: str, backbone: str, form: Form, seed: int) -> Run:

@@ -13,6 +13,7 @@ from scripts.study.lghrec import (
     BACKBONES,
     CONTROLS,
     LASTFM,
+    LEARNING,
     MODEL,
     OTHER_FIXED,
     OTHERS,
@@ -24,8 +25,9 @@ from scripts.study.lghrec import (
 )
 from scripts.study.lghrec_cost import measured_cost
 from scripts.study.lghrec_policy import learned
-from scripts.study.lghrec_reading import beside_controls, best_variant, parts_give, policy_gives
+from scripts.study.lghrec_reading import beside_controls, parts_give
 from scripts.study.lghrec_targets import FORMS, JUDGED, OURS, RARE, gains, rows_of, targets
+from scripts.study.lghrec_variants import best_variant, policy_gives, weights
 from scripts.study.neighbour_tables import near_items
 from scripts.study.rank_metrics import RankMetrics
 from scripts.study.records import Records
@@ -88,8 +90,9 @@ def _dataset(sources: Sources, dataset: str) -> Iterator[str]:
         yield from beside_controls(sources, dataset)
         yield from policy_gives(sources, dataset)
         yield "### On LightGCN: other settings\n"
-        yield from _beside(sources, dataset, [(MODEL, f"text-{name}") for name in SENSITIVITY])
+        yield from _beside(sources, dataset, [(MODEL, f"text-{name}") for name in (*SENSITIVITY, *LEARNING)])
         yield from best_variant(sources, dataset)
+        yield from weights(sources, dataset)
     yield from learned(sources.study, dataset)
     yield "### Beside other models that read texts\n"
     yield from _beside(sources, dataset, [(model, "text") for model in OTHERS])

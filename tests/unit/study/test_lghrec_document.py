@@ -253,3 +253,17 @@ def test_the_policy_is_told_from_one_more_contrast_on_every_backbone(records):
     assert "### The policy, or one more contrast?" in text
     assert "| `sgl` | +0.5000 (" in text
     assert "| `ngcf` | not run | not run |" in text
+
+
+def test_validation_chooses_the_weight_of_the_contrast_on_every_backbone(records):
+    for backbone, is_lighter in (("ngcf", True), ("sgl", False)):
+        write_record(records, run_of(backbone, "plain"), BAD)
+        both, light = (f"text-{backbone}", f"text-{backbone}-weight-0.01")
+        write_record(records, run_of("lghrec", both), BAD, validation={"ndcg@20": 0.2})
+        found = 0.3 if is_lighter else 0.1
+        write_record(records, run_of("lghrec", light), GOOD, validation={"ndcg@20": found})
+    text = render(records, Comparisons(records))
+    assert "| `ngcf` | 0.01 | +0.5000 (" in text
+    assert "| `sgl` | 0.1 | +0.0000 (" in text
+    assert "| `bpr_mf` | not run |  |" in text
+    assert "Better beyond chance: 1 of 2 that were run; the target of 7 is not run with it." in text
