@@ -49,6 +49,8 @@ SETTINGS: Final = {"epochs": "1", "batch_size": "32", "learning_rate": "3e-4", "
 """Of ``tune recmind``, fixed beforehand."""
 SEED: Final = 0
 _RARE: Final = "1-9"
+_MEANT: Final = ("embedding_space", "knn_churn")
+"""Gates that an adapter's vectors are held up by: that they move is what is measured."""
 _ENTRY: Final = f'\n[encoders.{BASE}]\nadapter = "adapter"\n'
 
 
@@ -70,7 +72,8 @@ def carry(steps: Steps, adapter: Path, project: Path) -> None:
         with (project / "featurestore.toml").open("a", encoding="utf-8") as config:
             config.write(_ENTRY)
     steps.command(project, ["embed", "--feature", FEATURE, "--encoder", BASE])
-    steps.command(project, ["publish", "--feature", FEATURE], note=f"{TO}, carried")
+    accepted = [word for gate in _MEANT for word in ("--accept", gate)]
+    steps.command(project, ["publish", "--feature", FEATURE, *accepted], note=f"{TO}, carried")
 
 
 def train(steps: Steps, name: str, project: Path) -> Trained:

@@ -53,7 +53,7 @@ def test_the_second_shop_embeds_with_the_adapter_of_the_first(tmp_path):
     assert carried.model_copy(update={"adapter": None}) == base
     assert steps.given[:2] == [
         "embed --feature item_text --encoder minilm",
-        "publish --feature item_text",
+        "publish --feature item_text --accept embedding_space --accept knn_churn",
     ]
 
 
