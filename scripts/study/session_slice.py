@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from featurestore import columns as c
-from featurestore.errors import InputError
+from featurestore.errors import InputError, UsageError
 from featurestore.sessions import core
 from recommender.data import HeldOut, Histories, IntArray, TrainingData, training_data
 from recommender.evaluation.sessions import next_item_examples
@@ -78,9 +78,16 @@ def official_slice(data: Path, share: int) -> OfficialSlice:
 
     Raises:
         InputError: If the sessions are not there.
+        UsageError: If the part is too small to hold sessions that train and such that validate.
     """
     sessions = _read(data)
     train = sessions.filter(split=c.TRAIN)
+    if train.height // share < _VALID_SHARE:
+        raise UsageError(
+            f"1/{share} of {train.height:,} training sessions is {train.height // share}; the newest of "
+            f"{_VALID_SHARE} validates.",
+            hint=f"Name a share of at most {max(1, train.height // _VALID_SHARE)}.",
+        )
     train_rows, train_items = _rows(train.tail(train.height // share))
     catalogue, items = np.unique(train_items, return_inverse=True)
     num_sessions = int(train_rows.max()) + 1

@@ -48,3 +48,5 @@ def test_what_cannot_be_measured_is_refused(data):
         measure("popularity", {}, data, 1)
     with pytest.raises(UsageError, match="--share 0 is no part of the sessions"):
         measure("gru4rec", SETTINGS, data, 0)
+    with pytest.raises(UsageError, match="1/3 of 20 training sessions is 6; the newest of 10 validates"):
+        measure("gru4rec", SETTINGS, data, 3)
