@@ -26,6 +26,7 @@ from scripts.study.lghrec import (
 from scripts.study.lghrec_cost import measured_cost
 from scripts.study.lghrec_policy import learned
 from scripts.study.lghrec_reading import beside_controls, parts_give
+from scripts.study.lghrec_reasons import reasons
 from scripts.study.lghrec_targets import FORMS, JUDGED, OURS, RARE, gains, rows_of, targets
 from scripts.study.lghrec_variants import best_variant, policy_gives, weights
 from scripts.study.neighbour_tables import near_items
@@ -60,7 +61,7 @@ def render(records: Records, comparisons: Comparisons) -> str:
     """The whole document."""
     study = Study.read([*minimum(), *queue()], records)
     sources = Sources(study, RankMetrics(records), comparisons)
-    parts = [_HEAD, *status(study, minimum()), *targets(sources)]
+    parts = [_HEAD, *status(study, minimum()), *targets(sources), *reasons(sources)]
     for dataset in study.datasets():
         parts += _dataset(sources, dataset)
     parts += [*near_items(study), *measured_cost(records)]

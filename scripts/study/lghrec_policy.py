@@ -11,7 +11,7 @@ from scripts.study.lghrec_targets import OURS
 from scripts.study.runs import Record
 from scripts.study.tables import table
 
-_EVEN: Final = 0.99
+EVEN: Final = 0.99
 """Share of the largest entropy above which a choice counts as uniform."""
 _NEAR: Final = 0.02
 """Mean distance of R_τ from 0 below which temperatures count as ideal."""
@@ -89,7 +89,7 @@ def _said(records: Sequence[Record]) -> Iterator[str]:
         even = _mean((c.evenness for c in choices if c), weights)
         reward = _mean((c.reward for c in choices if c), weights)
         uniform = _mean((c.uniform_reward for c in choices if c), weights)
-        state = "is all but uniform" if even > _EVEN else "is not uniform"
+        state = "is all but uniform" if even > EVEN else "is not uniform"
         said.append(
             f"The choice of negatives {state} (evenness {even:.3f}): R_neg {reward:+.3f}, of uniform ones "
             f"{uniform:+.3f}."

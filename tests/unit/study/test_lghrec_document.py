@@ -267,3 +267,20 @@ def test_validation_chooses_the_weight_of_the_contrast_on_every_backbone(records
     assert "| `sgl` | 0.1 | +0.0000 (" in text
     assert "| `bpr_mf` | not run |  |" in text
     assert "Better beyond chance: 1 of 2 that were run; the target of 7 is not run with it." in text
+
+
+def test_missed_targets_have_reasons_where_the_records_show_them(records):
+    choice = ChoiceReading(0.1, 0.1, 0.3, 0.3, 0.999)
+    policy = (PolicyReading("users", "≤ 10", 10, 170, None, choice),)
+    write_record(records, run_of(*OURS), BAD, policy=policy)
+    write_record(records, run_of("lightgcn", "plain"), GOOD)
+    write_record(records, run_of("lghrec", "text-ideal-temperature"), GOOD)
+    text = render(records, Comparisons(records))
+    assert "* The policy hardly learns at the released code's settings: 170 steps" in text
+    assert "leave its first choice at 0.999 of the largest entropy" in text
+    assert "* The reward of a temperature has its optimum at T_ideal(degree)" in text
+    assert "* HGPO's contrast makes `lightgcn` worse. None of them has a contrast" in text
+
+
+def test_without_records_no_reason_is_given(records):
+    assert "What we think is the reason" not in render(records, Comparisons(records))
