@@ -14,8 +14,9 @@ NODES = torch.tensor([1, 4, 5])
 
 
 def side(**settings) -> ContrastSide:
-    sizes = {"embedding_dim": 3, "pool_size": 8, "num_chosen": 4}
-    config = HgpoConfig(**(sizes | settings))
+    reads_pool = settings.get("negatives_by") != "in_batch"
+    sizes = {"pool_size": 8, "num_chosen": 4} if reads_pool else {}
+    config = HgpoConfig(embedding_dim=3, **(sizes | settings))
     return ContrastSide(config, DEGREES, DEGREES, torch.Generator().manual_seed(0))
 
 
@@ -66,7 +67,8 @@ def hardest(of: Contrasted, count: int) -> list[list[int]]:
 )
 def test_the_hardest_negatives_and_a_temperature_make_the_formula(temperature_by, temperatures):
     of = given(torch.tensor([7, 1, 5, 0, 4, 9, 2, 3]))
-    ours = side(negatives_by="hard", temperature_by=temperature_by, temperature=0.3)
+    constant = {} if temperature_by == "ideal" else {"temperature": 0.3}
+    ours = side(negatives_by="hard", temperature_by=temperature_by, **constant)
     found = ours(of, torch.Generator())
     assert found.item() == pytest.approx(by_hand(of, hardest(of, 4), temperatures), abs=1e-5)
 
