@@ -77,7 +77,7 @@ def project(projections: Mapping[str, Projection], features: NodeFeatures | None
     """
     vectors: dict[str, FloatArray | None] = dict.fromkeys(_GROUPS)
     for side, projection in projections.items():
-        given: EntityFeatures | None = getattr(features, side)
+        given: EntityFeatures | None = getattr(features, side, None)
         if given is None:
             raise StoreError(f"the model was fitted with vectors of {side}, and none are given.")
         vectors[side] = projection.apply(given)

@@ -82,7 +82,7 @@ class HgpoConfig(ReleasedForms):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "HgpoConfig":
-        if self.num_chosen >= self.pool_size:
+        if self.negatives_by != "in_batch" and self.num_chosen >= self.pool_size:
             raise ValueError(
                 f"num_chosen={self.num_chosen} leaves nothing to choose of pool_size={self.pool_size}; "
                 "lower the one or raise the other"
@@ -91,6 +91,10 @@ class HgpoConfig(ReleasedForms):
             raise ValueError(f"num_groups={self.num_groups} needs groups=quantile; groups=degree makes 5")
         if self.groups == "none" and self.num_groups not in {1, 5}:
             raise ValueError(f"num_groups={self.num_groups} needs groups=quantile; groups=none makes one")
+        if self.groups == "none" and self.harmony_weight not in {0, 0.5}:
+            raise ValueError(
+                f"harmony_weight={self.harmony_weight} has no effect with groups=none; leave it out"
+            )
         if self.advantage == "anchor" and self.num_samples < 2:
             raise ValueError("advantage=anchor compares actions of a node; raise num_samples to 2 or more")
         return self
@@ -142,7 +146,6 @@ _CHOICE: Final = (
     "easy_below",
 )
 _POLICY: Final = (
-    "state_of",
     "advantage",
     "num_samples",
     "buffer_size",
@@ -159,7 +162,8 @@ def _without_effect(config: HgpoConfig) -> dict[str, str]:
     """Setting that nothing reads → the setting that keeps it from being read."""
     chosen, set_by = f"negatives_by={config.negatives_by}", f"temperature_by={config.temperature_by}"
     is_bounded = config.temperature_by in {"hgpo", "learned"}
-    in_batch = config.negatives_by == "in_batch"
+    in_batch, by_hand = config.negatives_by == "in_batch", not config.has_policy
+    both = f"{chosen} and {set_by}"
     everything = HgpoConfig.model_fields.keys() - EmbeddingConfig.model_fields.keys() - {"contrast_weight"}
     rules: tuple[tuple[bool, str, Iterable[str]], ...] = (
         (config.positive == "layer", "positive=layer", ("view_layers", "augmentation", "drop_rate")),
@@ -169,10 +173,12 @@ def _without_effect(config: HgpoConfig) -> dict[str, str]:
         (config.negatives_by != "hgpo", chosen, _CHOICE),
         (config.temperature_by != "hgpo", set_by, ("temperature_penalty",)),
         (not is_bounded, set_by, ("temperature_min", "temperature_max", "temperature_form")),
-        (config.temperature_by == "ideal", set_by, ("temperature",)),
-        (not config.has_policy, f"{chosen} and {set_by}", _POLICY),
-        (not config.has_policy and in_batch, f"{chosen} and {set_by}", ("pools", "pool_size")),
-        (not config.has_policy and not is_bounded, f"{chosen} and {set_by}", ("groups", "num_groups")),
+        (config.temperature_by == "ideal" and config.pools == "same_side", set_by, ("temperature",)),
+        (by_hand, both, _POLICY),
+        (by_hand and config.negatives_by != "hard", both, ("state_of",)),
+        (by_hand and in_batch, both, ("pool_size",)),
+        (by_hand and in_batch and config.temperature_by == "fixed", both, ("pools",)),
+        (by_hand and not is_bounded, both, ("groups", "num_groups")),
         (config.contrast_weight == 0, "contrast_weight=0", everything),
     )
     return {name: cause for applies, cause, names in rules if applies for name in sorted(names)}

@@ -285,10 +285,12 @@ class LghrecModel(VectorModel):
             seed: Of what is drawn for it.
 
         Raises:
-            StoreError: If the model was neither fitted nor loaded.
+            StoreError: If the model was neither fitted nor loaded, or was fitted with features and none are
+                given.
         """
         groups = self.arrays()
-        projections = {} if features is None else saved_projections(groups, self.name)
+        has_features = bool(groups.keys() - {"weights"})
+        projections = saved_projections(groups, self.name) if has_features else {}
         network = Network(self._settings, data, project(projections, features), 0)
         load_parameters(network, groups["weights"])
         return network.read_policies(num_batches, seed)

@@ -94,3 +94,16 @@ def test_without_a_policy_there_is_nothing_to_read(settings):
 def test_a_model_that_was_not_fitted_says_so():
     with pytest.raises(StoreError, match="Call fit or load_arrays first"):
         Model(Config()).read_policies(checkerboard()[0], None)
+
+
+def test_a_loaded_model_tells_the_same_and_asks_for_the_features_it_was_fitted_on():
+    data, _ = checkerboard()
+    model = Model(Config(**QUICK, pools="items"))
+    model.fit(data, features=parity_features(), seed=3, progress=no_progress)
+    loaded = Model(Config(**QUICK, pools="items"))
+    loaded.load_arrays(model.arrays())
+    found = loaded.read_policies(data, parity_features())
+    assert found == model.read_policies(data, parity_features())
+    assert {reading.side for reading in found} == {"users"}, "the released form has no policy of items"
+    with pytest.raises(StoreError, match="fitted with vectors of items, and none are given"):
+        loaded.read_policies(data, None)
