@@ -106,6 +106,7 @@ def minimum() -> list[Run]:
         runs += (declare(LASTFM, model, "text", seed=seed) for model in OTHERS)
     for dataset in _ELSEWHERE:
         runs += (run for backbone in BACKBONES[:2] for run in _four(dataset, backbone, 0))
+        runs += (declare(dataset, model, "text", seed=0) for model in OTHERS)
     return [*runs, *_controls(LASTFM, SENSITIVITY, 0)]
 
 

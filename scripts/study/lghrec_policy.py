@@ -7,14 +7,16 @@ import numpy as np
 
 from recommender.hgpo.reading import ChoiceReading, PolicyReading, TemperatureReading
 from scripts.study.groups import Study
+from scripts.study.lghrec import LEARNING, MODEL
+from scripts.study.lghrec_reading import words
 from scripts.study.lghrec_targets import OURS
 from scripts.study.runs import Record
 from scripts.study.tables import table
 
 EVEN: Final = 0.99
 """Share of the largest entropy above which a choice counts as uniform."""
-_NEAR: Final = 0.02
-"""Mean distance of R_τ from 0 below which temperatures count as ideal."""
+_MARGIN: Final = 0.01
+"""Difference of mean rewards below which neither counts as more; no test is made."""
 
 
 def learned(study: Study, dataset: str) -> Iterator[str]:
@@ -24,16 +26,21 @@ def learned(study: Study, dataset: str) -> Iterator[str]:
         return
     yield "### What the policies learned, on LightGCN\n"
     yield (
-        f"Of {len(records)} seed{'s'[: len(records) > 1]}, after training, in 20 batches. R_τ is beside that "
-        "of the temperature that the policy began with, R_neg and cosines beside those of uniform negatives "
-        "of the same pools; *evenness* is the entropy of the first choice as a share of a uniform one's.\n"
+        f"Of {len(records)} seed{'s'[: len(records) > 1]}, after training, in 20 batches. τ ± its standard "
+        "deviation over actions; a new policy draws it around the setting `temperature`. R_τ is beside that "
+        "of this setting as a constant, R_neg and cosines beside those of uniform negatives of the same "
+        "pools; *evenness* is the entropy of the first choice as a share of a uniform one's.\n"
     )
     parts = _parts(records)
     of_choices = ["R_neg (uniform)", "cosine (uniform)", "evenness"]
     heads = ["degree", "τ ± sd", "T_ideal", "R_τ (constant)", *of_choices]
     rows = [[f"{side} {group}", *_cells(found)] for (side, group), found in parts.items()]
     yield from table(heads, rows)
-    yield from _said(records)
+    yield f"{_said(records)}\n"
+    for variant in LEARNING:
+        tried = study.group(dataset, MODEL, f"text-{variant}").current.records
+        if tried and tried[0].policy:
+            yield f"*{words(variant)}*: {_said(tried)}\n"
 
 
 def _parts(records: Sequence[Record]) -> Mapping[tuple[str, str], list[PolicyReading]]:
@@ -71,7 +78,7 @@ def _of_choices(found: Sequence[ChoiceReading]) -> list[str]:
     ]
 
 
-def _said(records: Sequence[Record]) -> Iterator[str]:
+def _said(records: Sequence[Record]) -> str:
     """What the figures say of both heads, over all actions."""
     readings = [reading for record in records for reading in record.policy]
     weights = [reading.num_actions for reading in readings]
@@ -81,21 +88,26 @@ def _said(records: Sequence[Record]) -> Iterator[str]:
     if all(t is not None for t in temperatures):
         reward = _mean((t.reward for t in temperatures if t), weights)
         constant = _mean((t.constant_reward for t in temperatures if t), weights)
-        state = "are where their reward is highest" if -reward < _NEAR else "have moved by their reward"
-        if reward <= constant:
-            state = "earn no more than the constant that they began with"
-        said.append(f"Temperatures {state}: R_τ {reward:+.3f}, of the constant {constant:+.3f}.")
+        said.append(
+            f"Temperatures earn {_beside(reward, constant)} the constant: R_τ {reward:+.3f}, {constant:+.3f}."
+        )
     if all(c is not None for c in choices):
         even = _mean((c.evenness for c in choices if c), weights)
         reward = _mean((c.reward for c in choices if c), weights)
         uniform = _mean((c.uniform_reward for c in choices if c), weights)
         state = "is all but uniform" if even > EVEN else "is not uniform"
         said.append(
-            f"The choice of negatives {state} (evenness {even:.3f}): R_neg {reward:+.3f}, of uniform ones "
-            f"{uniform:+.3f}."
+            f"The choice of negatives {state} (evenness {even:.3f}) and earns {_beside(reward, uniform)} "
+            f"uniform ones: R_neg {reward:+.3f}, {uniform:+.3f}."
         )
     updates = _mean(reading.updates for reading in readings)
-    yield f"{' '.join(said)} A policy had taken {updates:,.0f} steps at the epoch that was kept.\n"
+    return f"{' '.join(said)} A policy had taken {updates:,.0f} steps at the epoch that was kept."
+
+
+def _beside(ours: float, theirs: float) -> str:
+    if abs(ours - theirs) < _MARGIN:
+        return "about as much as"
+    return "more than" if ours > theirs else "less than"
 
 
 def _mean(values: Iterator[float], weights: Sequence[float] | None = None) -> float:

@@ -1,5 +1,6 @@
 """What LGHRec's parts give by its records, and what HGPO is worth beside its controls."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -7,13 +8,23 @@ import numpy as np
 
 from scripts.study.beside import Row, Sources
 from scripts.study.item_parts import ItemPart
-from scripts.study.lghrec import BACKBONES, CONTROLS, MODEL, OTHER_FIXED
-from scripts.study.lghrec_targets import BASE, FORMS, JUDGED, OURS, RARE, gains, rows_of
-from scripts.study.row_tables import is_less, is_more, minus_each
+from scripts.study.lghrec import BACKBONES
+from scripts.study.lghrec_targets import (
+    BASE,
+    FORMS,
+    HGPO_CONTROLS,
+    JUDGED,
+    RARE,
+    control_tests,
+    gains,
+    rows_of,
+)
+from scripts.study.row_tables import is_less, is_more
 from scripts.study.same_seeds import rows_of_same_seeds
 from scripts.study.tables import table, title
 
-HGPO_CONTROLS: Final[tuple[Row, ...]] = tuple((MODEL, f"text-{name}") for name in (*CONTROLS, *OTHER_FIXED))
+_HYPHEN: Final = re.compile(r"(?<!\de)-")
+"""Between words, not the minus of 1e-2."""
 WHERE: Final[Mapping[str, ItemPart | None]] = {"all items": None, f"items of degree < {RARE.most + 1}": RARE}
 
 
@@ -46,25 +57,31 @@ def _mean_gain(sources: Sources, dataset: str, form: str, part: ItemPart) -> flo
     return float(np.mean(shares)) if shares else 0.0
 
 
-def beside_controls(sources: Sources, dataset: str) -> Iterator[str]:
-    """Whether the policy is worth more than what could stand in its place."""
+def beside_controls(sources: Sources) -> Iterator[str]:
+    """Whether the policy is worth more than what could stand in its place, by the tests of the table."""
     for where, part in WHERE.items():
-        tests = minus_each(sources, dataset, OURS, HGPO_CONTROLS, JUDGED, part=part)
+        tests = {row: test for row, test in control_tests(sources, part).items() if row in HGPO_CONTROLS}
         if not tests:
             return
         beaten = [row for row, test in tests.items() if is_more(test)]
         better = [row for row, test in tests.items() if is_less(test)]
         equal = [row for row in tests if row not in beaten and row not in better]
         yield (
-            f"{title(JUDGED)} of {where}: LGHRec is above {_named(beaten)}, below {_named(better)}; no "
-            f"difference beyond chance: {_named(equal)}.\n"
+            f"{title(JUDGED)} of {where}: LGHRec is above {named(beaten)}, below {named(better)}; no "
+            f"difference beyond chance: {named(equal)}.\n"
         )
 
 
-def _named(rows: Sequence[Row]) -> str:
+def named(rows: Sequence[Row]) -> str:
+    """Variants of LGHRec's, written one after the other."""
     return ", ".join(f"*{words_of(row)}*" for row in rows) or "none"
 
 
 def words_of(row: Row) -> str:
     """A variant of LGHRec's, written."""
-    return row[1].removeprefix("text-").replace("-", " ")
+    return words(row[1].removeprefix("text-"))
+
+
+def words(variant: str) -> str:
+    """A variant, written."""
+    return _HYPHEN.sub(" ", variant)

@@ -9,10 +9,21 @@ from scripts.study.beside import Row, Sources, verdict
 from scripts.study.comparisons import Sides
 from scripts.study.groups import NOT_RUN, Group
 from scripts.study.item_parts import ItemPart
-from scripts.study.lghrec import BACKBONES, LASTFM, MODEL, SEMANTIC_ID, with_hgpo
+from scripts.study.lghrec import (
+    BACKBONES,
+    CONTROLS,
+    LASTFM,
+    LIGHTER,
+    MODEL,
+    OTHER_FIXED,
+    RELEASED,
+    SEMANTIC_ID,
+    lighter,
+    with_hgpo,
+)
 from scripts.study.lghrec_cost import cost_targets
 from scripts.study.lghrec_fixed import choose_fixed
-from scripts.study.row_tables import is_more, marked
+from scripts.study.row_tables import Tests, is_more, marked, minus_each
 from scripts.study.same_seeds import rows_of_same_seeds
 from scripts.study.tables import table, title
 
@@ -24,6 +35,15 @@ RARE: Final = ItemPart(most=9)
 """The long tail: items of fewer than ten training users."""
 OURS: Final[Row] = (MODEL, f"text-{with_hgpo('lightgcn')}")
 WANTED: Final = 7
+HGPO_CONTROLS: Final[tuple[Row, ...]] = tuple((MODEL, f"text-{name}") for name in (*CONTROLS, *OTHER_FIXED))
+CONTROL_ROWS: Final[tuple[Row, ...]] = (
+    *HGPO_CONTROLS,
+    *((MODEL, f"text-{name}") for name in RELEASED),
+    *((MODEL, f"{form}-{with_hgpo('lightgcn')}") for form in ("shuffled", "random")),
+)
+"""What LGHRec on LightGCN stands beside; all tests against them are of one family."""
+LIGHT: Final = f"both, λ_cl {LIGHTER}"
+"""A form besides `FORMS`, which no table of forms shows: their seeds would be cut to its own."""
 
 
 def rows_of(backbone: str) -> dict[str, Row]:
@@ -39,17 +59,25 @@ def rows_of(backbone: str) -> dict[str, Row]:
 
 
 def gains(sources: Sources, dataset: str, part: ItemPart | None = None) -> dict[tuple[str, str], PairedTest]:
-    """(backbone, form) → its test against the backbone as it is; one family for the data set and part."""
+    """(backbone, form) → its test against the backbone as it is; one family for the data set and part.
+
+    `LIGHT` is one of the forms, so that a choice among weights is corrected for what it chose from.
+    """
     sides: dict[str, Sides] = {}
     for backbone in BACKBONES:
-        rows = rows_of(backbone)
+        rows = rows_of(backbone) | {LIGHT: (MODEL, f"text-{lighter(backbone)}")}
         base = sources.study.group(dataset, *rows[BASE]).current.records
-        for form in FORMS[1:]:
+        for form in (*FORMS[1:], LIGHT):
             ours = sources.study.group(dataset, *rows[form]).current.records
             if ours and base:
                 sides[f"{backbone}/{form}"] = (ours, base)
     found = sources.comparisons.family(sides, JUDGED, part)
     return {(name.partition("/")[0], name.partition("/")[2]): test for name, test in found.items()}
+
+
+def control_tests(sources: Sources, part: ItemPart | None = None) -> Tests:
+    """LGHRec on LightGCN minus each of its controls on colakg-lastfm; one family for all items, or a part."""
+    return minus_each(sources, LASTFM, OURS, CONTROL_ROWS, JUDGED, part=part)
 
 
 def targets(sources: Sources) -> Iterator[str]:
@@ -103,8 +131,7 @@ def _fixed(sources: Sources) -> tuple[str, str]:
     ours, theirs = (sources.metrics.item_part(group, RARE.inside, JUDGED) for group in groups)
     if ours is None or theirs is None:
         return NOT_RUN, NOT_RUN
-    sides = {LASTFM: (groups[0].records, groups[1].records)}
-    test = sources.comparisons.family(sides, JUDGED, RARE)[LASTFM]
+    test = control_tests(sources, RARE)[fixed.row]
     state = verdict(is_reached=is_more(test))
     against = f"{theirs:.4f} of {fixed.words}"
     return f"{ours:.4f} against {against}, {marked(test)}", state if fixed.is_tuned else f"{state}, not tuned"

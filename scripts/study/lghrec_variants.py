@@ -10,14 +10,33 @@ from scripts.study.beside import Row, Sources, verdict
 from scripts.study.comparisons import Sides
 from scripts.study.groups import NOT_RUN
 from scripts.study.item_parts import ItemPart
-from scripts.study.lghrec import BACKBONES, LEARNING, LIGHTER, MODEL, SENSITIVITY, lighter, without_policy
-from scripts.study.lghrec_reading import HGPO_CONTROLS, WHERE, words_of
-from scripts.study.lghrec_targets import BASE, BOTH, JUDGED, OURS, WANTED, rows_of
+from scripts.study.lghrec import (
+    BACKBONES,
+    LASTFM,
+    LEARNING,
+    LIGHTER,
+    MODEL,
+    SENSITIVITY,
+    lighter,
+    without_policy,
+)
+from scripts.study.lghrec_reading import WHERE, words_of
+from scripts.study.lghrec_targets import (
+    BOTH,
+    HGPO_CONTROLS,
+    JUDGED,
+    LIGHT,
+    OURS,
+    WANTED,
+    control_tests,
+    gains,
+    rows_of,
+)
 from scripts.study.row_tables import is_more, marked, minus_each
 from scripts.study.same_seeds import rows_of_same_seeds
 from scripts.study.tables import table, title
 
-_OF_LIGHTGCN: Final[tuple[Row, ...]] = tuple(
+SETTING_ROWS: Final[tuple[Row, ...]] = tuple(
     (MODEL, f"text-{name}") for name in (*SENSITIVITY, *LEARNING, lighter(BACKBONES[0]))
 )
 
@@ -43,7 +62,7 @@ def best_variant(sources: Sources, dataset: str) -> Iterator[str]:
     """What validation would choose of all that was run on LightGCN with texts, by the first seed."""
     values = {
         row: record.validation[JUDGED]
-        for row in (OURS, *HGPO_CONTROLS, *_OF_LIGHTGCN)
+        for row in (OURS, *HGPO_CONTROLS, *SETTING_ROWS)
         for record in sources.study.group(dataset, *row).current.records
         if record.run.seed == 0 and JUDGED in record.validation
     }
@@ -54,45 +73,66 @@ def best_variant(sources: Sources, dataset: str) -> Iterator[str]:
     if best == OURS:
         yield f"{chosen} the defaults.\n"
         return
-    test = minus_each(sources, dataset, best, [OURS], JUDGED)[OURS]
-    yield f"{chosen} *{words_of(best)}*: on the test part {marked(test)} beside the defaults.\n"
+    found = [
+        f"{marked({**control_tests(sources, part), **setting_tests(sources, part)}[best])} of {where}"
+        for where, part in WHERE.items()
+    ]
+    yield (
+        f"{chosen} *{words_of(best)}*. LGHRec at its defaults minus it, in {title(JUDGED)} of the test part: "
+        f"{', '.join(found)}.\n"
+    )
+
+
+def setting_tests(sources: Sources, part: ItemPart | None = None) -> dict[Row, PairedTest]:
+    """LGHRec on LightGCN minus each of its other settings on colakg-lastfm; one family."""
+    return dict(minus_each(sources, LASTFM, OURS, SETTING_ROWS, JUDGED, part=part))
 
 
 def weights(sources: Sources, dataset: str) -> Iterator[str]:
     """Both with the weight of the contrast that validation chooses, beside the backbone as it is."""
-    chosen = {b: row for b in BACKBONES if (row := _chosen_weight(sources, dataset, b))}
+    chosen = {b: form for b in BACKBONES if (form := _chosen_form(sources, dataset, b))}
     if not chosen:
         return
-    tests = _tests(sources, dataset, {b: (row, rows_of(b)[BASE]) for b, row in chosen.items()})
+    tests = gains(sources, dataset)
     yield "### Both, with a weight of the contrast that validation chooses\n"
     yield (
-        f"0.1, the default, or {LIGHTER}; {title(JUDGED)} of the test part, minus the backbone as it is, on "
-        "the seeds that both have.\n"
+        f"0.1, the default, or {LIGHTER}, by the seeds that were run with both; {title(JUDGED)} of the test "
+        "part, minus the backbone as it is, by all seeds of the chosen one. The tests are of one family with "
+        "those of all forms above.\n"
     )
+    better: list[bool] = []
     rows: list[list[str]] = []
     for backbone in BACKBONES:
-        row = chosen.get(backbone)
-        told = [NOT_RUN, ""] if row is None else [_weight(row, backbone), ""]
-        if backbone in tests:
-            told[1] = marked(tests[backbone])
-        rows.append([f"`{backbone}`", *told])
-    yield from table(["backbone", "weight", f"{title(JUDGED)}: both minus the backbone"], rows)
-    num_better = sum(map(is_more, tests.values()))
-    state = verdict(is_reached=num_better >= WANTED) if len(tests) == len(BACKBONES) else NOT_RUN
+        form = chosen.get(backbone)
+        test = None if form is None else tests.get((backbone, form))
+        if form is None or test is None:
+            rows.append([f"`{backbone}`", NOT_RUN, "", ""])
+            continue
+        seeds = len(
+            rows_of_same_seeds(sources.study, dataset, _row(backbone, form), (backbone, "plain"))[0].records
+        )
+        rows.append([f"`{backbone}`", LIGHTER if form == LIGHT else "0.1", f"{seeds}", marked(test)])
+        better.append(is_more(test))
+    yield from table(["backbone", "weight", "seeds", f"{title(JUDGED)}: both minus the backbone"], rows)
+    state = verdict(is_reached=sum(better) >= WANTED) if len(better) == len(BACKBONES) else NOT_RUN
     yield (
-        f"Better beyond chance: {num_better} of {len(tests)} that were run; the target of {WANTED} is "
-        f"{state} with it.\n"
+        f"Better beyond chance: {sum(better)} of {len(better)} that were run. The target of {WANTED}, with "
+        f"these weights: {state}.\n"
     )
 
 
-def _chosen_weight(sources: Sources, dataset: str, backbone: str) -> Row | None:
+def _row(backbone: str, form: str) -> Row:
+    return (MODEL, f"text-{lighter(backbone)}") if form == LIGHT else rows_of(backbone)[form]
+
+
+def _chosen_form(sources: Sources, dataset: str, backbone: str) -> str | None:
     """Of both weights by validation, on the seeds that both have; None if they share none."""
-    rows = (rows_of(backbone)[BOTH], (MODEL, f"text-{lighter(backbone)}"))
+    rows = _row(backbone, BOTH), _row(backbone, LIGHT)
     groups = rows_of_same_seeds(sources.study, dataset, *rows)
     values = [[record.validation.get(JUDGED, 0.0) for record in group.records] for group in groups]
     if not all(values):
         return None
-    return rows[int(np.mean(values[1]) > np.mean(values[0]))]
+    return LIGHT if np.mean(values[1]) > np.mean(values[0]) else BOTH
 
 
 def _tests(
@@ -105,7 +145,3 @@ def _tests(
         if ours and theirs:
             sides[backbone] = ours, theirs
     return sources.comparisons.family(sides, JUDGED, part)
-
-
-def _weight(row: Row, backbone: str) -> str:
-    return LIGHTER if row[1].endswith(lighter(backbone)) else "0.1"

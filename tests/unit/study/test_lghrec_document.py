@@ -2,30 +2,20 @@
 
 import json
 
-import numpy as np
 import pytest
-from study_world import FACTS, write_record
+from lghrec_world import BAD, GOOD, run_of, with_rare_items
+from study_world import write_record
 
-from recommender.hgpo.reading import ChoiceReading, PolicyReading, TemperatureReading
 from scripts.study.comparisons import Comparisons
-from scripts.study.lghrec import BACKBONES, FIXED_GRID, minimum, queue
+from scripts.study.lghrec import BACKBONES, FIXED_GRID
 from scripts.study.lghrec_document import render
-from scripts.study.lghrec_targets import BASE, OURS, rows_of
-from scripts.study.records import Pairs, Records
-from scripts.study.runs import Run
-
-LASTFM = "colakg-lastfm"
-GOOD, BAD = [0] * 30 + [50] * 10, [0] * 10 + [50] * 30
-DECLARED = {run.name: run for run in [*minimum(), *queue()]}
+from scripts.study.lghrec_targets import BASE, rows_of
+from scripts.study.records import Records
 
 
 @pytest.fixture
 def records(tmp_path) -> Records:
     return Records(tmp_path / "runs")
-
-
-def run_of(model: str, label: str, seed: int = 0) -> Run:
-    return DECLARED[f"{LASTFM}/{model}/{label}/seed-{seed}"]
 
 
 def test_every_form_of_every_backbone_is_declared():
@@ -50,13 +40,6 @@ def test_targets_count_backbones_that_both_make_better(records):
     assert "beyond chance, for ≥ 7 of 9 | 8 of 9 that were run | reached |" in text
     assert "| `xsimgcl` | 0.2500 | not run | not run | 0.7500** |" in text
     assert "| `ngcf` | 0.2500 | not run | not run | 0.2500 |" in text
-
-
-def with_rare_items(records: Records) -> None:
-    """The first thirty test items have two training users each, the others fifty."""
-    degrees = np.array([2] * 30 + [50] * 10)
-    (records.folder / LASTFM / "dataset.json").unlink()
-    records.describe(LASTFM, FACTS, Pairs(np.arange(40), degrees, np.full_like(degrees, 4)))
 
 
 def test_without_records_no_target_is_judged(records):
@@ -201,86 +184,3 @@ def test_forms_of_a_backbone_stand_in_one_line_by_the_seeds_that_all_have(record
         "| `lightgcn` | 0.5000 ± 0.3536 (2 of 3) | not run | not run | 0.5000 ± 0.3536 (2 of 3) |"
         in render(records, Comparisons(records))
     )
-
-
-def test_what_the_policies_learned_is_a_mean_over_seeds(records):
-    def reading(side: str, reward: float, evenness: float) -> PolicyReading:
-        temperature = TemperatureReading(0.2, 0.01, 0.21, reward, -0.1)
-        choice = ChoiceReading(0.1, 0.1, 0.3, 0.3, evenness)
-        return PolicyReading(side, "≤ 10", 10, 50, temperature, choice)
-
-    for seed, reward in enumerate((-0.01, -0.02)):
-        policy = (reading("users", reward, 1.0), reading("items", reward, 0.994))
-        write_record(records, run_of(*OURS, seed), GOOD, policy=policy)
-    text = render(records, Comparisons(records))
-    assert "Of 2 seeds, after training" in text
-    assert "| users ≤ 10 | 0.200 ± 0.010 | 0.210 | -0.015 (-0.100) | +0.100 (+0.100) |" in text
-    assert "Temperatures are where their reward is highest: R_τ -0.015, of the constant -0.100." in text
-    assert "The choice of negatives is all but uniform (evenness 0.997)" in text
-    assert "A policy had taken 50 steps at the epoch that was kept." in text
-
-
-def test_what_parts_give_counts_backbones_on_all_items_and_on_rare_ones(records):
-    for backbone in BACKBONES[:3]:
-        rows = rows_of(backbone)
-        write_record(records, run_of(*rows[BASE]), BAD if backbone != "sgl" else GOOD)
-        write_record(records, run_of(*rows["+ HGPO"]), GOOD if backbone != "sgl" else BAD)
-    with_rare_items(records)
-    text = render(records, Comparisons(records))
-    assert "| all items | + HGPO | 2 | 1 | 3 |" in text
-    assert "| items of degree < 10 | + HGPO | 2 | 1 | 3 |" in text
-    assert "| `xsimgcl` | 0.3333 | not run | 1.0000** | not run |" in text
-
-
-def test_lghrec_is_read_beside_its_controls_and_beside_what_validation_would_choose(records):
-    write_record(records, run_of(*OURS), GOOD, validation={"ndcg@20": 0.2})
-    worse = run_of("lghrec", "text-no-harmony")
-    write_record(records, worse, BAD, validation={"ndcg@20": 0.1})
-    write_record(records, run_of("lghrec", "text-no-entropy"), GOOD, validation={"ndcg@20": 0.1})
-    found = Comparisons(records)
-    text = render(records, found)
-    assert "LGHRec is above *no harmony*, below none; no difference beyond chance: *no entropy*." in text
-    assert "Of 3 variants that were run, validation (NDCG@20, seed 0) chooses the defaults." in text
-    write_record(records, worse, BAD, validation={"ndcg@20": 0.3})
-    text = render(records, found)
-    assert "chooses *no harmony*: on the test part -0.5" in text
-
-
-def test_the_policy_is_told_from_one_more_contrast_on_every_backbone(records):
-    write_record(records, run_of("lghrec", "text-sgl"), GOOD)
-    write_record(records, run_of("lghrec", "text-sgl-no-policy"), BAD)
-    text = render(records, Comparisons(records))
-    assert "### The policy, or one more contrast?" in text
-    assert "| `sgl` | +0.5000 (" in text
-    assert "| `ngcf` | not run | not run |" in text
-
-
-def test_validation_chooses_the_weight_of_the_contrast_on_every_backbone(records):
-    for backbone, is_lighter in (("ngcf", True), ("sgl", False)):
-        write_record(records, run_of(backbone, "plain"), BAD)
-        both, light = (f"text-{backbone}", f"text-{backbone}-weight-0.01")
-        write_record(records, run_of("lghrec", both), BAD, validation={"ndcg@20": 0.2})
-        found = 0.3 if is_lighter else 0.1
-        write_record(records, run_of("lghrec", light), GOOD, validation={"ndcg@20": found})
-    text = render(records, Comparisons(records))
-    assert "| `ngcf` | 0.01 | +0.5000 (" in text
-    assert "| `sgl` | 0.1 | +0.0000 (" in text
-    assert "| `bpr_mf` | not run |  |" in text
-    assert "Better beyond chance: 1 of 2 that were run; the target of 7 is not run with it." in text
-
-
-def test_missed_targets_have_reasons_where_the_records_show_them(records):
-    choice = ChoiceReading(0.1, 0.1, 0.3, 0.3, 0.999)
-    policy = (PolicyReading("users", "≤ 10", 10, 170, None, choice),)
-    write_record(records, run_of(*OURS), BAD, policy=policy)
-    write_record(records, run_of("lightgcn", "plain"), GOOD)
-    write_record(records, run_of("lghrec", "text-ideal-temperature"), GOOD)
-    text = render(records, Comparisons(records))
-    assert "* The policy hardly learns at the released code's settings: 170 steps" in text
-    assert "leave its first choice at 0.999 of the largest entropy" in text
-    assert "* The reward of a temperature has its optimum at T_ideal(degree)" in text
-    assert "* HGPO's contrast makes `lightgcn` worse. None of them has a contrast" in text
-
-
-def test_without_records_no_reason_is_given(records):
-    assert "What we think is the reason" not in render(records, Comparisons(records))
